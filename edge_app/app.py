@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,12 +27,13 @@ from edge_app.counting.motion import Motion
 from edge_app.counting.pipeline import COUNTING_REVISION, Pipeline
 from edge_app.counting.second_look import SecondLook
 from edge_app.counting.tracker import Tracker, TrackerSettings
-from edge_app.detectors.manifest import Manifest, refuse_unproven
+from edge_app.detectors.manifest import Manifest, default_model, refuse_unproven
+from edge_app.detectors.manifest import load as load_manifest
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.drawing.scene import Privacy
 from edge_app.drift.history import HourHistory
 from edge_app.drift.watch import DriftWatch, local_time
-from edge_app.errors import ConfigError, GeometryError
+from edge_app.errors import ConfigError, DetectorError, GeometryError
 from edge_app.measures.ground import Geometry, of_rectangle
 from edge_app.measures.interval_sums import GRACE_S, IntervalSums, closes_late, nothing
 from edge_app.measures.meters import Meters
@@ -107,10 +109,41 @@ def build_recording(config: Config, paths: Sequence[Path], fps: float | None = N
     return open_part(paths[0]) if len(paths) == 1 else RecordingSeries(open_part, paths)
 
 
+def model_file(config: Config) -> Path | None:
+    """Return the file of the configured detector, None for the built-in one.
+
+    Raises DetectorError: when the office names one that it has not had fetched.
+    """
+    d = config.detector
+    if d.fetched is None:
+        return d.model
+    from edge_app.rollout.bundles import FOLDER, Bundles  # loads HTTPS and ZIP, so only where they are used
+
+    found = Bundles(config.store.folder / FOLDER).find(d.fetched)
+    if found is None:
+        raise DetectorError(
+            f"detector.fetched: no detector {d.fetched[:12]} is on this device: have it fetched first "
+            "(`edge-app fleet fetch`), or leave the key out"
+        )
+    return found
+
+
+def refuse_fetched(config: Config) -> None:
+    """Refuse a detector that the office names and that could not count. Raises ConfigError."""
+    if config.detector.fetched is None:
+        return
+    try:
+        manifest, _ = load_manifest(model_file(config) or default_model())
+        refuse_unproven(manifest, allowed=config.detector.allow_unproven)
+    except DetectorError as error:
+        raise ConfigError(str(error)) from error
+
+
 def build_detector(config: Config) -> TfliteDetector:
     """Load the configured model. Raises DetectorError when it does not fit."""
     d = config.detector
-    return TfliteDetector(d.model, engines=d.threads, score=d.weak_score, same_iou=d.same_iou, any_iou=d.any_iou)
+    file = model_file(config)
+    return TfliteDetector(file, engines=d.threads, score=d.weak_score, same_iou=d.same_iou, any_iou=d.any_iou)
 
 
 def with_classes(config: Config, manifest: Manifest) -> Config:
@@ -471,8 +504,10 @@ def service(
             parts=lambda: extras.diagnosis(config, file, status.json, detector.path.with_suffix(".json"), drift),
             synced=lambda: not quality.unsynced,
             restart=lambda: running.start_again(),
+            stopped=(over := threading.Event()),
             now=told,
         )
+        stack.callback(over.set)
         publisher = build_publisher(
             *(config, device, lines, session, outbox, report.health, lambda: ledger.installation, clock),
             signed_work=signed_work,

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import re
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -33,6 +35,7 @@ from edge_app.rollout.harvest_order import NAME as ORDER_NAME
 from edge_app.rollout.harvest_order import HarvestOrder, OrderedHarvest
 from edge_app.system import logging as logs
 from edge_app.system.key_names import key_name
+from edge_app.system.office_state import NAME as OFFICE_STATE
 
 log = logging.getLogger(__name__)
 
@@ -106,21 +109,38 @@ def signed_work(
     parts: Callable[[], Mapping[str, Callable[[], object]]],
     synced: Callable[[], bool],
     restart: Callable[[], None],
+    stopped: threading.Event,
     now: Callable[[], float],
 ) -> SignedWork | None:
     """Return what is done where the office has signed it; None where the device's own file names no key of it.
 
     order: the harvest that it has ordered. parts: returns those of `diagnose`. synced: returns True while a time
-    service has set the clock. restart: begins to count anew. now: the told time, UTC s.
+    service has set the clock. restart: begins to count anew. stopped: is set when the service ends. now: the told
+    time, UTC s.
     """
     if not config.office.keys:
         return None
+    from edge_app.rollout.bundles import FOLDER, Bundles
     from edge_app.rollout.orders import Orders
     from edge_app.system.signatures import verify  # loads its library, so only when it is used
 
-    orders = Orders(device, preview, order, partial(harvest_folder, config), parts(), now=now)
+    bundles, kept = Bundles(config.store.folder / FOLDER, config.office.ca_file), partial(_kept_detectors, config)
+    orders = Orders(device, preview, order, partial(harvest_folder, config), parts(), bundles, kept, stopped, now=now)
     keys = {key_name(key): key for key in config.office.keys}
-    return SignedWork(Trust(keys, verify), synced, restart, orders.harvest, orders.diagnose, orders.snapshot)
+    did = orders.harvest, orders.diagnose, orders.snapshot, orders.fetch
+    return SignedWork(Trust(keys, verify), synced, restart, *did)
+
+
+def _kept_detectors(config: Config) -> Collection[str]:
+    """Return the hashes of detectors that a present or a former configuration may name.
+
+    All that stands in what the office has sent is kept: a trial that fails goes back without a network.
+    """
+    try:
+        sent = (config.store.folder / OFFICE_STATE).read_text("utf-8")
+    except (OSError, ValueError):
+        sent = ""
+    return {*re.findall("[0-9a-f]{64}", sent), config.detector.fetched or ""}
 
 
 def diagnosis(

@@ -25,8 +25,10 @@ PURE = {
     "system.key_names": set[str](),
     "system.signed": set[str](),
     "system.topics": set[str](),
-    "mqtt.signed": {"system.signed"},
     "rollout.trial": {"system.office_state"},
+    "rollout.evidence": set[str](),
+    "rollout.stop_rule": {"records", "rollout", "rollout.evidence"},
+    "rollout.plan": {"rollout", "rollout.stop_rule"},
     "counting.tracker": {
         "records",
         "counting",
@@ -183,6 +185,7 @@ GRANTED = {
     "system.key_names": {"base64", "binascii", "hashlib"},
     "system.signed": {"json", "re"},
     "rollout.trial": {"hashlib"},  # text in, text out
+    "rollout.plan": {"hashlib"},
     "system.layer_version": {"hashlib", "re"},
     "counting.pipeline": {"time"},  # how long each stage takes, never what time it is
     "counting.motion": {"cv2"},  # smoothing

@@ -16,7 +16,7 @@ from edge_app.config.load import validated_layers
 from edge_app.config.office_layer import access_in, access_of, read_message
 from edge_app.errors import ConfigError
 from edge_app.mqtt.messages import ConfigConflict, ConfigLayer
-from edge_app.rollout.office import InUse, Judged
+from edge_app.rollout.office import InUse, Judged, Proposed
 from edge_app.rollout.trial import rolled_back, started, stopped
 from edge_app.system.office_state import OfficeState, read_state, taken_back, write_state
 
@@ -33,16 +33,20 @@ class OfficeConfigurations:
         self._path, self._chosen, self._why_not, self._environment = path, chosen, why_not, environment
         self._access, self._judged = access_of(chosen.config), chosen
 
-    def read(self, message: str) -> int:
-        """Return the revision of a message. Raises ConfigError: when it is none for this device."""
-        return read_message(self._access, message).revision
+    def read(self, message: str) -> Proposed:
+        """Return who wants what by a message. Raises ConfigError: when it is none for this device."""
+        document = read_message(self._access, message)
+        return Proposed(document.revision, document.layer.author, document.key)
 
     def judge(self, message: str) -> Judged:
         """Validate the whole configuration with a message, or without any for "".
 
         Raises ConfigError: with every problem that it has.
         """
-        from edge_app.app import build_geometry  # loads all that counts, so only where that is loaded already
+        from edge_app.app import (  # loads all that counts, so only where that is loaded already
+            build_geometry,
+            refuse_fetched,
+        )
 
         files = files_without_office(self._path)
         if message:
@@ -50,6 +54,7 @@ class OfficeConfigurations:
         layers = parse_files(files)
         config = validated_layers(layers, self._path.parent, self._environment, camera=True)
         build_geometry(config)
+        refuse_fetched(config)
         self._judged = Chosen(config, layers, files)
         return Judged(config, may_go_on(self._chosen.config, config))
 

@@ -169,3 +169,8 @@ def _set_lines(document: tomlkit.TOMLDocument, lines: Sequence[Mapping[str, Any]
         document["lines"] = made
     else:
         document.pop("lines", None)
+
+
+def tables_text(tables: Mapping[str, Any]) -> str:
+    """Return tables as TOML."""
+    return tomlkit.dumps(dict(tables))

@@ -189,3 +189,17 @@ def why_unreadable(error: Exception) -> str:
     if "digits" in str(error):  # Python converts no longer ones
         return "has a number of thousands of digits"
     return f"is not valid TOML: {error}"
+
+
+def parse_value(text: str) -> Any:
+    """Return a value as TOML has it; a word that is none, such as debug, is text.
+
+    Raises ConfigError: for what is more than one value.
+    """
+    try:
+        tables = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    if [*tables] != ["value"]:
+        raise ConfigError(f"{text.splitlines()[0]} ...: must be one value on one line")
+    return tables["value"]

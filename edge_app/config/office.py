@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from edge_app.config.types import Table, distinct
+from edge_app.config.types import FilePath, Table, distinct
 from edge_app.system.key_names import raw_key
 
 
@@ -24,6 +24,11 @@ class OfficeConfig(Table):
         max_length=4,
         description="Public keys of the office, as `edge-app fleet key` prints them; a second one while keys change.",
         examples=[["xWuAe37DG6hGmiEe9phn8QfKGZKan6c406O1JLfSKPw="]],
+    )
+    ca_file: FilePath | None = Field(
+        default=None,
+        description="Authority of the server from which detectors are fetched, PEM, if the system does not trust it.",
+        examples=["city-ca.pem"],
     )
     pictures: bool = Field(
         default=False,

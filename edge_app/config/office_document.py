@@ -23,15 +23,16 @@ _DEEPEST: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What the office wants. at: when it was written, as it says. layer: what it sets."""
+    """What the office wants. at: when it was written, as it says. layer: what it sets. key: name of the signing one."""
 
     revision: int
     at: str
     layer: Layer
+    key: str
 
 
-def read_document(text: str) -> Document:
-    """Return what a document says. text: JSON, whose signature was checked.
+def read_document(text: str, key: str = "") -> Document:
+    """Return what a document says. text: JSON, whose signature by this key was checked.
 
     Raises ConfigError: with every problem of its form, and every key that the office may not set.
     """
@@ -45,7 +46,7 @@ def read_document(text: str) -> Document:
     refused = refused_keys(layer)
     if refused:
         raise ConfigError(*(f"{key}: the office may not set it" for key in refused))
-    return Document(revision, at, layer)
+    return Document(revision, at, layer, key)
 
 
 def as_toml(document: Document) -> str:

@@ -77,7 +77,7 @@ def read_message(access: OfficeAccess, message: str) -> Document:
         raise ConfigError("signatures cannot be checked: apt install python3-cryptography") from None
     if not is_from(signed, access.topic, access.keys, verify):
         raise ConfigError("the signature is not right for this device: it was made for another one, or was changed")
-    return read_document(signed.document)
+    return read_document(signed.document, signed.key)
 
 
 def office_layer(access: OfficeAccess) -> tuple[Document | None, str]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -17,10 +17,12 @@ from edge_app.mqtt.commands import (
     NOBODY,
     SIGNED,
     Command,
+    FetchArgs,
     Ignored,
     Refused,
     ReplyTo,
     Trust,
+    fetch_args,
     harvest_args,
     read_command,
     refusal,
@@ -51,8 +53,8 @@ class SignedWork:
 
     trust: whose signatures are believed. synced: returns True while a time service has set the clock. restart: begins
     to count anew. harvest: keeps frames for so many hours, 0 for no longer, and returns until when, RFC 3339, or None.
-    diagnose, snapshot: are called in a thread of their own; snapshot gets the largest width, px, and whether lines are
-    drawn into the picture.
+    diagnose, snapshot, fetch: are called in a thread of their own; snapshot gets the largest width, px, and whether
+    lines are drawn into the picture.
     """
 
     trust: Trust
@@ -61,6 +63,7 @@ class SignedWork:
     harvest: Callable[[int], str | None]
     diagnose: Callable[[], Parcel]
     snapshot: Callable[[int, bool], Parcel]
+    fetch: Callable[[FetchArgs], Mapping[str, Any]]
 
 
 @dataclass(slots=True, eq=False)
@@ -163,7 +166,8 @@ class CommandDesk:
         result = delivery.result()
         if result is not None:
             self._finish(order, reply(order.command.id, self._utc(), result))
-            self.signed.done(order.command, f"sent {result['bytes']} bytes")
+            did = f"sent {result['bytes']} bytes" if "bytes" in result else f"{result['name']} is here"
+            self.signed.done(order.command, did)
             self._delivering = None
         return due
 
@@ -236,7 +240,7 @@ class CommandDesk:
         if refused is not None:
             self._refuse(refused, refused.code, refused.error)
             return
-        if command.name in ("diagnose", "snapshot") and self._delivering is not None:
+        if command.name in ("diagnose", "snapshot", "fetch") and self._delivering is not None:
             self._refuse(command, "busy", f"Another {self._delivering[0].command.name} is at work.")
             return
         self._begin(command)
@@ -256,10 +260,12 @@ class CommandDesk:
 
     def _deliver(self, work: SignedWork, order: _Order) -> None:
         """Begin to make what is sent in pieces. Raises ResourceError: when no thread can be started now."""
-        make = work.diagnose
+        make: Callable[[], Parcel | Mapping[str, Any]] = work.diagnose
         if order.command.name == "snapshot":
             args = snapshot_args(order.command.args)
             make = partial(work.snapshot, args.width, args.lines)
+        elif order.command.name == "fetch":
+            make = partial(work.fetch, fetch_args(order.command.args))
         self._delivering = order, Delivery(self._device.prefix, order.command.id, make)
 
     def _begin(self, outcome: Command | Refused) -> None:

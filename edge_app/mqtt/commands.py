@@ -12,20 +12,22 @@ from typing import Any, Final
 
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.messages import Code
-from edge_app.mqtt.signed import SCHEMA as SIGNED_SCHEMA
-from edge_app.mqtt.signed import Signed, Verify, is_from, read_signed
 from edge_app.records import FLOWS
 from edge_app.system.clock import rfc3339
+from edge_app.system.signed import SCHEMA as SIGNED_SCHEMA
+from edge_app.system.signed import Signed, Verify, is_from, read_signed
 
 MAX_BYTES: Final = 16_384
 """Largest payload of a command and of a reply."""
 MAX_NUMBERS: Final = 1_440
 """Most numbers that one `resend` may ask for."""
-SIGNED: Final = ("restart", "diagnose", "harvest", "snapshot")
+SIGNED: Final = ("restart", "diagnose", "harvest", "snapshot", "fetch")
 """Commands that are carried out only where the office has signed them."""
 NAMES: Final = ("ping", "resend", *SIGNED)
 MAX_HOURS: Final = 168
 """Longest harvest that one command may switch on, h."""
+MAX_BUNDLE: Final = 64_000_000
+"""Largest bundle that is fetched."""
 WIDTHS: Final = range(160, 1281)
 """Widths of a snapshot, px."""
 _NAME: Final = re.compile(r"[^\s+#/\0-\x1f\x7f-\x9f]{1,64}")
@@ -35,6 +37,8 @@ _ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 _LINE: Final = re.compile(rf"[a-z0-9][a-z0-9-]{{0,63}}|{FLOWS}")
 _INSTALLATION: Final = re.compile(r"[0-9a-f]{8}")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
+_URL: Final = re.compile(r"https://[!-~]{1,2000}")
+_SHA256: Final = re.compile("[0-9a-f]{64}")
 _LONGEST: Final = timedelta(days=1)
 _LARGEST: Final = 2**53
 _WIDTH: Final = 640
@@ -124,6 +128,15 @@ class SnapshotArgs:
 
     width: int
     lines: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FetchArgs:
+    """What `fetch` asks for. url: of a bundle. bytes, sha256: of it, the hash in hexadecimal."""
+
+    url: str
+    bytes: int
+    sha256: str
 
 
 class _BadRequestError(ValueError):
@@ -245,10 +258,23 @@ def snapshot_args(args: Mapping[str, Any]) -> SnapshotArgs:
     return SnapshotArgs(width, lines)
 
 
+def fetch_args(args: Mapping[str, Any]) -> FetchArgs:
+    """Return the arguments of `fetch`. Raises ValueError: with one sentence on what is wrong."""
+    url, size, sha256 = args.get("url"), args.get("bytes"), args.get("sha256")
+    if not isinstance(url, str) or not _URL.fullmatch(url):
+        raise _BadRequestError("args.url must begin with https:// and have at most 2,000 characters of ASCII.")
+    if type(size) is not int or not 0 < size <= MAX_BUNDLE:
+        raise _BadRequestError(f"args.bytes must be a whole number from 1 to {MAX_BUNDLE}.")
+    if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+        raise _BadRequestError("args.sha256 must be 64 hexadecimal digits in small letters.")
+    return FetchArgs(url, size, sha256)
+
+
 _ARGUMENTS: Final[Mapping[str, Callable[[Mapping[str, Any]], object]]] = {
     "resend": resend_args,
     "harvest": harvest_args,
     "snapshot": snapshot_args,
+    "fetch": fetch_args,
 }
 """What reads the arguments of a command that has some."""
 

@@ -169,8 +169,8 @@ EXAMPLES: Final[dict[str, Any]] = {
     },
     "config_desired": {
         "schema": "edge-app/signed/1",
-        "key": "3f9a41c2",
-        "signature": "Jx0c" + 80 * "A" + "Bw",
+        "key": "21fe31df",
+        "signature": "Kh7TFP3RERKS5kErqIC8kRalCi2rVuJju8NECh90pUgNWuTzLc-Qc6WHoPss9LqulCrKs65sb5HCNxVFts4IDg",
         "document": '{"schema":"edge-app/config-desired/1","revision":12,"at":"2026-12-01T10:00:00Z","author":"anna",'
         '"set":{"counting":{"interval_s":300}},"unset":["detector.region"]}',
     },

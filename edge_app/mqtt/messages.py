@@ -383,7 +383,7 @@ class Health(Payload):
 
 class CommandMessage(Payload):
     """Command to a device. `resend` has line, installation, from_seq, to_seq (both included); signed: `harvest`
-    enabled, hours; `snapshot` width, lines; `ping`, `restart` and `diagnose` have no args."""
+    enabled, hours; `snapshot` width, lines; `fetch` url, bytes, sha256; the others have no args."""
 
     schema_id: Literal["edge-app/command/1"] = Field(default="edge-app/command/1", alias="schema")
     id: str = Field(pattern=r"^[A-Za-z0-9-]{1,64}$", description="Begins with the sender's name and is random")

@@ -123,15 +123,15 @@ class Pieces:
 
 
 class Delivery:
-    """Delivery of one parcel: it is made in a thread of its own, then it goes out in pieces.
+    """What takes time: it is made in a thread of its own; a parcel then goes out in pieces, a result is the answer.
 
-    make: returns the parcel in that thread; an EdgeAppError of it is told to the office.
+    make: returns either in that thread; an EdgeAppError of it is told to the office.
     Raises ResourceError: when no thread can be started now.
     """
 
-    def __init__(self, prefix: str, identifier: str, make: Callable[[], Parcel]) -> None:
+    def __init__(self, prefix: str, identifier: str, make: Callable[[], Parcel | Mapping[str, Any]]) -> None:
         self._prefix, self._id, self._make = prefix, identifier, make
-        self._outcome: Parcel | str | None = None
+        self._outcome: Parcel | Mapping[str, Any] | str | None = None
         self._pieces: Pieces | None = None
         start_thread(threading.Thread(target=self._run, name="parcel", daemon=True), tries_s=0)
 
@@ -142,7 +142,7 @@ class Delivery:
         """
         if self._pieces is None:
             made = self._outcome
-            if made is None:
+            if made is None or isinstance(made, Mapping):
                 return []
             if isinstance(made, str):
                 raise CommandError(made)
@@ -152,7 +152,9 @@ class Delivery:
         return self._pieces.due(room)
 
     def result(self) -> Mapping[str, Any] | None:
-        """Return what the command is answered with once every piece is acknowledged, None before."""
+        """Return what the command is answered with once it is done and every piece is acknowledged, None before."""
+        if isinstance(self._outcome, Mapping):
+            return self._outcome
         return self._pieces.result() if self._pieces is not None and self._pieces.done else None
 
     def lost(self) -> None:

@@ -147,7 +147,7 @@ _CHANNELS: Final = (
         SignedMessage,
         1,
         False,
-        "The same, signed by the office: restart, diagnose, harvest, snapshot",
+        "The same, signed by the office: restart, diagnose, harvest, snapshot, fetch",
         "`document` is a command. Without a key of the device's own configuration the answer is `unauthorised`.",
         receives=True,
     ),

@@ -31,6 +31,15 @@ _LONGEST: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
+class Proposed:
+    """Who wants what. author: as the message says. key: name of the one that has signed it."""
+
+    revision: int
+    author: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """Configuration that a message would make.
 
@@ -53,12 +62,12 @@ class InUse:
 class Configurations(Protocol):
     """What knows configurations.
 
-    read: returns the revision of a message. judge: returns the whole configuration with it, or without any for "".
+    read: returns who wants what by a message. judge: returns the whole configuration with it, or without any for "".
     Both raise ConfigError. use: has the judged one be the present one. keep: the present one is the last good one.
     problem: one sentence on why the message that was accepted is not in use, "" otherwise.
     """
 
-    def read(self, message: str) -> int: ...
+    def read(self, message: str) -> Proposed: ...
 
     def judge(self, message: str) -> Judged: ...
 
@@ -188,23 +197,26 @@ class Office:
         if known == self._refused_digest:
             return
         try:
-            revision = self._configurations.read(text)
-            if revision <= state.highest:
-                raise ConfigError(f"revision: {revision} is not above {state.highest}, the highest ever accepted")
+            proposed = self._configurations.read(text)
+            if proposed.revision <= state.highest:
+                raise ConfigError(
+                    f"revision: {proposed.revision} is not above {state.highest}, the highest ever accepted"
+                )
             judged = self._configurations.judge(text)
         except ConfigError as error:
             self._refuse(error.problems)
             self._refused_digest = known
             return
         try:
-            now = accepted(state, text, revision, self._facets(), self._utc(), in_use=judged.goes_on)
+            now = accepted(state, text, proposed.revision, self._facets(), self._utc(), in_use=judged.goes_on)
             write_state(self._folder, now)
         except OSError as error:  # the same message is looked at again at the next connect
             self._refuse([f"the state folder cannot be written ({error.strerror or error}): nothing was changed"])
             return
         self._state, self._refusal, self._refused_digest = now, (), ""
         how = "counting goes on" if judged.goes_on else "counting begins anew"
-        log.info("configuration %d of the office is used: %s", revision, how)
+        who = {"author": proposed.author, "key": proposed.key}
+        log.info("configuration %d of the office is used: %s", proposed.revision, how, extra=who)
         self._use(judged)
 
     def _refuse(self, problems: Sequence[str]) -> None:

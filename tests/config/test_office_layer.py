@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,9 +30,11 @@ from edge_app.config.live import may_go_on
 from edge_app.config.load import load
 from edge_app.config.model import Config
 from edge_app.config.office_document import as_toml, read_document
-from edge_app.config.office_layer import access_in, access_of, read_message
+from edge_app.config.office_layer import OfficeAccess, access_in, access_of, read_message
 from edge_app.errors import ConfigError
+from edge_app.mqtt.examples import EXAMPLES
 from edge_app.rollout.trial import Facets, accepted, passed, rolled_back
+from edge_app.system.key_names import key_name
 from edge_app.system.office_state import NAME, OfficeState, read_state, write_state
 from tests.support.config_cases import LINE
 from tests.support.office import SigningOffice
@@ -149,6 +153,20 @@ def test_a_broken_page_costs_the_page_and_not_the_office(device: Installed) -> N
     assert [layer.name for layer in chosen.layers] == ["file", "office"]
 
 
+def test_the_library_of_signatures_is_loaded_only_where_there_is_one_to_check(device: Installed) -> None:
+    code = (
+        "import sys; from edge_app.config.load import load; load(sys.argv[1]);"
+        "import edge_app.commands._office; print('cryptography' in sys.modules)"
+    )
+
+    def loaded() -> str:
+        return subprocess.run([sys.executable, "-c", code, str(device.path)], capture_output=True, text=True).stdout
+
+    assert loaded() == "False\n"
+    device.use(device.office.configuration(1, SET))
+    assert loaded() == "True\n"
+
+
 GOOD: dict[str, Any] = {
     "schema": "edge-app/config-desired/1",
     "revision": 1,
@@ -262,6 +280,13 @@ def test_a_changed_message_is_refused(device: Installed, changed: str) -> None:
     assert swapped != good[changed]
     with pytest.raises(ConfigError):
         read_message(access, json.dumps(good | {changed: swapped}))
+
+
+def test_the_example_of_the_contract_is_right_for_the_first_test_key_of_rfc_8032() -> None:
+    public = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+    access = OfficeAccess(Path(), "traffic/v1/harbour/pole-7/config/desired", {key_name(public): public})
+    document = read_message(access, json.dumps(EXAMPLES["config_desired"]))
+    assert (document.revision, document.layer.author, document.layer.unset) == (12, "anna", ("detector.region",))
 
 
 def test_a_message_for_another_device_is_refused(device: Installed) -> None:

@@ -16,9 +16,11 @@ from edge_app.mqtt.commands import (
     NAMES,
     SIGNED,
     Command,
+    FetchArgs,
     Ignored,
     Refused,
     Trust,
+    fetch_args,
     harvest_args,
     read_command,
     snapshot_args,
@@ -35,6 +37,7 @@ from tests.support.signed_commands import CommandingOffice, unsigned
 
 PREFIX = DEVICE.prefix
 ON = {"enabled": True, "hours": 4}
+BUNDLE: dict[str, Any] = {"url": "https://city.example/b.zip", "bytes": 2_278_946, "sha256": "ab" * 32}
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +52,9 @@ def outcome(office: CommandingOffice, message: Message) -> str:
 
 
 def arguments(name: str) -> dict[str, Any]:
-    numbers = {"line": "a", "installation": "0123abcd", "from_seq": 1, "to_seq": 2}
-    return ON if name == "harvest" else numbers if name == "resend" else {}
+    numbers: dict[str, Any] = {"line": "a", "installation": "0123abcd", "from_seq": 1, "to_seq": 2}
+    known: dict[str, dict[str, Any]] = {"harvest": ON, "resend": numbers, "fetch": BUNDLE}
+    return known.get(name, {})
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -130,6 +134,16 @@ def test_a_retained_or_long_one_is_ignored(office: CommandingOffice) -> None:
         ("snapshot", {"width": "640"}),
         ("snapshot", {"width": None}),
         ("snapshot", {"lines": "yes"}),
+        ("fetch", {}),
+        ("fetch", BUNDLE | {"url": "http://city.example/b.zip"}),
+        ("fetch", BUNDLE | {"url": "file:///etc/passwd"}),
+        ("fetch", BUNDLE | {"url": "https://city.example/a b.zip"}),
+        ("fetch", BUNDLE | {"url": 1}),
+        ("fetch", BUNDLE | {"bytes": 0}),
+        ("fetch", BUNDLE | {"bytes": True}),
+        ("fetch", BUNDLE | {"bytes": 64_000_001}),
+        ("fetch", BUNDLE | {"sha256": "AB" * 32}),
+        ("fetch", BUNDLE | {"sha256": "../" * 21 + "a"}),
     ],
 )
 def test_wrong_arguments_are_a_bad_request(office: CommandingOffice, name: str, args: dict[str, Any]) -> None:
@@ -138,6 +152,7 @@ def test_wrong_arguments_are_a_bad_request(office: CommandingOffice, name: str, 
 
 def test_arguments_are_read_with_their_defaults() -> None:
     assert (harvest_args(ON).hours, harvest_args({"enabled": False, "hours": 9}).hours) == (4, 0)
+    assert fetch_args(BUNDLE) == FetchArgs(**BUNDLE)
     assert (snapshot_args({}).width, snapshot_args({"width": 1280, "lines": True}).lines) == (640, True)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from edge_app.errors import CommandError, PreviewError
 from edge_app.mqtt.command_desk import SignedWork
-from edge_app.mqtt.commands import Command, ReplyTo
+from edge_app.mqtt.commands import Command, FetchArgs, ReplyTo
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Message, Timing
@@ -49,7 +49,8 @@ class Device:
 
     @property
     def does(self) -> SignedWork:
-        return SignedWork(self.office.trust, lambda: self.synced, self.restart, self.harvest, self.make, self.picture)
+        did = self.harvest, self.make, self.picture, self.fetch
+        return SignedWork(self.office.trust, lambda: self.synced, self.restart, *did)
 
     def restart(self) -> None:
         self.restarts += 1
@@ -69,6 +70,12 @@ class Device:
     def picture(self, width: int, lines: bool) -> Parcel:
         self.may_make.wait(10)
         return Parcel(f"{width}-{lines}.jpg", "image/jpeg", self.content)
+
+    def fetch(self, args: FetchArgs) -> dict[str, Any]:
+        self.may_make.wait(10)
+        if self.fault:
+            raise self.fault
+        return {"model": "ab" * 32, "name": args.url, "input": "300x300", "stage": "candidate"}
 
     def sign(self, name: str, identifier: str, args: dict[str, Any] | None = None, **options: Any) -> Message:
         return self.office.sign(name, identifier, args, **({"now": NOW} | options))
@@ -405,3 +412,17 @@ def test_refusals_that_were_not_told_are_told_as_a_number(caplog: pytest.LogCapt
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     return [vars(record) for record in caplog.records if record.getMessage() == "signed command"]
+
+
+def test_what_was_fetched_is_the_answer_and_no_pieces_are_sent(state: State, port: int, device: Device) -> None:
+    args = {"url": "https://city.example/b.zip", "bytes": 1000, "sha256": "ab" * 32}
+    with city(state, port, signed_work=device.does) as found:
+        device.may_make.clear()
+        found.send(device.sign("fetch", "city-1", args))
+        assert found.ask(device.sign("diagnose", "city-2"))["code"] == "busy"
+        device.may_make.set()
+        found.until(lambda: found.replies("city-1"))
+        assert found.replies("city-1")[0]["result"]["name"] == args["url"]
+        device.fault = CommandError("city.example answers 404 Not Found.")
+        answer = found.ask(device.sign("fetch", "city-3", args))
+        assert (answer["code"], answer["error"]) == ("failed", "city.example answers 404 Not Found.")

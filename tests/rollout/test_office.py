@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge_app.errors import ConfigError
 from edge_app.rollout import office as module
-from edge_app.rollout.office import InUse, Judged, Office
+from edge_app.rollout.office import InUse, Judged, Office, Proposed
 from edge_app.rollout.trial import TRIAL_S, Facets, accepted, passed
 from edge_app.system.office_state import NAME, OfficeState, read_state, write_state
 
@@ -24,11 +24,11 @@ class Configurations:
         self.present = in_use
         self.invalid: set[str] = set()
 
-    def read(self, message: str) -> int:
+    def read(self, message: str) -> Proposed:
         self.read_messages += 1
         if not message or not message.split()[0].isdecimal():
             raise ConfigError("the message is none")
-        return int(message.split()[0])
+        return Proposed(int(message.split()[0]), "anna", "3f9a41c2")
 
     def judge(self, message: str) -> Judged:
         if message in self.invalid:
@@ -101,9 +101,15 @@ def device(tmp_path: Path) -> Device:
     return Device(tmp_path)
 
 
-def test_a_text_is_used_while_counting_goes_on_and_kept_after_two_minutes(device: Device) -> None:
+def test_a_text_is_used_while_counting_goes_on_and_kept_after_two_minutes(
+    device: Device, caplog: pytest.LogCaptureFixture
+) -> None:
     assert device.told == ("none", 0, 0, [])
-    device.take("3 live")
+    with caplog.at_level("INFO"):
+        device.take("3 live")
+    assert [(one.message, one.author, one.key) for one in caplog.records] == [  # type: ignore[attr-defined]
+        ("configuration 3 of the office is used: counting goes on", "anna", "3f9a41c2")
+    ]
     assert (device.renewed, device.again) == (["3 live"], 0)
     assert device.told == ("trying", 3, 3, [])
     device.wait(TRIAL_S - 1)

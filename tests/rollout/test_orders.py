@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from edge_app.drawing.scene import Privacy
 from edge_app.errors import CommandError, PreviewError, StoreError
 from edge_app.preview.live import Preview
 from edge_app.records import Detections, Frame, FrameResult, Tracks
+from edge_app.rollout.bundles import Bundles
 from edge_app.rollout.diagnosis import archive, files_of, versions
 from edge_app.rollout.harvest_order import NAME, HarvestOrder
 from edge_app.rollout.orders import Orders
@@ -83,7 +85,8 @@ def test_versions_name_the_packages() -> None:
 
 def orders(preview: Preview, order: HarvestOrder | None, **options: Any) -> Orders:
     prepare = options.get("prepare", lambda: None)
-    return Orders(DEVICE, preview, order, prepare, {"a.json": lambda: 1}, now=lambda: NOON)
+    bundles, stopped = Bundles(Path("none")), threading.Event()
+    return Orders(DEVICE, preview, order, prepare, {"a.json": lambda: 1}, bundles, set, stopped, now=lambda: NOON)
 
 
 def shown(privacy: Privacy = OPEN) -> Preview:

@@ -25,11 +25,9 @@ class Program:
     def __init__(self, folder: Path, clock: Path | None = None, *, trial_s: float = 0.0, synced: bool = False) -> None:
         folder.mkdir(exist_ok=True)
         self._folder = folder
-        self._command = ("tests.support.stepped_program", str(clock)) if clock else ("edge_app.cli",)
-        if trial_s:
-            self._command = ("tests.support.short_trial", str(trial_s))
-        if synced:
-            self._command = ("tests.support.synced_program",)
+        self._command: tuple[str, ...] = ("tests.support.stepped_program", str(clock)) if clock else ("edge_app.cli",)
+        if trial_s or synced:
+            self._command = ("tests.support.office_program", str(trial_s), str(int(synced)))
         self._ended: list[tuple[float, int | None]] = []
         self._process: psutil.Popen | None = None
         self._signalled = 0.0
