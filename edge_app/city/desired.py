@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
-from edge_app.mqtt.signed import read_signed
+from edge_app.system.signed import read_signed
 
 DESIRED: Final = "edge-app/config-desired/1"
 REPORTED: Final = "edge-app/config-reported/1"

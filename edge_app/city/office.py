@@ -15,10 +15,10 @@ from edge_app.city.desired import Layer, Reported, read_desired, read_reported
 from edge_app.errors import BrokerError
 from edge_app.mqtt.events import Acked, Message
 from edge_app.mqtt.session import Session, Subscriber
-from edge_app.mqtt.signed import write_signed
 from edge_app.system.clock import rfc3339
 from edge_app.system.key_names import key_name
 from edge_app.system.signatures import SigningKey
+from edge_app.system.signed import write_signed
 
 _QUIET_S: Final = 1.0
 """After so long without a message the broker has sent all that it retains."""

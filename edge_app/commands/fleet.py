@@ -251,9 +251,9 @@ def _configure(
 ) -> int:
     from edge_app.city.conversation import Configuring
     from edge_app.city.desired import differences, document
-    from edge_app.mqtt.signed import write_signed
     from edge_app.system.clock import rfc3339
     from edge_app.system.key_names import key_name
+    from edge_app.system.signed import write_signed
 
     key, now, author = _signing_key(config), time.time(), person()
     talks, entries = list[Any](), list[tuple[str, str, Mapping[str, Any]]]()
