@@ -93,7 +93,7 @@ def _delete_old_frames(config: Config) -> None:
 def harvest_order(config: Config, now: Callable[[], float]) -> HarvestOrder | None:
     """Return the harvest that the office has ordered; None where it may not order one. now: the told time, UTC s."""
     file = config.store.folder / ORDER_NAME
-    if config.office.keys and config.office.pictures:
+    if config.office.gives_pictures:
         return HarvestOrder(file, now)
     with suppress(OSError):  # what was ordered before does not go on when pictures may be asked for again
         file.unlink(missing_ok=True)

@@ -34,3 +34,8 @@ class OfficeConfig(Table):
         default=False,
         description="Let the office ask for a snapshot, which then leaves this device, and switch the harvest on.",
     )
+
+    @property
+    def gives_pictures(self) -> bool:
+        """True when the office may ask for pictures: it may, and there is one."""
+        return bool(self.keys) and self.pictures
