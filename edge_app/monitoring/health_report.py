@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Protocol
 
 from edge_app.camera_health.monitor import VIEW_FLAGS
 from edge_app.camera_health.quality import QualityMonitor
 from edge_app.counting.pipeline import Pipeline
 from edge_app.drift.watch import DriftState, DriftWatch
 from edge_app.monitoring.certificate import expiry_warning
-from edge_app.mqtt.messages import Health, Percentiles, SourceHealth
+from edge_app.mqtt.messages import Health, Percentiles, ShadowHealth, SourceHealth
 from edge_app.mqtt.publisher import Publisher
 from edge_app.service import Service
 from edge_app.sources import Source
@@ -24,12 +25,22 @@ from edge_app.system.readings import readings
 from edge_app.system.redaction import redacted
 
 
+class Shadow(Protocol):
+    """A candidate that counts beside the detector in service."""
+
+    @property
+    def health(self) -> ShadowHealth:
+        """How it compares, and whether it still counts."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Components:
     """Components whose figures health and metrics report; any thread may read those figures.
 
     folder: the state folder.
     certificates: PEM files by name, "device" and "authority". drift: None where nothing is compared over months.
+    shadow: None where no candidate counts beside.
     """
 
     source: Source
@@ -41,6 +52,7 @@ class Components:
     folder: Path
     certificates: Mapping[str, Path]
     drift: DriftWatch | None = None
+    shadow: Shadow | None = None
 
 
 class HealthReport:
@@ -84,6 +96,7 @@ class HealthReport:
             drift=sorted(self._drift.kinds),
             installation=ledger.installation,
             newest_seq=ledger.newest_seq,
+            shadow=components.shadow.health if components.shadow else None,
             limits=[redacted(limit) for limit in self._limits() if limit],
             problem=redacted(self.problem),
         )
@@ -131,7 +144,12 @@ class HealthReport:
         components = self.components
         measures = components.service.measures_problem
         months = components.drift.problem if components.drift else ""
-        return (*components.publisher.limits, *self._storage(), measures, months, *_missing_log())
+        return (*components.publisher.limits, *self._storage(), measures, months, self._no_shadow(), *_missing_log())
+
+    def _no_shadow(self) -> str:
+        shadow = self.components.shadow.health if self.components.shadow else None
+        failed = shadow is not None and shadow.state == "failed"
+        return f"no candidate counts beside the detector in service: {shadow.why}" if shadow and failed else ""
 
     def _storage(self) -> list[str]:
         sentence = "the state folder cannot be used: what is not delivered is in memory alone, and a restart loses it"

@@ -19,6 +19,7 @@ from typing import Final
 from edge_app.errors import StoreError
 from edge_app.mqtt.command_desk import CommandDesk
 from edge_app.mqtt.commands import NAMES
+from edge_app.mqtt.comparisons import Comparisons
 from edge_app.mqtt.config_texts import ConfigTexts
 from edge_app.mqtt.encoding import encode, with_late
 from edge_app.mqtt.events import Acked, Connected, Event, Lost, Message, SubscriptionRefused
@@ -108,6 +109,7 @@ class Publisher:
         self._in_flight = InFlight(self._held_back)
         self._configs = ConfigTexts(outbox.memory, device, meta)
         self._crossings: deque[tuple[str, str]] = deque(maxlen=_MOST_CROSSINGS)
+        self._comparisons = Comparisons()
         self._desk = CommandDesk(device, outbox, meta, installation, utc)
         self._resend_due = clock()
         self._taken_back = False
@@ -144,6 +146,10 @@ class Publisher:
         """Publish a crossing soon, unless the broker is away. Any thread may call it."""
         self._crossings.append((topic, payload))
 
+    def compare(self, topic: str, payload: str) -> None:
+        """Publish a comparison when all else has gone out. Any thread may call it."""
+        self._comparisons.add(topic, payload)
+
     def run(self, stop: threading.Event, drain_s: float = 5.0) -> None:
         """Publish until `stop` is set, then `drain`; the body of the publisher's thread."""
         faults = Faults("delivery")
@@ -174,6 +180,8 @@ class Publisher:
             self._configs.lost()
             self._announce()
         self._process_outbox()
+        if self._session.connected and len(self._in_flight) < self._window - _RESERVE:
+            self._comparisons.publish_due(self._publish)
         if self._session.connected and self._clock() >= self._health_due:
             self._publish_health()
 
@@ -218,6 +226,7 @@ class Publisher:
     def _forget_in_flight(self) -> None:
         self._in_flight.forget()
         self._configs.lost()
+        self._comparisons.lost()
         self._desk.lost()
 
     def _announce(self) -> None:
