@@ -47,6 +47,9 @@ PURE = {
     "counting.strides": {"records"},
     "counting.motion": {"records"},
     "counting.second_look": {"records", "counting", "counting.boxes"},
+    "rollout.shadow": {"records"},
+    "rollout.candidate_settings": {"records", "counting", "counting.tracker"},
+    "rollout.candidate_messages": {"records"},
     "drift.signals": set[str](),
     "drift.sequential": set[str](),
     "drift.baseline": {"drift", "drift.signals"},
@@ -179,6 +182,8 @@ GRANTED = {
     "system.names": {"unicodedata"},
     "system.key_names": {"base64", "binascii", "hashlib"},
     "mqtt.signed": {"json", "re"},
+    "rollout.candidate_settings": {"json"},
+    "rollout.candidate_messages": {"json"},
     "system.layer_version": {"hashlib", "re"},
     "counting.pipeline": {"time"},  # how long each stage takes, never what time it is
     "counting.motion": {"cv2"},  # smoothing

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from edge_app.app import build_shadow, service
-from edge_app.config.model import Config
+from edge_app.app import build_shadow, counting_hash, service
+from edge_app.checks.road import check_shadow
+from edge_app.config.layers import Layer, refused_keys
+from edge_app.config.model import Config, DetectorConfig
 from edge_app.detectors.manifest import default_model, load
 from edge_app.monitoring.device_status import DeviceStatus
 from edge_app.mqtt.events import Message
@@ -149,3 +152,30 @@ def test_a_candidate_that_knows_too_few_classes_is_told_and_not_used(tmp_path: P
     assert beside is not None
     with beside:
         assert "knows no bus, which is counted here" in beside.health.why
+
+
+def test_a_candidate_changes_no_count_and_so_no_config(tmp_path: Path) -> None:
+    model = load(default_model())[0].sha256
+    beside = configuration(tmp_path, 1, SMALL)
+    alone = beside.model_copy(update={"detector": beside.detector.model_copy(update={"shadow": None})})
+    assert counting_hash(beside, model) == counting_hash(alone, model)
+
+
+@pytest.mark.parametrize("layer", ["page", "office"])
+def test_only_the_file_of_the_device_may_name_a_candidate(layer: str) -> None:
+    assert refused_keys(Layer(layer, {"detector": {"shadow": "x.tflite"}})) == ["detector.shadow"]
+
+
+def test_the_file_in_service_is_no_candidate() -> None:
+    with pytest.raises(ValidationError, match=r"is the file of detector\.model"):
+        DetectorConfig.model_validate({"model": "a.tflite", "shadow": "a.tflite"})
+
+
+def test_the_check_tells_whether_a_candidate_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_service, classes = load(default_model())[0], ("car", "bus")
+    found = check_shadow(SMALL, in_service, classes)
+    assert (found.level, found.what) == ("ok", "shadow")
+    monkeypatch.setattr("edge_app.checks.road.refused_priority", lambda: "the system refuses it")
+    assert check_shadow(SMALL, in_service, classes).sentence == "The system refuses it."
+    assert check_shadow(default_model(), in_service, classes).level == "FAIL"
+    assert check_shadow(Path("/nowhere/x.tflite"), in_service, classes).level == "FAIL"

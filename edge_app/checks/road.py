@@ -29,6 +29,7 @@ from edge_app.detectors.manifest import Manifest, refuse_shadow, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.errors import ConfigError, DetectorError, SourceEnded, SourceError
 from edge_app.records import Frame
+from edge_app.rollout.candidate_process import refused_priority
 from edge_app.sources import Source, SourceStatus, probe
 from edge_app.web.line_check import DetectorView, Finding, LineObserver, check_line, check_rate
 from edge_app.web.speed_check import expected_speeds
@@ -100,6 +101,8 @@ def check_shadow(model: Path, in_service: Manifest, classes: Sequence[str]) -> F
         refuse_shadow(candidate.manifest, in_service, classes)
     except DetectorError as error:
         return Finding("FAIL", "shadow", as_sentence(error))
+    if refused := refused_priority():
+        return Finding("FAIL", "shadow", as_sentence(refused))
     sentence = (
         f"{candidate.manifest.name} counts beside {in_service.name} when processor time is free; its counts go to "
         "shadow/LINE and are not used."

@@ -25,6 +25,12 @@ _NOT_ITS_OWN: Final = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "CREDEN
 """Variables of the service that its child needs not have."""
 
 
+def refused_priority() -> str:
+    """Return why the system refuses a candidate the lowest priority, "" where it does not."""
+    asked = subprocess.run([sys.executable, "-m", _PROGRAM], capture_output=True, text=True, check=False)
+    return asked.stdout.strip()
+
+
 class CandidateProcess:
     """Process that counts with a candidate; one thread uses it.
 

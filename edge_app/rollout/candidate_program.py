@@ -5,7 +5,8 @@ preempted while it holds Python's lock keeps the counting thread waiting. A cand
 only this process with it. And where memory ends, the kernel ends this process first.
 
 Standard input: the settings, then a line for each frame (`candidate_messages`); its end is the end of the process.
-Standard output: the answers. The argument is the number of the descriptor of the shared memory.
+Standard output: the answers. The argument is the number of the descriptor of the shared memory. Without one it says
+why it may not take the lowest priority, and ends.
 """
 
 from __future__ import annotations
@@ -37,9 +38,15 @@ def step_aside() -> str:
     try:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     except OSError as error:
-        return f"the system refuses it the lowest priority ({error.strerror}), and it must not slow the service"
+        return (
+            f"the system refuses it the lowest priority ({error.strerror}), without which it could slow the service: "
+            "allow the unit sched_setscheduler"
+        )
     return ""
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    if sys.argv[1:]:
+        main(int(sys.argv[1]))
+    else:
+        print(step_aside())

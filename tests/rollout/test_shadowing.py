@@ -128,7 +128,8 @@ def test_a_system_that_refuses_the_lowest_priority_has_no_candidate(monkeypatch:
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
     monkeypatch.setattr(candidate_program, "Path", lambda _path: Path(os.devnull))
     assert candidate_program.step_aside() == (
-        "the system refuses it the lowest priority (Operation not permitted), and it must not slow the service"
+        "the system refuses it the lowest priority (Operation not permitted), without which it could slow the service: "
+        "allow the unit sched_setscheduler"
     )
 
 
