@@ -1,10 +1,12 @@
 """Measure what a candidate that counts beside costs the detector in service, on two cores that others keep busy.
 
-`python -m tests.trials.shadow [--blocks 12] [--block 10] [--width 640] [--fps 8]` runs one service in front of a
+`python -m tests.trials.shadow [--blocks 24] [--block 4] [--width 640] [--fps 8]` runs one service in front of a
 rendered street on two cores, with a candidate that is ready. In every other block of so many seconds the candidate is
 shown the frames. It does so with nothing else started, with a program on one core that never rests, and with one on
 each. It prints frames/s, dropped frames, times of the detector, processor time and memory of both kinds of blocks, and
-their ratios: they come from one run, so what else the machine does meets both. One round of three takes six minutes.
+their ratios: they come from one run, so what else the machine does meets both. Frames/s and the p95 of a whole frame
+are also compared block by block, each with the one beside it: the geometric mean of the ratios and its standard error.
+It takes six minutes.
 """
 
 from __future__ import annotations
@@ -43,7 +45,10 @@ _SETTLES_S: Final = 1.0
 
 @dataclass(slots=True)
 class Blocks:
-    """What was measured in all blocks of one kind. times: stage -> s of each frame."""
+    """What was measured in all blocks of one kind.
+
+    times: stage -> s of each frame. each: frames/s and p95, s, of each block.
+    """
 
     seconds: float = 0.0
     frames: int = 0
@@ -51,6 +56,7 @@ class Blocks:
     processor_s: float = 0.0
     candidate_s: float = 0.0
     times: dict[str, list[float]] = field(default_factory=dict)
+    each: list[tuple[float, float]] = field(default_factory=list)
 
     def percentile(self, stage: str, share: float) -> float:
         """Return ms."""
@@ -84,6 +90,7 @@ class Measured:
         time.sleep(_SETTLES_S)
         self._into, began = into, time.monotonic()
         frames, dropped, spent, candidate = self._figures()
+        known = len(into.times.get("latency", ()))
         time.sleep(seconds)
         self._into = Blocks()
         into.seconds += time.monotonic() - began
@@ -92,6 +99,8 @@ class Measured:
         into.dropped += round(after[1] - dropped)
         into.processor_s += after[2] - spent
         into.candidate_s += after[3] - candidate
+        latency = into.times.get("latency", [])[known:]
+        into.each.append(((after[0] - frames) / seconds, float(np.percentile(latency, 95)) if latency else np.nan))
 
     def _figures(self) -> tuple[float, float, float, float]:
         return self._running.frames, self._running.dropped, time.process_time(), _processor_s(self._beside.pid)
@@ -165,12 +174,17 @@ def show(title: str, alone: Blocks, beside: Blocks) -> None:
         shown.add_row(name, f"{without:.1f}", f"{with_it:.1f}", f"{with_it / without:.2f}" if without else "")
     stdout().print(f"\n{title}", style="bold")
     stdout().print(shown)
+    pairs = np.log(np.array(beside.each)) - np.log(np.array(alone.each))
+    for name, ratios in zip(("frames/s", "whole frame p95"), pairs.T, strict=True):
+        known = ratios[np.isfinite(ratios)]
+        error = float(np.std(known)) / len(known) ** 0.5
+        stdout().print(f"{name}, block by block: {np.exp(np.mean(known)):.2f} +- {error:.2f}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--blocks", type=int, default=12, help="of a load")
-    parser.add_argument("--block", type=float, default=10.0, help="length, s")
+    parser.add_argument("--blocks", type=int, default=24, help="of a load, an even number")
+    parser.add_argument("--block", type=float, default=4.0, help="length, s")
     parser.add_argument("--width", type=int, default=640)
     parser.add_argument("--fps", type=float, default=8.0)
     a = parser.parse_args()
