@@ -1,7 +1,7 @@
 """What the service and the process of a candidate tell each other, one line of JSON each. Pure.
 
-A frame is in a memory that both share, in one of SLOTS places of equal size; its line says where, and all that is not
-in the picture. A slot is free again when its frame is answered, in the order of the frames.
+A frame is in a memory that both share, in one of some slots of equal size; its line says where, and all that is not in
+the picture. A slot is free again when its frame is answered, in the order of the frames.
 """
 
 from __future__ import annotations
@@ -13,15 +13,25 @@ from typing import Any, Final
 
 from edge_app.records import Crossing
 
-SLOTS: Final = 8
-"""Frames that wait for the candidate: half a second at 15 frames/s, before its interval is given up."""
+_MEMORY: Final = 32_000_000
+"""Bytes of all slots, where that is enough for the fewest."""
+_FEWEST: Final = 8
+_MOST: Final = 45
+
+
+def slots_for(frame_bytes: int) -> int:
+    """Return how many frames of this size may wait for the candidate, before its interval is given up.
+
+    Three seconds at 15 frames/s where that takes 32 MB at most, and at least half a second.
+    """
+    return min(_MOST, max(_FEWEST, _MEMORY // frame_bytes))
 
 
 @dataclass(frozen=True, slots=True)
 class SharedFrame:
     """A frame in the shared memory.
 
-    number: of the frame, rising. slot: 0 to SLOTS - 1. slot_bytes: size of each. width, height: px. index, at,
+    number: of the frame, rising. slot: from 0. slot_bytes: size of each. width, height: px. index, at,
     monotonic: as in `Frame`. once: see `FrameResult`.
     """
 

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from edge_app.records import Frame, Image
-from edge_app.rollout.candidate_messages import SLOTS, Answer, SharedFrame
+from edge_app.rollout.candidate_messages import Answer, SharedFrame, slots_for
 from edge_app.rollout.candidate_settings import CandidateSettings
 
 _PROGRAM: Final = "edge_app.rollout.candidate_program"
@@ -46,6 +46,7 @@ class CandidateProcess:
         self._shared: mmap.mmap | None = None
         self._slot_bytes = self._number = 0
         self._shown: deque[SharedFrame] = deque()
+        self._free: list[int] = []
         self._rest = b""
         own = {name: value for name, value in os.environ.items() if name not in _NOT_ITS_OWN}
         try:
@@ -78,12 +79,12 @@ class CandidateProcess:
 
         The thread that counts does not wait meanwhile: numpy copies without Python's lock.
         """
-        if not self.ready or self.failed or len(self._shown) >= SLOTS or not self._has_room_for(frame.image):
+        if not self.ready or self.failed or not self._has_room_for(frame.image):
             return False
         assert self._shared is not None
         self._number += 1
         height, width = frame.image.shape[:2]
-        slot = self._number % SLOTS
+        slot = self._free.pop()  # the one that was used last: the others take no memory until they are needed
         pixels = np.frombuffer(self._shared, np.uint8, frame.image.size, slot * self._slot_bytes)
         np.copyto(pixels.reshape(frame.image.shape), frame.image)
         shown = SharedFrame(
@@ -97,9 +98,7 @@ class CandidateProcess:
     def read(self) -> list[Answer]:
         """Return the answers that have come to frames; notes whether the candidate is ready or has failed."""
         answers = [answer for line in self._lines() if (answer := self._decoded(line)) is not None]
-        for _ in answers:
-            if self._shown:
-                self._shown.popleft()
+        self._free += [self._shown.popleft().slot for _ in answers]
         return answers
 
     def close(self) -> None:
@@ -124,14 +123,16 @@ class CandidateProcess:
             self._process.stdin.write(line)
 
     def _has_room_for(self, image: Image) -> bool:
-        """Return whether slots are large enough, and make them so while none is in use."""
+        """Return whether a slot is free and large enough; they are made so while none is in use."""
         if image.nbytes > self._slot_bytes:
             if self._shown:
                 return False
-            os.ftruncate(self._memory, SLOTS * image.nbytes)
-            self._shared = mmap.mmap(self._memory, SLOTS * image.nbytes)
-            self._slot_bytes = image.nbytes
-        return True
+            slots = slots_for(image.nbytes)
+            size = max(slots * image.nbytes, os.fstat(self._memory).st_size)  # the candidate may still look at a part
+            os.ftruncate(self._memory, size)
+            self._shared, self._slot_bytes = mmap.mmap(self._memory, size), image.nbytes
+            self._free = list(range(slots))
+        return bool(self._free)
 
     def _lines(self) -> list[bytes]:
         try:

@@ -18,7 +18,7 @@ from edge_app.detectors.manifest import default_model
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.records import Detections, Frame, FrameResult, Tracks
 from edge_app.rollout import candidate_process, candidate_program
-from edge_app.rollout.candidate_messages import SLOTS, Answer
+from edge_app.rollout.candidate_messages import Answer, slots_for
 from edge_app.rollout.candidate_process import CandidateProcess
 from edge_app.rollout.shadow import Compared, Comparison
 from edge_app.rollout.shadow_messages import ShadowNumbers
@@ -75,10 +75,10 @@ def test_the_same_file_counts_the_same_in_every_interval() -> None:
     """Each frame of a street is counted as in service, and shown to the candidate in its own process."""
     found: list[Compared] = []
     detector = TfliteDetector(SMALL)
-    pipeline, street = build_pipeline(CONFIG, detector), Street(fps=8, flow=(40.0, 40.0), seed=3)
+    pipeline, street = build_pipeline(CONFIG, detector), Street(fps=6, flow=(40.0, 40.0), seed=3)
     with shadow(SMALL, found) as beside:
         eventually(lambda: waited(beside.health.state != "starting"), 60.0)
-        for _ in range(8 * 24):
+        for _ in range(6 * 24):
             seen = street.read(1.0)
             assert seen is not None
             beside.offer(pipeline.process(seen))
@@ -87,7 +87,7 @@ def test_the_same_file_counts_the_same_in_every_interval() -> None:
     detector.close()
     (one,) = found
     assert one.in_service == one.candidate
-    assert (one.start % 60, one.frames) == (10, 80)
+    assert (one.start % 60, one.frames) == (10, 60)
     assert health.vehicles == health.in_service_vehicles > 0
     assert (health.compared, health.given_up, health.state) == (1, 1, "comparing")
 
@@ -98,18 +98,18 @@ def test_nobody_waits_for_a_candidate_that_falls_behind() -> None:
     found: list[Compared] = []
     with shadow(SMALL, found) as beside:
         eventually(lambda: waited(beside.health.state != "starting"), 60.0)
-        began, longest = frame(1280, 720), 0.0
+        began, spent = frame(1280, 720), list[float]()
         for n in range(2000):
             seen = replace(began, index=n, captured_at=began.captured_at + n / 15, monotonic=n / 15)
             before = time.perf_counter()
             beside.offer(FrameResult(seen, NOTHING, Tracks.empty()))
-            longest = max(longest, time.perf_counter() - before)
+            spent.append(time.perf_counter() - before)
             time.sleep(0.0005)
         health = beside.health
     assert not found
     assert health.compared == 0
     assert "no processor time was left" in health.why
-    assert longest < 0.5
+    assert sorted(spent)[len(spent) // 2] < 0.005
 
 
 def test_it_has_the_lowest_priority_alone_and_ends_with_the_service() -> None:
@@ -164,12 +164,33 @@ def test_frames_of_another_size_find_room_when_no_other_waits() -> None:
             eventually(lambda: answered(process, found), 30.0)
             assert [answer.number for answer in found] == [number]
             found.clear()
-        for _ in range(SLOTS):
-            if not process.show(frame(), once=False):
-                break
+        assert process.show(frame(), once=False)
         assert not process.show(frame(1280, 720), once=False)
     finally:
         process.close()
+
+
+@pytest.mark.usefixtures("eager")
+def test_frames_wait_up_to_a_number_and_all_are_answered_in_order() -> None:
+    process, found = CandidateProcess(candidate_settings(CONFIG, SMALL)), list[Answer]()
+    try:
+        eventually(lambda: ready(process), 60.0)
+        os.kill(process.pid, signal.SIGSTOP)
+        shown = 0
+        while process.show(frame(1280, 720), once=False):
+            shown += 1
+        assert shown == slots_for(1280 * 720 * 3) == 11
+        os.kill(process.pid, signal.SIGCONT)
+        eventually(lambda: answered(process, found) and len(found) == shown, 60.0)
+        assert [answer.number for answer in found] == [*range(1, shown + 1)]
+        assert process.show(frame(1280, 720), once=False)
+    finally:
+        process.close()
+
+
+@pytest.mark.parametrize(("size", "slots"), [((640, 360), 45), ((1280, 720), 11), ((1920, 1080), 8)])
+def test_small_frames_may_wait_for_longer(size: tuple[int, int], slots: int) -> None:
+    assert slots_for(size[0] * size[1] * 3) == slots
 
 
 def test_numbers_rise_over_restarts_and_begin_anew_with_an_installation(tmp_path: Path) -> None:
