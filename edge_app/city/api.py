@@ -17,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from edge_app import __version__
 from edge_app.city.access import Access, Asked
+from edge_app.city.bodies import BodyLimit
 from edge_app.city.database.accounts import AccountError
 from edge_app.city.inventory import InventoryError, told
 from edge_app.city.routes.city import City
@@ -81,6 +82,8 @@ def build_api(city: City) -> FastAPI:
     for kind, handler in _HANDLERS.items():
         api.add_exception_handler(kind, handler)
 
+    api.add_middleware(BodyLimit)
+
     @api.middleware("http")
     async def guard(request: Request, go_on: Callable[[Request], Any]) -> Response:
         try:
@@ -108,7 +111,7 @@ def build_api(city: City) -> FastAPI:
 
 
 def _asked(request: Request, access: Access) -> Asked:
-    peer = access.peer(request.client.host if request.client else "", request.headers.get("x-forwarded-for", ""))
+    peer = access.peer(request.client.host if request.client else "", request.headers.getlist("x-forwarded-for"))
     return Asked(request.method, dict(request.headers), request.cookies, peer)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
-from itertools import combinations, groupby
+from itertools import groupby, pairwise
 from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import (
@@ -19,12 +19,14 @@ from pydantic import (
     model_validator,
 )
 
-from edge_app.city.calendar import zone
+from edge_app.city.calendar import FAR, judge_zone
 from edge_app.errors import ConfigError, EdgeAppError
 
 MOST_ATTACHMENTS: Final = 200
 MOST_SITES: Final = 20_000
-_FAR: Final = 32_503_680_000  # the year 3000
+MOST_LANES: Final = 30
+MOST_TOLD: Final = 20
+"""Problems of a file that are told at once."""
 
 
 class InventoryError(EdgeAppError, ValueError):
@@ -46,7 +48,7 @@ def _whole_second(at: datetime) -> datetime:
     """Return a time in UTC, so that the same one always reads alike."""
     try:
         seconds = int(at.timestamp())
-        if not 0 < seconds < _FAR:
+        if not 0 < seconds < FAR:
             raise ValueError
         return datetime.fromtimestamp(seconds, timezone.utc)
     except (ValueError, OverflowError):
@@ -55,7 +57,7 @@ def _whole_second(at: datetime) -> datetime:
 
 def _known_zone(name: str) -> str:
     try:
-        zone(name)
+        judge_zone(name)
     except ConfigError as error:
         raise ValueError(str(error).removeprefix("time_zone: ")) from None
     return name
@@ -109,7 +111,7 @@ class Attachment(_Part):
     @property
     def span(self) -> tuple[int, int]:
         """Begin and end, UTC s; without an end a time beyond all."""
-        return int(self.begins.timestamp()) if self.begins else 0, int(self.ends.timestamp()) if self.ends else _FAR
+        return int(self.begins.timestamp()) if self.begins else 0, int(self.ends.timestamp()) if self.ends else FAR
 
     @property
     def names(self) -> tuple[str, str, str]:
@@ -127,7 +129,7 @@ class SiteContent(_Part):
     time_zone: Annotated[str, AfterValidator(_known_zone), Field(max_length=60, description="IANA name")]
     left_to_right: Heading = Heading()
     right_to_left: Heading = Heading()
-    lanes: Annotated[int | None, Field(ge=1, le=30, description="Of the whole road")] = None
+    lanes: Annotated[int | None, Field(ge=1, le=MOST_LANES, description="Of the whole road")] = None
     public: Annotated[bool, Field(description="Shown on the public page")] = False
     attachments: Annotated[Sequence[Attachment], Field(max_length=MOST_ATTACHMENTS)] = ()
 
@@ -135,7 +137,7 @@ class SiteContent(_Part):
     def _fits_together(self) -> SiteContent:
         if (self.lat is None) != (self.lon is None):
             raise ValueError("lat and lon go together: give both or none")
-        for one, other in combinations(sorted(self.attachments, key=lambda a: a.span), 2):
+        for one, other in pairwise(sorted(self.attachments, key=lambda a: a.span)):
             if other.span[0] < one.span[1]:
                 raise ValueError(
                     f"{one.device}/{one.line} and {other.device}/{other.line} would count at the same time: let one "
@@ -168,13 +170,13 @@ def told(error: Any) -> str:
 def judge_together(sites: Sequence[SiteDescription]) -> None:
     """Raise InventoryError where an id comes twice or a line would count at two of the sites at once."""
     problems = [f"{name} is described more than once" for name in _repeated(site.id for site in sites)]
-    attached = [(a.names, a.span, site.id) for site in sites for a in site.attachments]
-    for names, group in groupby(sorted(attached), key=lambda one: one[0]):
-        for (_, one, first), (_, other, second) in combinations(list(group), 2):
+    attached = sorted((a.names, a.span, site.id) for site in sites for a in site.attachments)
+    for names, group in groupby(attached, key=lambda one: one[0]):
+        for (_, one, first), (_, other, second) in pairwise(group):  # those of one site are apart
             if other[0] < one[1] and first != second:
                 problems.append(counts_twice("/".join(names), first, second))
     if problems:
-        raise InventoryError(*problems)
+        raise InventoryError(*problems[:MOST_TOLD])
 
 
 def counts_twice(line: str, one: str, other: str) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from edge_app.city.inventory import MOST_SITES, InventoryError, SiteDescription, described
+from edge_app.city.inventory import MOST_SITES, MOST_TOLD, InventoryError, SiteDescription, described
 from edge_app.offline.bins import csv_text
 
 _OF_SITE: Final = (
@@ -23,7 +24,6 @@ _OF_ATTACHMENT: Final = ("device", "line", "begins", "ends", "turned", "breaks",
 COLUMNS: Final = (*_OF_SITE, *_OF_ATTACHMENT)
 _WAYS: Final = ("left_to_right", "right_to_left")
 _TRUE: Final = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
-_MOST_TOLD: Final = 20
 
 
 def inventory_csv(sites: Iterable[SiteDescription]) -> str:
@@ -69,10 +69,15 @@ def read_inventory_csv(text: str) -> list[SiteDescription]:
         reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
         missing = [name for name in ("site", "road", "time_zone") if name not in (reader.fieldnames or ())]
         unknown = [name for name in reader.fieldnames or () if name not in COLUMNS]
-        if missing or unknown:
-            what = f"has no column {missing[0]!r}" if missing else f"has an unknown column {unknown[0]!r}"
+        twice = [name for name, many in Counter(reader.fieldnames or ()).items() if many > 1]
+        if missing or unknown or twice:
+            faults = [("has no column", missing), ("has an unknown column", unknown), ("has twice the column", twice)]
+            what = next(f"{what} {names[0][:60]!r}" for what, names in faults if names)
             raise InventoryError(f"the first line {what}; the columns are {', '.join(COLUMNS)}")
         rows = [(reader.line_num, {key: _plain(value) for key, value in row.items()}) for row in reader]
+        longer = next((number for number, row in rows if None in row), 0)
+        if longer:
+            raise InventoryError(f"row {longer}: has more cells than the first line; put a text with a comma in quotes")
     except csv.Error as error:
         raise InventoryError(f"this is no CSV file ({error})") from None
     return _judged(_sites_of(rows))
@@ -167,10 +172,10 @@ def _judged(found: Iterable[tuple[str, Any]]) -> list[SiteDescription]:
             sites.append(described(values, where))
         except InventoryError as error:
             problems += error.problems
-        if len(problems) >= _MOST_TOLD or len(sites) > MOST_SITES:
+        if len(problems) >= MOST_TOLD or len(sites) > MOST_SITES:
             break
     if len(sites) > MOST_SITES:
         problems = [f"more than {MOST_SITES:,} sites: import them in parts"]
     if problems:
-        raise InventoryError(*problems[:_MOST_TOLD])
+        raise InventoryError(*problems[:MOST_TOLD])
     return sites

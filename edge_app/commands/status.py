@@ -153,7 +153,11 @@ def _facts(status: DeviceStatus, now: datetime) -> Iterator[tuple[str, str]]:
     disk = "" if health.disk_free_mb is None else f", {health.disk_free_mb:.0f} MB of disk free"
     memory = "" if health.memory_mb is None else f"{health.memory_mb:.0f} MB of memory used"
     yield "board", f"{heat}{memory}{disk}"
+    if health.harvest_until is not None:
+        yield "harvest", f"on until {health.harvest_until:%Y-%m-%d %H:%M} UTC, because the office asked for it"
     yield "running", f"{age(health.uptime_s)}, edge-app {status.version}"
+    if status.office:
+        yield "office", status.office
     yield "model", f"{status.model_name} {status.model}, config {status.config}"
     if health.shadow is not None:
         yield "candidate", _comparison(health.shadow)

@@ -25,7 +25,7 @@ from edge_app.config.office import OfficeConfig
 from edge_app.config.page import PageConfig
 from edge_app.config.preview import PreviewConfig, PrivacyConfig
 from edge_app.config.source import SourceConfig
-from edge_app.config.types import Area, FilePath, Fraction, Point, Slug, Table, distinct
+from edge_app.config.types import Area, FilePath, Fraction, Point, Sha256, Slug, Table, distinct
 from edge_app.records import Direction
 
 VehicleLabel: TypeAlias = Literal["car", "motorcycle", "bus", "truck", "bicycle"]
@@ -68,6 +68,11 @@ class DetectorConfig(Table):
         default=None,
         description="A .tflite file with its .json beside it; the built-in model without it.",
         examples=["my.tflite"],
+    )
+    fetched: Sha256 | None = Field(
+        default=None,
+        description="Count with the detector of this SHA-256, which the office has had fetched, instead of `model`.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
     )
     allow_unproven: bool = Field(
         default=False, description="Count with a model that has not passed the model gate of models/registry."

@@ -184,6 +184,9 @@ class _MetricsCollector(Collector):
         yield _counter("intervals_delivered", "Intervals that the broker has acknowledged.", publisher.delivered)
         yield _gauge("broker_connected", "1 while the broker accepts the device.", publisher.connected)
         yield _counter("broker_connections", "Times the broker has accepted the device.", publisher.connections)
+        yield _counter(
+            "signed_commands_refused", "Commands of the office that were refused.", publisher.refused_commands
+        )
         yield self._expiry()
 
     def _expiry(self) -> Metric:

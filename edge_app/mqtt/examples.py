@@ -150,6 +150,7 @@ EXAMPLES: Final[dict[str, Any]] = {
         "source": {"state": "ok", "width": 1280, "height": 720, "reconnects": 0, "repeated": 0, "detail": ""},
         "quality": [],
         "drift": [],
+        "harvest_until": None,
         "installation": "5b1f09c4",
         "newest_seq": {"quay-road": 8131},
         "limits": [],
@@ -162,11 +163,44 @@ EXAMPLES: Final[dict[str, Any]] = {
         "expires": "2026-11-29T09:23:00Z",
         "args": {"line": "quay-road", "installation": "5b1f09c4", "from_seq": 8101, "to_seq": 8130},
     },
+    "signed_commands": {
+        "schema": "edge-app/signed/1",
+        "key": "21fe31df",
+        "signature": "YVtVF6H5VaP2JBS7iV37PwKc2EJmcYrqwS7Aqo8BfZ7AcNmSRxuqOwcTdkXMeRKgGFtkccR54K8-rsDXaJWACQ",
+        "document": '{"schema":"edge-app/command/1","id":"city-0b1c","at":"2026-12-01T10:00:00Z",'
+        '"expires":"2026-12-01T10:10:00Z","args":{}}',
+    },
+    "pieces": {
+        "schema": "edge-app/piece/1",
+        "id": "city-0b1c",
+        "piece": 1,
+        "of": 1,
+        "data": "UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA==",
+    },
     "replies": {
         "schema": "edge-app/reply/1",
         "id": "city-6f0a2c91",
         "at": "2026-11-29T09:13:04.100000Z",
         "ok": True,
         "result": {"sent": 29, "missing": [{"from_seq": 8101, "to_seq": 8101, "reason": "expired"}]},
+    },
+    "config_desired": {
+        "schema": "edge-app/signed/1",
+        "key": "21fe31df",
+        "signature": "Kh7TFP3RERKS5kErqIC8kRalCi2rVuJju8NECh90pUgNWuTzLc-Qc6WHoPss9LqulCrKs65sb5HCNxVFts4IDg",
+        "document": '{"schema":"edge-app/config-desired/1","revision":12,"at":"2026-12-01T10:00:00Z","author":"anna",'
+        '"set":{"counting":{"interval_s":300}},"unset":["detector.region"]}',
+    },
+    "config_reported": {
+        "schema": "edge-app/config-reported/1",
+        "at": "2026-12-01T10:02:01Z",
+        "state": "applied",
+        "revision": 12,
+        "highest": 12,
+        "problems": [],
+        "config": "c222920fa583",
+        "installation": "5b1f09c4",
+        "layers": [{"name": "file", "revision": "9a41c2d0", "author": "root", "at": "2026-11-01T08:00:00Z"}],
+        "conflicts": [{"key": "counting.interval_s", "used": "office", "ignored": "page", "ignored_is_newer": False}],
     },
 }
