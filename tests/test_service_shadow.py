@@ -176,6 +176,6 @@ def test_the_check_tells_whether_a_candidate_fits(monkeypatch: pytest.MonkeyPatc
     found = check_shadow(SMALL, in_service, classes)
     assert (found.level, found.what) == ("ok", "shadow")
     monkeypatch.setattr("edge_app.checks.road.refused_priority", lambda: "the system refuses it")
-    assert check_shadow(SMALL, in_service, classes).sentence == "The system refuses it."
+    assert check_shadow(SMALL, in_service, classes).sentence == "the system refuses it."
     assert check_shadow(default_model(), in_service, classes).level == "FAIL"
     assert check_shadow(Path("/nowhere/x.tflite"), in_service, classes).level == "FAIL"

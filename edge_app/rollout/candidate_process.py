@@ -110,7 +110,8 @@ class CandidateProcess:
             self._process.wait(_STOP_S if self.ready else 0)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            with suppress(subprocess.TimeoutExpired):  # it ends as soon as it gets a core
+                self._process.wait(_STOP_S)
         self.ready = False
         if self._memory >= 0:
             os.close(self._memory)

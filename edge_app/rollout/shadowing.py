@@ -22,7 +22,7 @@ from edge_app.rollout.candidate_messages import Answer
 from edge_app.rollout.candidate_process import CandidateProcess
 from edge_app.rollout.candidate_settings import CandidateSettings
 from edge_app.rollout.shadow import Compared, Comparison
-from edge_app.system.threads import Worker, join_all
+from edge_app.system.threads import Worker
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,10 @@ class Shadow:
     def __exit__(self, *_: object) -> None:
         self._stopping = True
         self._notify()
-        join_all([self._worker], _STOP_S)
+        self._worker.stop()
+        if not self._worker.join(_STOP_S):  # it ends no service, nor keeps one from its end
+            log.warning("the candidate's process has not ended yet")
+            return
         os.close(self._wake)
         os.close(self._wake_up)
 

@@ -70,6 +70,7 @@ def alive(pid: int) -> bool:
     return True
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("eager")
 def test_the_same_file_counts_the_same_in_every_interval() -> None:
     """Each frame of a street is counted as in service, and shown to the candidate in its own process."""
