@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import timezone
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from edge_app.counting.motion import Motion
 from edge_app.counting.pipeline import COUNTING_REVISION, Pipeline
 from edge_app.counting.second_look import SecondLook
 from edge_app.counting.tracker import Tracker, TrackerSettings
-from edge_app.detectors.manifest import Manifest, default_model, refuse_unproven
+from edge_app.detectors.manifest import Manifest, default_model, refuse_shadow, refuse_unproven
 from edge_app.detectors.manifest import load as load_manifest
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.drawing.scene import Privacy
@@ -56,7 +56,11 @@ from edge_app.preview.live import Preview
 from edge_app.preview.main_stream import MainStream
 from edge_app.preview.status_text import StatusText
 from edge_app.records import DIRECTIONS, FLOWS, FrameResult, Line
+from edge_app.rollout.candidate_settings import CandidateSettings
 from edge_app.rollout.office import Configurations, Office
+from edge_app.rollout.shadow import Comparison
+from edge_app.rollout.shadow_messages import NUMBERS, ShadowMessages, ShadowNumbers
+from edge_app.rollout.shadowing import Shadow
 from edge_app.rollout.trial import Facets
 from edge_app.service import Service
 from edge_app.sources import Source, open_source
@@ -155,20 +159,24 @@ def with_classes(config: Config, manifest: Manifest) -> Config:
 
 def build_pipeline(config: Config, detector: TfliteDetector) -> Pipeline:
     """Build detector, tracker and line counters into one pipeline, with nothing counted yet."""
-    t, counting = config.tracker, with_classes(config, detector.manifest).counting
-    settings = TrackerSettings(
-        strong=config.detector.score, association_radius=t.gate, confirm_s=t.confirm_s, lost_s=t.lost_s
-    )
-    lines = build_lines(config)
+    counting, lines = with_classes(config, detector.manifest).counting, build_lines(config)
     return Pipeline(
         detector,
-        Tracker(settings),
+        Tracker(tracker_settings(config)),
         lines,
         counting.classes,
         band=counting.dead_band,
         region=config.detector.region,
         motion=Motion() if config.detector.motion else None,
         second_look=SecondLook(lines) if config.detector.second_look else None,
+    )
+
+
+def tracker_settings(config: Config) -> TrackerSettings:
+    """Return the settings of the tracker."""
+    t = config.tracker
+    return TrackerSettings(
+        strong=config.detector.score, association_radius=t.gate, confirm_s=t.confirm_s, lost_s=t.lost_s
     )
 
 
@@ -303,7 +311,64 @@ def build_ledger(config: Config, device: Device, lines: Sequence[Line]) -> Ledge
         partial(encode_counts, device),
         names=(d.site, d.device),
         capacity=config.store.max_intervals,
-        grace_s=GRACE_S if closes_late(lines) else CLOSES_S,
+        grace_s=_grace_s(lines),
+    )
+
+
+def _grace_s(lines: Sequence[Line]) -> float:
+    """Return the time, s, after its end at which an interval closes."""
+    return GRACE_S if closes_late(lines) else CLOSES_S
+
+
+def build_shadow(
+    config: Config,
+    device: Device,
+    in_service: Manifest,
+    installation: Callable[[], str],
+    publish: Callable[[str, str], None],
+) -> Shadow | None:
+    """Build what lets a candidate count beside the detector in service, None where none is configured.
+
+    One that cannot be loaded says so in `health`, and counting goes on. config: with the classes in service.
+    installation: returns the present one. publish: takes topic and message of a comparison.
+    """
+    d, c, lines = config.detector, config.counting, build_lines(config)
+    if d.shadow is None:
+        return None
+    comparison = Comparison([line.id for line in lines], c.classes, c.interval_s, _grace_s(lines))
+    try:
+        candidate, _ = load_manifest(d.shadow)
+        refuse_shadow(candidate, in_service, c.classes)
+    except DetectorError as error:
+        log.error("%s; counting goes on without it", error)
+        return Shadow("", None, comparison, lambda _: None, failed=str(error))
+    messages = ShadowMessages(
+        device,
+        candidate.sha256,
+        counting_hash(config, candidate.sha256),
+        c.interval_s,
+        ShadowNumbers(config.store.folder / NUMBERS),
+        installation,
+        publish,
+    )
+    return Shadow(candidate.sha256[:12], candidate_settings(config, d.shadow), comparison, messages.tell)
+
+
+def candidate_settings(config: Config, model: Path) -> CandidateSettings:
+    """Return what counts with a candidate as the service counts. config: with the classes in service."""
+    d, lines = config.detector, build_lines(config)
+    return CandidateSettings(
+        str(model.absolute()),
+        d.weak_score,
+        d.same_iou,
+        d.any_iou,
+        tracker_settings(config),
+        lines,
+        config.counting.classes,
+        config.counting.dead_band,
+        d.region,
+        d.motion,
+        d.second_look,
     )
 
 
@@ -432,7 +497,9 @@ def _start_facts(config: Config, device: Device, model: str, lines: Sequence[Lin
     }
 
 
-def _observe(preview: Preview, drift: DriftWatch | None, result: FrameResult) -> None:
+def _observe(preview: Preview, drift: DriftWatch | None, shadow: Shadow | None, result: FrameResult) -> None:
+    if shadow is not None:
+        shadow.offer(result)
     preview.update(result)
     if drift is not None:
         drift.observe(result)
@@ -514,6 +581,7 @@ def service(
             office=desk,
             follows=follows,
         )
+        shadow = build_shadow(config, device, detector.manifest, lambda: ledger.installation, publisher.compare)
         notes = StatusText(source, pipeline, publisher, lambda: running.frames, lambda: quality.raised)
         running = Service(
             source,
@@ -525,7 +593,7 @@ def service(
             clock=clock,
             measures=build_measures(config, lines),
             on_measured=partial(_announce, device, publisher) if config.mqtt.crossings else lambda _: None,
-            on_result=partial(_observe, preview, drift),
+            on_result=partial(_observe, preview, drift, shadow),
             status=status.text,
             office=desk.run if desk else None,
         )
@@ -534,8 +602,10 @@ def service(
         report.components = own_report.components = Components(
             *(source, pipeline, ledger, quality, publisher, running, folder, certificates, drift),
             office=desk,
+            shadow=shadow,
             harvest_until=lambda: order.until if order else None,
         )
+        stack.enter_context(shadow or nullcontext())
         stack.enter_context(extras.snapshot_server(folder, preview, lambda: broker_problem(publisher), status.json))
         stack.enter_context(extras.broadcast(config, preview))
         stack.enter_context(extras.metrics(config, device, report.components, lines))

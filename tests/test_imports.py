@@ -52,6 +52,9 @@ PURE = {
     "counting.strides": {"records"},
     "counting.motion": {"records"},
     "counting.second_look": {"records", "counting", "counting.boxes"},
+    "rollout.shadow": {"records"},
+    "rollout.candidate_settings": {"records", "counting", "counting.tracker"},
+    "rollout.candidate_messages": {"records"},
     "drift.signals": set[str](),
     "drift.sequential": set[str](),
     "drift.baseline": {"drift", "drift.signals"},
@@ -185,6 +188,8 @@ GRANTED = {
     "web.history": {"datetime"},  # days of a time zone; it reads no clock
     "system.names": {"unicodedata"},
     "system.key_names": {"base64", "binascii", "hashlib"},
+    "rollout.candidate_settings": {"json"},
+    "rollout.candidate_messages": {"json"},
     "system.signed": {"json", "re"},
     "rollout.trial": {"hashlib"},  # text in, text out
     "rollout.plan": {"hashlib"},

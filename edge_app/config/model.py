@@ -77,6 +77,12 @@ class DetectorConfig(Table):
     allow_unproven: bool = Field(
         default=False, description="Count with a model that has not passed the model gate of models/registry."
     )
+    shadow: FilePath | None = Field(
+        default=None,
+        description="A second .tflite file, of a candidate that counts beside when processor time is free; its counts "
+        "are published apart, on shadow/LINE, and never used.",
+        examples=["candidate.tflite"],
+    )
     threads: int = Field(default=2, ge=1, le=8, description="CPU threads for inference, with one interpreter on each.")
     score: Fraction = Field(default=0.2, description="Lowest score at which a detection may begin a track.")
     weak_score: Fraction = Field(default=0.15, description="Lowest score at which a detection may continue a track.")
@@ -98,6 +104,13 @@ class DetectorConfig(Table):
         default=True,
         description="Detect in parts around the lines as well, where vehicles at them are small; false: never.",
     )
+
+    @field_validator("shadow")
+    @classmethod
+    def _another_file(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None and value == info.data.get("model"):
+            raise ValueError("is the file of detector.model: name the candidate that is to be compared with it")
+        return value
 
     @field_validator("weak_score")
     @classmethod

@@ -14,7 +14,7 @@ from edge_app.camera_health.quality import QualityMonitor
 from edge_app.counting.pipeline import Pipeline
 from edge_app.drift.watch import DriftState, DriftWatch
 from edge_app.monitoring.certificate import expiry_warning
-from edge_app.mqtt.messages import Health, Percentiles, SourceHealth
+from edge_app.mqtt.messages import Health, Percentiles, ShadowHealth, SourceHealth
 from edge_app.mqtt.publisher import Publisher
 from edge_app.service import Service
 from edge_app.sources import Source
@@ -23,6 +23,15 @@ from edge_app.system import logging as logs
 from edge_app.system.rate_meter import RateMeter
 from edge_app.system.readings import readings
 from edge_app.system.redaction import redacted
+
+
+class Shadow(Protocol):
+    """A candidate that counts beside the detector in service."""
+
+    @property
+    def health(self) -> ShadowHealth:
+        """How it compares, and whether it still counts."""
+        ...
 
 
 class OfficeFigures(Protocol):
@@ -43,6 +52,7 @@ class Components:
     certificates: PEM files by name, "device" and "authority". drift: None where nothing is compared over months.
     office: None without keys of one.
     harvest_until: returns until when frames are kept because the office asked for it, UTC s; None while it did not.
+    shadow: None where no candidate counts beside.
     """
 
     source: Source
@@ -56,6 +66,7 @@ class Components:
     drift: DriftWatch | None = None
     office: OfficeFigures | None = None
     harvest_until: Callable[[], float | None] = lambda: None
+    shadow: Shadow | None = None
 
 
 class HealthReport:
@@ -100,6 +111,7 @@ class HealthReport:
             harvest_until=self._harvest_until(),
             installation=ledger.installation,
             newest_seq=ledger.newest_seq,
+            shadow=components.shadow.health if components.shadow else None,
             limits=[redacted(limit) for limit in self._limits() if limit],
             problem=redacted(self.problem),
         )
@@ -152,7 +164,12 @@ class HealthReport:
         components = self.components
         measures = components.service.measures_problem
         months = components.drift.problem if components.drift else ""
-        return (*components.publisher.limits, *self._storage(), measures, months, *_missing_log())
+        return (*components.publisher.limits, *self._storage(), measures, months, self._no_shadow(), *_missing_log())
+
+    def _no_shadow(self) -> str:
+        shadow = self.components.shadow.health if self.components.shadow else None
+        failed = shadow is not None and shadow.state == "failed"
+        return f"no candidate counts beside the detector in service: {shadow.why}" if shadow and failed else ""
 
     def _storage(self) -> list[str]:
         sentence = "the state folder cannot be used: what is not delivered is in memory alone, and a restart loses it"

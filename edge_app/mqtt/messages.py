@@ -191,6 +191,31 @@ class CrossingMessage(Payload):
     lane: str | None = Field(default=None, description="Lane, from 1 at the line's start; null without `lanes`")
 
 
+class DetectorCounts(Payload):
+    """What one detector counted on a line in an interval."""
+
+    model: Hash
+    config: Hash = Field(description="Of intervals that this detector counts")
+    counts: Mapping[str, DirectionCounts] = Field(description="Every configured class, zeros included")
+
+
+class ShadowMessage(DetectorCounts):
+    """Counts of a candidate beside those of the detector in service, over the very same frames. Used for no count."""
+
+    schema_id: Literal["edge-app/shadow/1"] = Field(default="edge-app/shadow/1", alias="schema")
+    id: str = Field(description="Opaque; one content for each id, for ever")
+    site: Name
+    device: Name
+    line: str = Field(description="Id of the line, as in the topic")
+    start: AwareDatetime = Field(description="Begin of the interval, UTC, included")
+    end: AwareDatetime = Field(description="End of the interval, UTC, not included")
+    interval_s: Seconds = Field(description="Configured length")
+    installation: Installation = ""
+    seq: Number = Field(description="Rises on its line under its installation; a hole is a comparison that was lost")
+    frames: Number = Field(description="Frames of the interval, all of which both have seen")
+    in_service: DetectorCounts = Field(description="The detector whose counts are used")
+
+
 class Status(Payload):
     """Presence of the device. `offline` is the last will; its `at` is the time when the lost connection was made."""
 
@@ -336,8 +361,24 @@ class SourceHealth(Payload):
     detail: str = Field(default="", description="One sentence; empty when all is well")
 
 
+class ShadowHealth(Payload):
+    """How a candidate compares with the detector in service, since the start of the program."""
+
+    model: Hash
+    state: Literal["starting", "comparing", "resting", "failed"] = Field(
+        description="It loads, sees every frame, waits for the next interval that it can begin, or compares nothing"
+    )
+    compared: Number = Field(description="Intervals that were compared")
+    given_up: Number = Field(description="All others")
+    why: str = Field(default="", description="Why the newest of them was given up, one sentence")
+    vehicles: Number = Field(description="Counted by the candidate in all compared intervals, all lines together")
+    in_service_vehicles: Number = Field(description="The same of the detector in service")
+
+
 class Health(Payload):
     """Health of the device; null where the hardware has no sensor. `problem` is one sentence, empty without one."""
+
+    model_config = ConfigDict(json_schema_extra=_may_lack("shadow"))
 
     schema_id: Literal["edge-app/health/1"] = Field(default="edge-app/health/1", alias="schema")
     at: Time
@@ -376,6 +417,9 @@ class Health(Payload):
     installation: Installation = ""
     newest_seq: Mapping[str, Number] = Field(
         default_factory=dict, description="Newest number of each line under the installation"
+    )
+    shadow: ShadowHealth | SkipJsonSchema[None] = Field(
+        default=None, exclude_if=_not_given, description="The candidate that counts beside; absent without one"
     )
     limits: Sequence[str] = Field(default=(), description="What cannot be delivered and why, one sentence each")
     problem: str = Field(default="", description="The one most urgent fault")

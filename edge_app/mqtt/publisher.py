@@ -19,6 +19,7 @@ from typing import Final
 from edge_app.errors import StoreError
 from edge_app.mqtt.command_desk import CommandDesk, SignedWork
 from edge_app.mqtt.commands import NAMES
+from edge_app.mqtt.comparisons import Comparisons
 from edge_app.mqtt.config_desk import ConfigDesk, Office
 from edge_app.mqtt.config_texts import ConfigTexts
 from edge_app.mqtt.encoding import encode, with_late
@@ -116,6 +117,7 @@ class Publisher:
         self._in_flight = InFlight(self._held_back)
         self._configs = ConfigTexts(outbox.memory, device, meta)
         self._crossings: deque[tuple[str, str]] = deque(maxlen=_MOST_CROSSINGS)
+        self._comparisons = Comparisons()
         self._office = ConfigDesk(office, device, installation, utc) if office else None
         self._renewed: tuple[Meta, Callable[[], Sequence[BirthMessage]]] | None = None
         self._desk = CommandDesk(device, outbox, meta, installation, utc, signed_work)
@@ -161,6 +163,10 @@ class Publisher:
         """Publish a crossing soon, unless the broker is away. Any thread may call it."""
         self._crossings.append((topic, payload))
 
+    def compare(self, topic: str, payload: str) -> None:
+        """Publish a comparison when all else has gone out. Any thread may call it."""
+        self._comparisons.add(topic, payload)
+
     def renew(self, meta: Meta, birth_messages: Callable[[], Sequence[BirthMessage]]) -> None:
         """Announce the device by other texts soon. Any thread may call it; `config` of meta is the same."""
         self._renewed = meta, birth_messages
@@ -198,6 +204,8 @@ class Publisher:
         if self._office is not None and self._session.connected:
             self._office.publish(self._publish)
         self._process_outbox()
+        if self._session.connected and len(self._in_flight) < self._window - _RESERVE:
+            self._comparisons.publish_due(self._publish)
         if self._session.connected and self._clock() >= self._health_due:
             self._publish_health()
 
@@ -248,6 +256,7 @@ class Publisher:
     def _forget_in_flight(self) -> None:
         self._in_flight.forget()
         self._configs.lost()
+        self._comparisons.lost()
         self._desk.lost()
 
     def _announce(self) -> None:

@@ -23,6 +23,7 @@ from edge_app.mqtt.messages import (
     Payload,
     PieceMessage,
     ReplyMessage,
+    ShadowMessage,
     SignedMessage,
     Status,
 )
@@ -119,6 +120,15 @@ _CHANNELS: Final = (
         "Each crossing, within a second of its confirmation; off unless `mqtt.crossings` is on",
         "Never stored: one that is lost does not come again. Count by `counts`.",
         expires="after ten seconds (MQTT 5)",
+    ),
+    _Channel(
+        "shadow",
+        "shadow/{line}",
+        ShadowMessage,
+        1,
+        False,
+        "Counts of a candidate beside those of the detector in service, for intervals of which both saw all frames",
+        "Used for no count. A hole in `seq` is a comparison that was lost; nothing asks for it again.",
     ),
     _Channel(
         "health",
