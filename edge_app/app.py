@@ -9,9 +9,10 @@ import hashlib
 import json
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import timezone
 from functools import partial
 from pathlib import Path
@@ -26,18 +27,21 @@ from edge_app.counting.motion import Motion
 from edge_app.counting.pipeline import COUNTING_REVISION, Pipeline
 from edge_app.counting.second_look import SecondLook
 from edge_app.counting.tracker import Tracker, TrackerSettings
-from edge_app.detectors.manifest import Manifest, refuse_unproven
+from edge_app.detectors.manifest import Manifest, default_model, refuse_shadow, refuse_unproven
+from edge_app.detectors.manifest import load as load_manifest
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.drawing.scene import Privacy
 from edge_app.drift.history import HourHistory
 from edge_app.drift.watch import DriftWatch, local_time
-from edge_app.errors import ConfigError, GeometryError
+from edge_app.errors import ConfigError, DetectorError, GeometryError
 from edge_app.measures.ground import Geometry, of_rectangle
 from edge_app.measures.interval_sums import GRACE_S, IntervalSums, closes_late, nothing
 from edge_app.measures.meters import Meters
 from edge_app.measures.speed_meter import Measured
 from edge_app.monitoring.device_status import StatusReport
 from edge_app.monitoring.health_report import Components, HealthReport
+from edge_app.mqtt.command_desk import SignedWork
+from edge_app.mqtt.config_desk import MAX_PACKET as MAX_OFFICE_PACKET
 from edge_app.mqtt.connection import MAX_PACKET
 from edge_app.mqtt.encoding import encode_counts, encode_crossing
 from edge_app.mqtt.endpoint import PATH, Endpoint, Tls
@@ -52,6 +56,12 @@ from edge_app.preview.live import Preview
 from edge_app.preview.main_stream import MainStream
 from edge_app.preview.status_text import StatusText
 from edge_app.records import DIRECTIONS, FLOWS, FrameResult, Line
+from edge_app.rollout.candidate_settings import CandidateSettings
+from edge_app.rollout.office import Configurations, Office
+from edge_app.rollout.shadow import Comparison
+from edge_app.rollout.shadow_messages import NUMBERS, ShadowMessages, ShadowNumbers
+from edge_app.rollout.shadowing import Shadow
+from edge_app.rollout.trial import Facets
 from edge_app.service import Service
 from edge_app.sources import Source, open_source
 from edge_app.sources.masks import mask_source
@@ -61,9 +71,13 @@ from edge_app.storage.archive import Keep
 from edge_app.storage.counts import Counting
 from edge_app.storage.ledger import CLOSES_S, Ledger
 from edge_app.storage.outbox import Outbox
+from edge_app.system import logging as logs
 from edge_app.system.clock import ClockMonitor, SteadyClock
 
 log = logging.getLogger(__name__)
+
+_FRESH_S = 5.0
+"""Frames are processed while the newest is no older than this, s."""
 
 
 def build_lines(config: Config) -> tuple[Line, ...]:
@@ -99,10 +113,41 @@ def build_recording(config: Config, paths: Sequence[Path], fps: float | None = N
     return open_part(paths[0]) if len(paths) == 1 else RecordingSeries(open_part, paths)
 
 
+def model_file(config: Config) -> Path | None:
+    """Return the file of the configured detector, None for the built-in one.
+
+    Raises DetectorError: when the office names one that it has not had fetched.
+    """
+    d = config.detector
+    if d.fetched is None:
+        return d.model
+    from edge_app.rollout.bundles import FOLDER, Bundles  # loads HTTPS and ZIP, so only where they are used
+
+    found = Bundles(config.store.folder / FOLDER).find(d.fetched)
+    if found is None:
+        raise DetectorError(
+            f"detector.fetched: no detector {d.fetched[:12]} is on this device: have it fetched first "
+            "(`edge-app fleet fetch`), or leave the key out"
+        )
+    return found
+
+
+def refuse_fetched(config: Config) -> None:
+    """Refuse a detector that the office names and that could not count. Raises ConfigError."""
+    if config.detector.fetched is None:
+        return
+    try:
+        manifest, _ = load_manifest(model_file(config) or default_model())
+        refuse_unproven(manifest, allowed=config.detector.allow_unproven)
+    except DetectorError as error:
+        raise ConfigError(str(error)) from error
+
+
 def build_detector(config: Config) -> TfliteDetector:
     """Load the configured model. Raises DetectorError when it does not fit."""
     d = config.detector
-    return TfliteDetector(d.model, engines=d.threads, score=d.weak_score, same_iou=d.same_iou, any_iou=d.any_iou)
+    file = model_file(config)
+    return TfliteDetector(file, engines=d.threads, score=d.weak_score, same_iou=d.same_iou, any_iou=d.any_iou)
 
 
 def with_classes(config: Config, manifest: Manifest) -> Config:
@@ -114,20 +159,24 @@ def with_classes(config: Config, manifest: Manifest) -> Config:
 
 def build_pipeline(config: Config, detector: TfliteDetector) -> Pipeline:
     """Build detector, tracker and line counters into one pipeline, with nothing counted yet."""
-    t, counting = config.tracker, with_classes(config, detector.manifest).counting
-    settings = TrackerSettings(
-        strong=config.detector.score, association_radius=t.gate, confirm_s=t.confirm_s, lost_s=t.lost_s
-    )
-    lines = build_lines(config)
+    counting, lines = with_classes(config, detector.manifest).counting, build_lines(config)
     return Pipeline(
         detector,
-        Tracker(settings),
+        Tracker(tracker_settings(config)),
         lines,
         counting.classes,
         band=counting.dead_band,
         region=config.detector.region,
         motion=Motion() if config.detector.motion else None,
         second_look=SecondLook(lines) if config.detector.second_look else None,
+    )
+
+
+def tracker_settings(config: Config) -> TrackerSettings:
+    """Return the settings of the tracker."""
+    t = config.tracker
+    return TrackerSettings(
+        strong=config.detector.score, association_radius=t.gate, confirm_s=t.confirm_s, lost_s=t.lost_s
     )
 
 
@@ -227,7 +276,9 @@ def build_session(config: Config, device: Device, installation: Callable[[], str
         config.mqtt.client_id or device.client_id,
         protocol=config.mqtt.protocol,
         will=lambda: will(device, time.time(), installation()),
-        timing=Timing(keepalive=config.mqtt.keepalive_s, max_packet=MAX_PACKET),
+        timing=Timing(
+            keepalive=config.mqtt.keepalive_s, max_packet=MAX_OFFICE_PACKET if config.office.keys else MAX_PACKET
+        ),
     )
 
 
@@ -260,7 +311,64 @@ def build_ledger(config: Config, device: Device, lines: Sequence[Line]) -> Ledge
         partial(encode_counts, device),
         names=(d.site, d.device),
         capacity=config.store.max_intervals,
-        grace_s=GRACE_S if closes_late(lines) else CLOSES_S,
+        grace_s=_grace_s(lines),
+    )
+
+
+def _grace_s(lines: Sequence[Line]) -> float:
+    """Return the time, s, after its end at which an interval closes."""
+    return GRACE_S if closes_late(lines) else CLOSES_S
+
+
+def build_shadow(
+    config: Config,
+    device: Device,
+    in_service: Manifest,
+    installation: Callable[[], str],
+    publish: Callable[[str, str], None],
+) -> Shadow | None:
+    """Build what lets a candidate count beside the detector in service, None where none is configured.
+
+    One that cannot be loaded says so in `health`, and counting goes on. config: with the classes in service.
+    installation: returns the present one. publish: takes topic and message of a comparison.
+    """
+    d, c, lines = config.detector, config.counting, build_lines(config)
+    if d.shadow is None:
+        return None
+    comparison = Comparison([line.id for line in lines], c.classes, c.interval_s, _grace_s(lines))
+    try:
+        candidate, _ = load_manifest(d.shadow)
+        refuse_shadow(candidate, in_service, c.classes)
+    except DetectorError as error:
+        log.error("%s; counting goes on without it", error)
+        return Shadow("", None, comparison, lambda _: None, failed=str(error))
+    messages = ShadowMessages(
+        device,
+        candidate.sha256,
+        counting_hash(config, candidate.sha256),
+        c.interval_s,
+        ShadowNumbers(config.store.folder / NUMBERS),
+        installation,
+        publish,
+    )
+    return Shadow(candidate.sha256[:12], candidate_settings(config, d.shadow), comparison, messages.tell)
+
+
+def candidate_settings(config: Config, model: Path) -> CandidateSettings:
+    """Return what counts with a candidate as the service counts. config: with the classes in service."""
+    d, lines = config.detector, build_lines(config)
+    return CandidateSettings(
+        str(model.absolute()),
+        d.weak_score,
+        d.same_iou,
+        d.any_iou,
+        tracker_settings(config),
+        lines,
+        config.counting.classes,
+        config.counting.dead_band,
+        d.region,
+        d.motion,
+        d.second_look,
     )
 
 
@@ -311,11 +419,15 @@ def build_publisher(
     installation: Callable[[], str],
     clock: SteadyClock,
     *,
+    signed_work: SignedWork | None = None,
     utc: Callable[[], float] = time.time,
+    office: Office | None = None,
+    follows: bool = False,
 ) -> Publisher:
     """Build the publisher of counts, status, meta and health.
 
-    health: returns the newest health message. utc: the system's clock, UTC s.
+    health: returns the newest health message. utc: the system's clock, UTC s. office, follows, signed_work: see
+    `Publisher`.
     """
     return Publisher(
         session,
@@ -327,7 +439,37 @@ def build_publisher(
         installation=installation,
         crossings=config.mqtt.crossings,
         birth_messages=build_announcement(config, device, lines).birth_messages,
+        office=office,
+        follows=follows,
+        signed_work=signed_work,
         utc=lambda: clock.at(utc(), time.monotonic()),
+    )
+
+
+def build_office(
+    config: Config,
+    configurations: Configurations,
+    device: Device,
+    running: Callable[[], Service],
+    publisher: Callable[[], Publisher],
+    renew: Callable[[Config], None],
+) -> Office:
+    """Build what takes configurations from the office.
+
+    running, publisher: return those parts, which are built later. renew: takes a configuration over.
+    """
+
+    def taken_over(present: object) -> None:
+        assert isinstance(present, Config)
+        renew(present)
+
+    return Office(
+        config.store.folder,
+        configurations,
+        config=device.config,
+        facets=lambda: Facets(running().heart.age("frame") < _FRESH_S, publisher().connected),
+        renew=taken_over,
+        again=lambda: running().start_again(),
     )
 
 
@@ -355,18 +497,33 @@ def _start_facts(config: Config, device: Device, model: str, lines: Sequence[Lin
     }
 
 
-def _observe(preview: Preview, drift: DriftWatch | None, result: FrameResult) -> None:
+def _observe(preview: Preview, drift: DriftWatch | None, shadow: Shadow | None, result: FrameResult) -> None:
+    if shadow is not None:
+        shadow.offer(result)
     preview.update(result)
     if drift is not None:
         drift.observe(result)
 
 
+def _told(clock: SteadyClock) -> float:
+    """Return the told time, UTC s."""
+    return clock.at(time.time(), time.monotonic())
+
+
 @contextmanager
-def service(config: Config, source: Source | None = None, *, file: str = "") -> Iterator[Service]:
+def service(
+    config: Config,
+    source: Source | None = None,
+    *,
+    file: str = "",
+    office: Configurations | None = None,
+    follows: bool = False,
+) -> Iterator[Service]:
     """Build everything that `edge-app run` needs, yield the service, and free it all in reverse order.
 
     source: an open source to use instead of the configured one; it is closed here too. file: name of the configuration
-    file, for the log.
+    file, for the log. office: knows what the office may change; used only with keys of one. follows: one has run before
+    in this process, and has not said that it stops.
     Raises StoreError, DetectorError, SourceError and ConfigError, each in one sentence.
     """
     with ExitStack() as stack:
@@ -385,17 +542,47 @@ def service(config: Config, source: Source | None = None, *, file: str = "") -> 
         stack.callback(outbox.close)
         quality = build_quality(config, source)
         clock = SteadyClock(lambda: quality.unsynced)
-        publisher = build_publisher(
-            config, device, lines, session, outbox, report.health, lambda: ledger.installation, clock
-        )
-        notes = StatusText(source, pipeline, publisher, lambda: running.frames, lambda: quality.raised)
-        preview = build_preview(config, notes, main)
-        drift = build_drift(config, device, live=source.live)
-        harvest = extras.harvester(config, device)
-        if harvest is not None and drift is not None:
-            harvest.drifted = lambda: bool(drift.state.kinds - {"traffic"})
+
+        def renew(present: Config) -> None:
+            present = with_classes(present, detector.manifest)
+            named = build_lines(present)
+            logs.set_level(present.log.level)
+            announcement = build_announcement(present, device, named)
+            publisher.renew(build_meta(present, device, named), announcement.birth_messages)
+            preview.rename(named)
+            status.rename(named)
+
+        desk = None
+        if office is not None and config.office.keys:
+            desk = build_office(config, office, device, lambda: running, lambda: publisher, renew)
         addresses = " or ".join(str(to) for to in build_endpoints(config))
         status = StatusReport(own_report := HealthReport(), device, detector.manifest.name, addresses, lines)
+        preview = build_preview(config, lambda: notes(), main)
+        drift = build_drift(config, device, live=source.live)
+        order = extras.harvest_order(config, told := partial(_told, clock))
+        harvest = extras.harvester(config, device, order)
+        if harvest is not None and drift is not None:
+            harvest.drifted = lambda: bool(drift.state.kinds - {"traffic"})
+        signed_work = extras.signed_work(
+            config,
+            device,
+            preview,
+            order,
+            parts=lambda: extras.diagnosis(config, file, status.json, detector.path.with_suffix(".json"), drift),
+            synced=lambda: not quality.unsynced,
+            restart=lambda: running.start_again(),
+            stopped=(over := threading.Event()),
+            now=told,
+        )
+        stack.callback(over.set)
+        publisher = build_publisher(
+            *(config, device, lines, session, outbox, report.health, lambda: ledger.installation, clock),
+            signed_work=signed_work,
+            office=desk,
+            follows=follows,
+        )
+        shadow = build_shadow(config, device, detector.manifest, lambda: ledger.installation, publisher.compare)
+        notes = StatusText(source, pipeline, publisher, lambda: running.frames, lambda: quality.raised)
         running = Service(
             source,
             pipeline,
@@ -406,14 +593,19 @@ def service(config: Config, source: Source | None = None, *, file: str = "") -> 
             clock=clock,
             measures=build_measures(config, lines),
             on_measured=partial(_announce, device, publisher) if config.mqtt.crossings else lambda _: None,
-            on_result=partial(_observe, preview, drift),
+            on_result=partial(_observe, preview, drift, shadow),
             status=status.text,
+            office=desk.run if desk else None,
         )
         files = {"device": config.mqtt.cert_file, "authority": config.mqtt.ca_file}
         certificates = {name: file for name, file in files.items() if file}
         report.components = own_report.components = Components(
-            source, pipeline, ledger, quality, publisher, running, folder, certificates, drift
+            *(source, pipeline, ledger, quality, publisher, running, folder, certificates, drift),
+            office=desk,
+            shadow=shadow,
+            harvest_until=lambda: order.until if order else None,
         )
+        stack.enter_context(shadow or nullcontext())
         stack.enter_context(extras.snapshot_server(folder, preview, lambda: broker_problem(publisher), status.json))
         stack.enter_context(extras.broadcast(config, preview))
         stack.enter_context(extras.metrics(config, device, report.components, lines))

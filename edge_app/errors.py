@@ -57,6 +57,10 @@ class BrokerError(EdgeAppError, ConnectionError):
     """The MQTT broker cannot be reached or refuses the connection."""
 
 
+class CommandError(EdgeAppError, RuntimeError):
+    """What the office asks for cannot be done on this device, or not now."""
+
+
 class GeometryError(EdgeAppError, ValueError):
     """No plane of the road follows from the calibration, or a line lies outside it."""
 

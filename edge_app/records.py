@@ -215,7 +215,7 @@ class FrameResult:
     unseen: lines that vehicles could pass unseen since the frame before, because it was too long ago. slow: lines for
     whose traffic frames come too rarely. still: nothing moves in the frame, so the network did not run: the
     detections are those of the newest frame in which it did. moving: share of the picture that moves, 0..1, told by the
-    picture alone; None where that is not asked.
+    picture alone; None where that is not asked. once: no engine had the time for the parts around the lines.
     """
 
     frame: Frame
@@ -226,6 +226,7 @@ class FrameResult:
     slow: frozenset[str] = frozenset()
     still: bool = False
     moving: float | None = None
+    once: bool = False
 
     def at_media_time(self) -> FrameResult:
         """Return the result with the frame's time by the camera's own clock, where that is known."""

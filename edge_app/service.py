@@ -14,13 +14,13 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol
 
 from edge_app.camera_health.quality import QualityMonitor
 from edge_app.counting.pipeline import Pipeline
 from edge_app.counting.running_totals import RunningTotals
 from edge_app.counting.stages import Stages
 from edge_app.errors import EdgeAppError, GeometryError, SourceEnded
-from edge_app.harvest.harvester import Harvester
 from edge_app.measures.interval_sums import IntervalSums, Summed, speed_of
 from edge_app.measures.speed_meter import Measured
 from edge_app.mqtt.publisher import Publisher
@@ -56,6 +56,16 @@ class Deadlines:
     join: float = 10.0
 
 
+class Harvest(Protocol):
+    """What keeps frames to be labelled. One thread calls `observe` and `close`, another one `run`, which ends then."""
+
+    def observe(self, result: FrameResult) -> None: ...
+
+    def close(self) -> None: ...
+
+    def run(self, stop: threading.Event) -> None: ...
+
+
 class Service:
     """Source, pipeline, ledger and publisher, run in their threads until the stop.
 
@@ -64,7 +74,8 @@ class Service:
     clock: keeps the told time. measures: measures beside the count; None for nothing. on_measured: called in the
     counting thread with every crossing, its speed and its lane, where those are measured half a second after it.
     on_result: called in the counting thread with every result after its crossings are on disk. status: returns one line
-    on the state of the device for systemd; called about once a second.
+    on the state of the device for systemd; called about once a second. office: body of the thread that takes
+    configurations from the office.
     """
 
     def __init__(
@@ -78,13 +89,14 @@ class Service:
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         heart: Heartbeats | None = None,
-        harvest: Harvester | None = None,
+        harvest: Harvest | None = None,
         quality: QualityMonitor | None = None,
         clock: SteadyClock | None = None,
         measures: IntervalSums | None = None,
         on_measured: Callable[[Measured], None] = lambda _measured: None,
         on_result: Callable[[FrameResult], None] = lambda _result: None,
         status: Callable[[], str] = lambda: "",
+        office: Callable[[threading.Event], None] | None = None,
     ) -> None:
         self._source, self._pipeline, self._ledger, self._publisher = source, pipeline, ledger, publisher
         self._harvest, self._quality, self._on_result, self._status = harvest, quality, on_result, status
@@ -97,7 +109,7 @@ class Service:
         self.totals = RunningTotals()
         self.flows: Sums = {}
         self._slot: Latest[Frame] = Latest(lossless=not source.live)
-        self._over = threading.Event()
+        self._over, self._again = threading.Event(), False
         self._fault: BaseException | None = None
         self._reading, self._counting, self._viewing = Faults("camera"), Faults("counting"), Faults("preview")
         self._stages = Stages(self._slot, pipeline, self._failed, load_all=not source.live)
@@ -107,6 +119,7 @@ class Service:
             *self._stages.workers,
             Worker("publisher", lambda stop: publisher.run(stop, deadlines.drain), self._failed),
             *([Worker("harvest", partial(self._run_harvest, harvest), self._failed)] if harvest else []),
+            *([Worker("office", office, self._failed)] if office else []),
         )
 
     @property
@@ -119,8 +132,15 @@ class Service:
         """One sentence on why something that is configured is not measured; empty when all is."""
         return self._measures_fault or (self._measures.problem if self._measures else "")
 
-    def run(self, stop: threading.Event) -> None:
-        """Run until `stop` is set, a recording is over or a thread fails.
+    def start_again(self) -> None:
+        """Have `run` end as at a stop, and return True. Any thread may call it."""
+        self._again = True
+        self._over.set()
+
+    def run(self, stop: threading.Event) -> bool:
+        """Run until `stop` is set, a recording is over or a thread fails; return True after `start_again`.
+
+        Then the program is about to build another service, and does not tell the broker that it has stopped.
 
         Raises the first fault of a thread, and StuckThreadError when one does not end in time.
         """
@@ -136,12 +156,15 @@ class Service:
             waits -= 1
             if waits == 0:
                 release_startup_memory()
-        notify("STOPPING=1")
+        again = self._again and not stop.is_set() and self._fault is None
+        self._publisher.stays = again
+        notify("WATCHDOG=1" if again else "STOPPING=1")
         self._source.close()
         self._slot.close()
         join_all(self._workers, self._deadlines.join + self._deadlines.drain)
         if self._fault is not None:
             raise self._fault
+        return again
 
     def _tell_status(self, before: str) -> str:
         """Tell systemd the state of the device where it is another one than `before`, and return it."""
@@ -314,7 +337,7 @@ class Service:
             self._counting.note(fault)
             return (*self._quality.raised, *stepped)
 
-    def _run_harvest(self, harvest: Harvester, stop: threading.Event) -> None:
+    def _run_harvest(self, harvest: Harvest, stop: threading.Event) -> None:
         faults = Faults("harvest")
         while True:
             try:

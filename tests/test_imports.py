@@ -23,7 +23,12 @@ PURE = {
     "records": set[str](),
     "errors": set[str](),
     "system.key_names": set[str](),
-    "mqtt.signed": set[str](),
+    "system.signed": set[str](),
+    "system.topics": set[str](),
+    "rollout.trial": {"system.office_state"},
+    "rollout.evidence": set[str](),
+    "rollout.stop_rule": {"records", "rollout", "rollout.evidence"},
+    "rollout.plan": {"rollout", "rollout.stop_rule"},
     "counting.tracker": {
         "records",
         "counting",
@@ -47,6 +52,9 @@ PURE = {
     "counting.strides": {"records"},
     "counting.motion": {"records"},
     "counting.second_look": {"records", "counting", "counting.boxes"},
+    "rollout.shadow": {"records"},
+    "rollout.candidate_settings": {"records", "counting", "counting.tracker"},
+    "rollout.candidate_messages": {"records"},
     "drift.signals": set[str](),
     "drift.sequential": set[str](),
     "drift.baseline": {"drift", "drift.signals"},
@@ -157,7 +165,7 @@ PURE = {
     "city.feeds.observed": {"city.records", "records"},
     "city.feeds.datex2": {"city.feeds.observed", "records"},
     "city.feeds.fiware": {"city.feeds.observed", "records"},
-    "city.feeds.sensorthings": {"city.feeds.observed"},
+    "city.feeds.sensorthings": {"city.calendar", "city.feeds.observed"},
     "city.simulator.traffic": {"city.records", "measures.speed_sums", "records"},
     "web.history": {"records", "measures.speed_sums", "storage.counts", "storage.past_intervals"},
 }
@@ -180,7 +188,11 @@ GRANTED = {
     "web.history": {"datetime"},  # days of a time zone; it reads no clock
     "system.names": {"unicodedata"},
     "system.key_names": {"base64", "binascii", "hashlib"},
-    "mqtt.signed": {"json", "re"},
+    "rollout.candidate_settings": {"json"},
+    "rollout.candidate_messages": {"json"},
+    "system.signed": {"json", "re"},
+    "rollout.trial": {"hashlib"},  # text in, text out
+    "rollout.plan": {"hashlib"},
     "system.layer_version": {"hashlib", "re"},
     "counting.pipeline": {"time"},  # how long each stage takes, never what time it is
     "counting.motion": {"cv2"},  # smoothing

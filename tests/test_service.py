@@ -57,6 +57,17 @@ def test_a_recording_is_counted_to_its_end_without_a_loss(tmp_path: Path) -> Non
     assert case.service.dropped == 0
 
 
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_service_that_is_to_begin_anew_says_so_unless_it_was_stopped_too(tmp_path: Path, stopped: bool) -> None:
+    case, stop = Case(tmp_path), threading.Event()
+    if stopped:
+        stop.set()
+    case.service.start_again()
+    assert case.service.run(stop) is not stopped
+    assert case.publisher.stays is not stopped
+    assert case.camera.closed.is_set()
+
+
 def test_a_fault_of_an_engine_ends_the_service(tmp_path: Path) -> None:
     def fail(number: int) -> None:
         if number == 3:

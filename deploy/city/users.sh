@@ -43,11 +43,12 @@ nats() {
     /\// {
         own = "traffic.v1." $0; sub(/\//, ".", own)
         user($0, own ".status " own ".meta " own ".meta.* " own ".health " own ".counts.* " own ".latest.* " \
-            own ".flows " own ".crossings.* " own ".replies.>", own ".commands " own ".commands.> $MQTT.sub.>")
+            own ".flows " own ".crossings.* " own ".replies.> " own ".pieces.* " own ".config.reported", \
+            own ".commands " own ".commands.> " own ".config.desired $MQTT.sub.>")
     }
     /^reader\./ { user($0, "$NOBODY", "traffic.v1.> $MQTT.sub.>") }
     /^control\./ {
-        user($0, "traffic.v1.*.*.commands.> $JS.API.CONSUMER.DURABLE.CREATE.$MQTT_msgs.* " \
+        user($0, "traffic.v1.*.*.commands.> traffic.v1.*.*.config.desired $JS.API.CONSUMER.DURABLE.CREATE.$MQTT_msgs.* " \
             "$JS.API.CONSUMER.MSG.NEXT.$MQTT_msgs.* $JS.ACK.$MQTT_msgs.>", "traffic.v1.> $MQTT.sub.> _INBOX.>")
     }
     END { print "] }" }'
@@ -76,12 +77,12 @@ rabbitmq() {
     # a reader begins with its name.
     /\// {
         at = index($0, "/"); own = substr($0, 1, at - 1) "\\\\." substr($0, at + 1)
-        user($0, "^traffic\\\\.v1\\\\." own "\\\\.(status|meta|meta\\\\..*|health|counts\\\\..*|latest\\\\..*|flows|crossings\\\\..*|replies\\\\..*)$",
-            "^traffic\\\\.v1\\\\." own "\\\\.commands\\\\..*$", "mqtt-subscription-edge-app-" own "qos[01]")
+        user($0, "^traffic\\\\.v1\\\\." own "\\\\.(status|meta|meta\\\\..*|health|counts\\\\..*|latest\\\\..*|flows|crossings\\\\..*|replies\\\\..*|pieces\\\\..*|config\\\\.reported)$",
+            "^traffic\\\\.v1\\\\." own "\\\\.(commands\\\\..*|config\\\\.desired)$", "mqtt-subscription-edge-app-" own "qos[01]")
     }
     /^reader\./ { user($0, "^$", "^traffic\\\\.v1\\\\..*$", "mqtt-subscription-reader\\\\." substr($0, 8) ".*") }
     /^control\./ {
-        user($0, "^traffic\\\\.v1\\\\.[^.]*\\\\.[^.]*\\\\.commands\\\\..*$", "^traffic\\\\.v1\\\\..*$", "(mqtt-subscription-)?edge-app-city-.*")
+        user($0, "^traffic\\\\.v1\\\\.[^.]*\\\\.[^.]*\\\\.(commands\\\\..*|config\\\\.desired)$", "^traffic\\\\.v1\\\\..*$", "(mqtt-subscription-)?edge-app-city-.*")
     }
     END {
         queue("counts"); queue("fleet")

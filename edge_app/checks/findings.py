@@ -35,7 +35,7 @@ def findings(config: Config, stop: threading.Event) -> Iterator[Finding]:
         yield check_state_folder(config.store.folder, config.store.max_intervals, running, config.store.keep_mb)
     if running:
         yield from check_service(config.store.folder)
-    if config.harvest.enabled:
+    if config.harvest.enabled or config.office.gives_pictures:
         yield check_harvest(config)
     if config.preview.enabled:
         yield check_preview(config)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -24,10 +25,11 @@ from edge_app.checks.device import check_config
 from edge_app.checks.sentence import as_sentence
 from edge_app.config.model import Config
 from edge_app.counting.second_look import most_parts
-from edge_app.detectors.manifest import Manifest, refuse_unproven
+from edge_app.detectors.manifest import Manifest, refuse_shadow, refuse_unproven
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.errors import ConfigError, DetectorError, SourceEnded, SourceError
 from edge_app.records import Frame
+from edge_app.rollout.candidate_process import refused_priority
 from edge_app.sources import Source, SourceStatus, probe
 from edge_app.web.line_check import DetectorView, Finding, LineObserver, check_line, check_rate
 from edge_app.web.speed_check import expected_speeds
@@ -86,7 +88,26 @@ def _check_detector(config: Config, stack: ExitStack) -> Generator[Finding, None
     own = with_classes(config, detector.manifest)
     yield check_classes(own.counting.classes, detector.manifest)
     yield check_config(config.store.folder, counting_hash(own, detector.manifest.sha256))
+    if own.detector.shadow is not None:
+        yield check_shadow(own.detector.shadow, detector.manifest, own.counting.classes)
     return detector, p50
+
+
+def check_shadow(model: Path, in_service: Manifest, classes: Sequence[str]) -> Finding:
+    """Check the candidate that is to count beside. classes: those that are counted."""
+    try:
+        candidate = TfliteDetector(model)
+        candidate.close()
+        refuse_shadow(candidate.manifest, in_service, classes)
+    except DetectorError as error:
+        return Finding("FAIL", "shadow", as_sentence(error))
+    if refused := refused_priority():
+        return Finding("FAIL", "shadow", as_sentence(refused))
+    sentence = (
+        f"{candidate.manifest.name} counts beside {in_service.name} when processor time is free; its counts go to "
+        "shadow/LINE and are not used."
+    )
+    return Finding("ok", "shadow", sentence)
 
 
 def check_speeds(config: Config, size: tuple[int, int], rate: float) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hmac
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from http import HTTPStatus
@@ -103,28 +103,39 @@ class Access:
             also = f" and {self._origin}" if self._origin else " alone"
             raise RefusalError(HTTPStatus.FORBIDDEN, f"this page answers to localhost{also}: call it by that name")
 
-    def peer(self, client: str, forwarded: str) -> str:
-        """Return the address of whoever asks: with a proxy before it, the one that the proxy has added last."""
-        return forwarded.rpartition(",")[2].strip() or client if self._origin else client
+    def peer(self, client: str, forwarded: Sequence[str]) -> str:
+        """Return the address of whoever asks: with a proxy before it, the one that the proxy has added last.
+
+        forwarded: every X-Forwarded-For, since some proxies append a header of their own to those of the client.
+        """
+        return ",".join(forwarded).rpartition(",")[2].strip() or client if self._origin else client
 
     def caller(self, asked: Asked) -> Caller:
         """Return who asks.
 
         Raises RefusalError: for a wrong token, too many requests, or a change that another page sent.
         """
-        found = self._found(asked)
+        try:
+            found = self._found(asked)
+        except RefusalError:
+            self._take_turn(network_of(asked.peer))
+            raise
         if found is not HERE:
-            with self._lock:
-                wait = self._buckets.take(found.name or network_of(asked.peer), self._utc())
-            if wait:
-                seconds = int(wait) + 1
-                sentence = f"too many requests: ask again in {seconds} s"
-                raise RefusalError(
-                    HTTPStatus.TOO_MANY_REQUESTS, sentence, seconds, code="too_many_requests", seconds=seconds
-                )
+            self._take_turn(found.name or network_of(asked.peer))
         if asked.method not in _CHANGES_NOTHING and "authorization" not in asked.headers:
             self._judge_page(asked, found)
         return found
+
+    def _take_turn(self, key: str) -> None:
+        """Raise RefusalError where somebody asks too often."""
+        with self._lock:
+            wait = self._buckets.take(key, self._utc())
+        if wait:
+            seconds = int(wait) + 1
+            sentence = f"too many requests: ask again in {seconds} s"
+            raise RefusalError(
+                HTTPStatus.TOO_MANY_REQUESTS, sentence, seconds, code="too_many_requests", seconds=seconds
+            )
 
     def _found(self, asked: Asked) -> Caller:
         now = self._utc()
@@ -156,6 +167,8 @@ class Access:
         """Return the Set-Cookie of a new login. Raises RefusalError: a wrong name or password, too many attempts."""
         with self._lock:
             wait = self._limits.wait_s(asked.peer, self._utc())
+            if not wait:  # until it has succeeded: others would pass here while it is compared
+                self._limits.failed(asked.peer, self._utc())
         if wait:
             seconds = int(wait) + 1
             sentence = f"too many attempts: try again in {seconds} s"
@@ -163,8 +176,6 @@ class Access:
                 HTTPStatus.TOO_MANY_REQUESTS, sentence, seconds, code="too_many_attempts", seconds=seconds
             )
         if not self._is_password(name, password):
-            with self._lock:
-                self._limits.failed(asked.peer, self._utc())
             log.warning("a wrong name or password", extra={"peer": asked.peer})
             raise RefusalError(HTTPStatus.FORBIDDEN, "that is not the name and password of a user", code="wrong_login")
         with self._lock:

@@ -17,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from edge_app import __version__
 from edge_app.city.access import Access, Asked
+from edge_app.city.bodies import BodyLimit
 from edge_app.city.database.accounts import AccountError
 from edge_app.city.invalid import reason_of_invalid
 from edge_app.city.inventory import InventoryError
@@ -48,6 +49,8 @@ _STREAM: Final = "text/event-stream"
 _TEXTS: Final = ("application/json", "application/geo+json", "application/xml", "text/")
 _SMALL: Final = 1000
 """Bytes up to which an answer is not compressed: the length of the one with a login's secret tells nothing (BREACH)."""
+_MOST_TOLD: Final = 20
+"""Reasons of one refusal."""
 _QUICK: Final = 5
 """Level of gzip: more takes longer than it saves."""
 
@@ -82,6 +85,8 @@ def build_api(city: City) -> FastAPI:
     for kind, handler in _HANDLERS.items():
         api.add_exception_handler(kind, handler)
 
+    api.add_middleware(BodyLimit)
+
     @api.middleware("http")
     async def guard(request: Request, go_on: Callable[[Request], Any]) -> Response:
         try:
@@ -109,7 +114,7 @@ def build_api(city: City) -> FastAPI:
 
 
 def _asked(request: Request, access: Access) -> Asked:
-    peer = access.peer(request.client.host if request.client else "", request.headers.get("x-forwarded-for", ""))
+    peer = access.peer(request.client.host if request.client else "", request.headers.getlist("x-forwarded-for"))
     return Asked(request.method, dict(request.headers), request.cookies, peer)
 
 
@@ -164,7 +169,8 @@ async def _on_http(request: Request, error: Any) -> Response:
 
 
 async def _on_invalid(_: Request, error: Any) -> Response:
-    return _answer(refusal_of(HTTPStatus.UNPROCESSABLE_ENTITY, [reason_of_invalid(error.errors()[0])]))
+    reasons = [reason_of_invalid(one) for one in error.errors()[:_MOST_TOLD]]
+    return _answer(refusal_of(HTTPStatus.UNPROCESSABLE_ENTITY, reasons))
 
 
 async def _on_inventory(_: Request, error: Any) -> Response:

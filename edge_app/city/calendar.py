@@ -1,19 +1,23 @@
 """Find the steps of a site's own time: hours, days and months where it lies. Pure: no clock, no I/O.
 
 A day has 23 or 25 hours where clocks are changed, and hours begin at half past where the offset has half an hour: steps
-are found in local time and told as UTC seconds, never counted in seconds.
+are found in local time and told as UTC seconds, never counted in seconds. Where clocks are changed by half an hour, the
+hour in which that happens is cut there: no time is in two steps of a kind.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Final, Literal, TypeAlias, get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from edge_app.errors import ConfigError
 
 Step: TypeAlias = Literal["hour", "day", "month"]
 STEPS: Final[tuple[Step, ...]] = get_args(Step)
+FAR: Final = 32_503_680_000
+"""The year 3000: times of intervals and of the inventory lie between 1970 and then."""
 _HOUR_S: Final = 3600
 
 
@@ -22,7 +26,26 @@ def zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ConfigError(f'time_zone: there is no "{name[:60]}"; give an IANA name such as Europe/Berlin') from None
+        raise _unknown(name) from None
+
+
+@cache
+def _named() -> frozenset[str]:
+    return frozenset(available_timezones() - {"Factory", "localtime"})
+
+
+def judge_zone(name: str) -> None:
+    """Raise ConfigError for no name of IANA: a machine has files of others (posix/..., right/...) that no browser has.
+
+    Sites of a city that has such a one already are added up by it: `zone` returns it.
+    """
+    if name not in _named():
+        raise _unknown(name)
+
+
+def _unknown(name: str) -> ConfigError:
+    shown = name[:60].encode("utf-8", "backslashreplace").decode()  # perhaps with half a character
+    return ConfigError(f'time_zone: there is no "{shown}"; give an IANA name such as Europe/Berlin')
 
 
 def step_around(at: int, step: Step, tz: ZoneInfo) -> tuple[int, int]:
@@ -30,12 +53,27 @@ def step_around(at: int, step: Step, tz: ZoneInfo) -> tuple[int, int]:
     local = datetime.fromtimestamp(at, tz)
     if step == "hour":
         begin = at - local.minute * 60 - local.second
-        return begin, begin + _HOUR_S
+        last = begin + _HOUR_S - 1
+        same = [_offset(begin, tz) == local.utcoffset(), _offset(last, tz) == local.utcoffset()]
+        return begin if same[0] else _change(begin, at, tz), last + 1 if same[1] else _change(at, last, tz)
     day = local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None, fold=0)
     if step == "day":
         return _utc(day, tz), _utc(day + timedelta(days=1), tz)
     first = day.replace(day=1)
     return _utc(first, tz), _utc((first + timedelta(days=32)).replace(day=1), tz)
+
+
+def _offset(at: int, tz: ZoneInfo) -> timedelta | None:
+    return datetime.fromtimestamp(at, tz).utcoffset()
+
+
+def _change(low: int, high: int, tz: ZoneInfo) -> int:
+    """Return the first second with the offset of `high`, which is another one than that of `low`."""
+    new = _offset(high, tz)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _offset(middle, tz) == new else (middle, high)
+    return high
 
 
 def _utc(wall: datetime, tz: ZoneInfo) -> int:

@@ -182,6 +182,16 @@ class FeedsConfig(Table):
         return value
 
 
+class SigningConfig(Table):
+    """The key by which devices know that something comes from the office."""
+
+    key_file: FilePath | None = Field(
+        default=None,
+        description="Private key, as `edge-app fleet key` makes it. Only `edge-app fleet` reads it, never a worker.",
+        examples=["office.key"],
+    )
+
+
 class CityConfig(Table):
     """The whole configuration of the city side."""
 
@@ -192,6 +202,7 @@ class CityConfig(Table):
     archive: ArchiveConfig = ArchiveConfig()
     page: PageConfig = PageConfig()
     feeds: FeedsConfig = FeedsConfig()
+    signing: SigningConfig = SigningConfig()
 
 
 TABLES: Final[Mapping[str, type[BaseModel]]] = {
@@ -202,6 +213,7 @@ TABLES: Final[Mapping[str, type[BaseModel]]] = {
     "archive": ArchiveConfig,
     "page": PageConfig,
     "feeds": FeedsConfig,
+    "signing": SigningConfig,
 }
 
 

@@ -18,11 +18,13 @@ from typing import Any, Final
 
 from edge_app.city.asking import Asking, DeviceName
 from edge_app.city.database import fleet, missing
-from edge_app.city.database.engine import Connection, Database
+from edge_app.city.database.engine import Connection, Database, ValueRefusedError
 from edge_app.city.database.rolling import roll_up
 from edge_app.city.database.storing import Storing, keep_aside
 from edge_app.city.inbox import Inbox
 from edge_app.city.reading import (
+    PingResult,
+    ResendResult,
     UnreadableError,
     check_name,
     check_newest,
@@ -30,6 +32,7 @@ from edge_app.city.reading import (
     read_counts,
     read_flows,
     read_payload,
+    read_result,
 )
 from edge_app.city.records import Gap, Interval, LineName
 from edge_app.errors import StoreError
@@ -78,10 +81,13 @@ class Tally:
 class _Told:
     """What the devices of a batch say of themselves and is written together. newest: number of a series."""
 
+    status: dict[DeviceName, Status] = field(default_factory=dict)
     health: dict[DeviceName, Health] = field(default_factory=dict)
+    meta: dict[DeviceName, Meta] = field(default_factory=dict)
+    configs: dict[tuple[str, str, str], ConfigMeta] = field(default_factory=dict)
     newest: dict[tuple[LineName, str], int] = field(default_factory=dict)
 
-    def note_newest(self, device: DeviceName, installation: str, newest: Mapping[str, Any]) -> None:
+    def note_newest(self, device: DeviceName, installation: str, newest: Mapping[str, int]) -> None:
         """Note the newest number of each line. Raises UnreadableError: for what no device tells."""
         if not installation:
             return
@@ -89,7 +95,7 @@ class _Told:
             name = LineName(*device, line)
             check_name(name, installation)
             known = self.newest.get((name, installation), 0)
-            self.newest[name, installation] = max(known, check_newest(int(seq)))
+            self.newest[name, installation] = max(known, check_newest(seq))
 
 
 class Worker:
@@ -134,7 +140,7 @@ class Worker:
         batch = self._collect()
         try:
             for part in parts_of(batch, self._root):
-                self._take(part)
+                self._take_each(part)
                 self._inbox.acknowledge(part)
             self._do_due(behind=len(batch) >= _ENOUGH)
         except StoreError as error:
@@ -160,6 +166,19 @@ class Worker:
                 break
             batch += came
         return batch
+
+    def _take_each(self, batch: Sequence[Message]) -> None:
+        """Store a batch; where the database refuses a value, by halves, until the message that has it is kept aside."""
+        try:
+            self._take(batch)
+        except ValueRefusedError as error:
+            self._storing.forget()
+            if len(batch) == 1:
+                with self._database.begin() as connection:
+                    self._refuse(connection, batch[0], str(error), self._utc())
+                return
+            self._take_each(batch[: len(batch) // 2])
+            self._take_each(batch[len(batch) // 2 :])
 
     def _take(self, batch: Sequence[Message]) -> None:
         arrived, intervals, others = self._utc(), list[Interval](), list[tuple[Message, list[str]]]()
@@ -194,18 +213,22 @@ class Worker:
         told, at = _Told(), int(arrived)
         for message, levels in others:
             try:
-                self._note(connection, told, message, levels, at)
-            except (UnreadableError, ValueError, KeyError, TypeError) as error:
-                self._refuse(connection, message, str(error) or type(error).__name__, arrived)
+                self._note(connection, told, message, levels)
+            except UnreadableError as error:
+                self._refuse(connection, message, str(error), arrived)
         missing.note_newest(connection, {self._storing.series(connection, *of): n for of, n in told.newest.items()})
+        fleet.note_status(connection, told.status, at)
         fleet.note_health(connection, told.health, at)
+        fleet.note_config(connection, told.configs)
+        names = [LineName(*name, line.id) for name, meta in sorted(told.meta.items()) for line in meta.lines]
+        fleet.note_meta(connection, told.meta, at, self._storing.lines(connection, names))
 
     def _refuse(self, connection: Connection, message: Message, why: str, arrived: float) -> None:
         self.tally.counts["poison"] += 1
         log.warning("kept aside, no message of the contract: %.200s (%.200s)", message.topic, why)
         keep_aside(connection, message.topic, message.payload, why, arrived)
 
-    def _note(self, connection: Connection, told: _Told, message: Message, levels: Sequence[str], at: int) -> None:
+    def _note(self, connection: Connection, told: _Told, message: Message, levels: Sequence[str]) -> None:
         site, device, kind, *below = levels
         name = site, device
         check_name(LineName(site, device, FLOWS))
@@ -213,7 +236,9 @@ class Worker:
             return
         if kind == "status" and not below:
             status = read_payload(Status, message.payload)
-            fleet.note_status(connection, name, status, at)
+            check_text(status.version, "version")
+            check_text(status.contract, "contract")
+            told.status[name] = status
             self._heard(name, self._clock(), connected=status.state == "online")
         elif kind == "health" and not below:
             health = read_payload(Health, message.payload)
@@ -223,32 +248,29 @@ class Worker:
         elif kind == "meta" and below:
             content = read_payload(ConfigMeta, message.payload)
             check_text(content.config, "config")
-            fleet.note_config(connection, name, content)
+            told.configs[site, device, content.config] = content
         elif kind == "meta":
             meta = read_payload(Meta, message.payload)
             for line in meta.lines:
                 check_name(LineName(*name, line.id))
-            lines = {line.id: self._storing.line(connection, LineName(*name, line.id)) for line in meta.lines}
-            fleet.note_meta(connection, name, meta, at, lines)
+            told.meta[name] = meta
         elif kind == "replies" and len(below) == 1:
             self._note_reply(connection, told, name, below[0], read_payload(ReplyMessage, message.payload))
 
     def _note_reply(
         self, connection: Connection, told: _Told, device: DeviceName, command: str, reply: ReplyMessage
     ) -> None:
-        result = reply.result or {}
         if command == "ping":
-            for installation, lines in result.get("installations", {}).items():
-                known = {line: about["newest_seq"] for line, about in lines.items()}
-                told.note_newest(device, installation, known)
+            for installation, lines in read_result(PingResult, reply.result).installations.items():
+                told.note_newest(device, installation, {line: about.newest_seq for line, about in lines.items()})
             return
         gap = self._asking.answered(device, reply.id) if self._asking and command == "resend" else None
         if gap is None:
             return
         never = [
-            (max(gap.first, int(one["from_seq"])), min(gap.last, int(one["to_seq"])), str(one["reason"])[:40])
-            for one in result.get("missing", ())
-            if one["reason"] != _PENDING
+            (max(gap.first, one.from_seq), min(gap.last, one.to_seq), one.reason[:40])
+            for one in read_result(ResendResult, reply.result).missing
+            if one.reason != _PENDING and max(gap.first, one.from_seq) <= min(gap.last, one.to_seq)
         ]
         missing.note_gone(connection, self._storing.series(connection, gap.name, gap.installation), never)
         self.tally.counts["gone"] += sum(last - first + 1 for first, last, _ in never)

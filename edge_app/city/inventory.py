@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
-from itertools import combinations, groupby
+from itertools import groupby, pairwise
 from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import (
@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from edge_app.city.calendar import zone
+from edge_app.city.calendar import FAR, judge_zone
 from edge_app.city.course import DIGITS, LEAST_POINTS, MOST_POINTS, Point, points_of
 from edge_app.city.invalid import Place, reason_of_invalid
 from edge_app.errors import ConfigError, EdgeAppError
@@ -28,7 +28,9 @@ from edge_app.http.problems import Reason, because
 
 MOST_ATTACHMENTS: Final = 200
 MOST_SITES: Final = 20_000
-_FAR: Final = 32_503_680_000  # the year 3000
+MOST_LANES: Final = 30
+MOST_TOLD: Final = 20
+"""Problems of a file that are told at once."""
 
 
 class InventoryError(EdgeAppError, ValueError):
@@ -50,7 +52,7 @@ def _whole_second(at: datetime) -> datetime:
     """Return a time in UTC, so that the same one always reads alike."""
     try:
         seconds = int(at.timestamp())
-        if not 0 < seconds < _FAR:
+        if not 0 < seconds < FAR:
             raise ValueError
         return datetime.fromtimestamp(seconds, timezone.utc)
     except (ValueError, OverflowError):
@@ -59,10 +61,11 @@ def _whole_second(at: datetime) -> datetime:
 
 def _known_zone(name: str) -> str:
     try:
-        zone(name)
+        judge_zone(name)
     except ConfigError:
         words = 'there is no "{zone}"; give an IANA name such as Europe/Berlin'
-        raise PydanticCustomError("unknown_zone", words, {"zone": name[:60]}) from None
+        shown = name[:60].encode("utf-8", "backslashreplace").decode()  # perhaps with half a character
+        raise PydanticCustomError("unknown_zone", words, {"zone": shown}) from None
     return name
 
 
@@ -148,7 +151,7 @@ class Attachment(_Part):
     @property
     def span(self) -> tuple[int, int]:
         """Begin and end, UTC s; without an end a time beyond all."""
-        return int(self.begins.timestamp()) if self.begins else 0, int(self.ends.timestamp()) if self.ends else _FAR
+        return int(self.begins.timestamp()) if self.begins else 0, int(self.ends.timestamp()) if self.ends else FAR
 
     @property
     def names(self) -> tuple[str, str, str]:
@@ -172,7 +175,7 @@ class SiteContent(_Part):
     time_zone: Annotated[str, AfterValidator(_known_zone), Field(max_length=60, description="IANA name")]
     left_to_right: Heading = Heading()
     right_to_left: Heading = Heading()
-    lanes: Annotated[int | None, Field(ge=1, le=30, description="Of the whole road")] = None
+    lanes: Annotated[int | None, Field(ge=1, le=MOST_LANES, description="Of the whole road")] = None
     public: Annotated[bool, Field(description="Shown on the public page")] = False
     attachments: Annotated[Sequence[Attachment], Field(max_length=MOST_ATTACHMENTS)] = ()
 
@@ -180,7 +183,7 @@ class SiteContent(_Part):
     def _fits_together(self) -> SiteContent:
         if (self.lat is None) != (self.lon is None):
             raise PydanticCustomError("half_position", "lat and lon go together: give both or none")
-        for one, other in combinations(sorted(self.attachments, key=lambda a: a.span), 2):
+        for one, other in pairwise(sorted(self.attachments, key=lambda a: a.span)):
             if other.span[0] < one.span[1]:
                 raise PydanticCustomError(
                     "count_together",
@@ -211,13 +214,13 @@ def judge_together(sites: Sequence[SiteDescription]) -> None:
         because(f"{name} is described more than once", code="described_twice", site=name)
         for name in _repeated(site.id for site in sites)
     ]
-    attached = [(a.names, a.span, site.id) for site in sites for a in site.attachments]
-    for names, group in groupby(sorted(attached), key=lambda one: one[0]):
-        for (_, one, first), (_, other, second) in combinations(list(group), 2):
+    attached = sorted((a.names, a.span, site.id) for site in sites for a in site.attachments)
+    for names, group in groupby(attached, key=lambda one: one[0]):
+        for (_, one, first), (_, other, second) in pairwise(group):  # those of one site are apart
             if other[0] < one[1] and first != second:
                 problems.append(counts_twice("/".join(names), first, second))
     if problems:
-        raise InventoryError(*problems)
+        raise InventoryError(*problems[:MOST_TOLD])
 
 
 def counts_twice(line: str, one: str, other: str) -> Reason:

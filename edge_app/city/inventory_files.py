@@ -10,12 +10,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from edge_app.city.course import wkt_of
 from edge_app.city.invalid import Place
-from edge_app.city.inventory import MOST_SITES, InventoryError, SiteDescription, described
+from edge_app.city.inventory import MOST_SITES, MOST_TOLD, InventoryError, SiteDescription, described
 from edge_app.http.problems import Reason, because
 from edge_app.offline.bins import csv_text
 
@@ -27,7 +28,6 @@ _OF_ATTACHMENT: Final = ("device", "line", "begins", "ends", "turned", "breaks",
 COLUMNS: Final = (*_OF_SITE, *_OF_ATTACHMENT)
 _WAYS: Final = ("left_to_right", "right_to_left")
 _TRUE: Final = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
-_MOST_TOLD: Final = 20
 
 
 def inventory_csv(sites: Iterable[SiteDescription]) -> str:
@@ -77,11 +77,18 @@ def read_inventory_csv(text: str) -> list[SiteDescription]:
         reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
         missing = [name for name in ("site", "road", "time_zone") if name not in (reader.fieldnames or ())]
         unknown = [name for name in reader.fieldnames or () if name not in COLUMNS]
+        twice = [name for name, many in Counter(reader.fieldnames or ()).items() if many > 1]
         if missing:
             raise InventoryError(_about_column("has no column", missing[0], code="no_column"))
         if unknown:
             raise InventoryError(_about_column("has an unknown column", unknown[0], code="unknown_column"))
+        if twice:
+            raise InventoryError(_about_column("has twice the column", twice[0], code="column_twice"))
         rows = [(reader.line_num, {key: _plain(value) for key, value in row.items()}) for row in reader]
+        longer = next((number for number, row in rows if None in row), 0)
+        if longer:
+            detail = f"row {longer}: has more cells than the first line; put a text with a comma in quotes"
+            raise InventoryError(because(detail, code="long_row", row=longer))
     except csv.Error as error:
         why = str(error)
         raise InventoryError(because(f"this is no CSV file ({why})", code="no_csv", why=why)) from None
@@ -90,6 +97,7 @@ def read_inventory_csv(text: str) -> list[SiteDescription]:
 
 def _about_column(what: str, column: str, *, code: str) -> Reason:
     columns = ", ".join(COLUMNS)
+    column = column[:60]
     detail = f"the first line {what} {column!r}; the columns are {columns}"
     return because(detail, code=code, column=column, columns=columns)
 
@@ -192,11 +200,11 @@ def _judged(found: Iterable[tuple[Place, Any]]) -> list[SiteDescription]:
             sites.append(described(values, place))
         except InventoryError as error:
             problems += error.reasons
-        if len(problems) >= _MOST_TOLD or len(sites) > MOST_SITES:
+        if len(problems) >= MOST_TOLD or len(sites) > MOST_SITES:
             break
     if len(sites) > MOST_SITES:
         detail = f"more than {MOST_SITES:,} sites: import them in parts"
         problems = [because(detail, code="too_many_sites", most=MOST_SITES)]
     if problems:
-        raise InventoryError(*problems[:_MOST_TOLD])
+        raise InventoryError(*problems[:MOST_TOLD])
     return sites

@@ -15,6 +15,8 @@ _WAITING: Final = 50
 """Batches that a page may be behind; it misses what comes then, and reads the sums again anyway."""
 _QUIET_S: Final = 15.0
 """After so long a comment is sent, so that a connection that is gone is noticed."""
+_LONGEST_S: Final = 300.0
+"""After so long a page connects anew, and is judged anew: its login may have ended."""
 WATCHERS: Final = 200
 _LAST: Final = ": the end\n\n"
 
@@ -47,12 +49,13 @@ class Live:
                 loop.call_soon_threadsafe(_offer, queue, text)
 
     async def events(self) -> AsyncIterator[str]:
-        """Yield events until whoever reads them goes away."""
+        """Yield events until whoever reads them goes away, or has to connect anew."""
         queue: asyncio.Queue[str] = asyncio.Queue(_WAITING)
-        self._watching[queue] = asyncio.get_running_loop()
+        loop = self._watching[queue] = asyncio.get_running_loop()
+        until = loop.time() + _LONGEST_S
         try:
             yield ": here\n\n"
-            while True:
+            while loop.time() < until:
                 try:
                     text = await asyncio.wait_for(queue.get(), _QUIET_S)
                 except asyncio.TimeoutError:

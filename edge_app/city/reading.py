@@ -6,16 +6,17 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
+from edge_app.city.calendar import FAR
 from edge_app.city.records import NONE, Interval, LineName, Settings, Vector
 from edge_app.errors import EdgeAppError
-from edge_app.mqtt.messages import MEASURES, CountsMessage, DirectionCounts, FlowsMessage, Payload
+from edge_app.mqtt.messages import MEASURES, CountsMessage, DirectionCounts, FlowsMessage, Number, Payload
 from edge_app.records import DIRECTIONS, FLOWS, VEHICLES
 
 AHEAD_S: Final = 300
@@ -23,10 +24,15 @@ AHEAD_S: Final = 300
 _LONGEST_S: Final = 86_400
 _HIGHEST: Final = 50_000_000
 """Numbers above cannot be: 95 years of minutes."""
-_MOST: Final = 2**31 - 1
+_MOST_FRAMES: Final = 2**31 - 1
+_MOST_VEHICLES: Final = 1_000_000
+"""Of a class and direction in one interval: eleven a second all day. So the sum of as many intervals as a quarter of an
+hour has seconds, and that of all classes, are numbers that the database holds."""
 _VEHICLES: Final = frozenset(VEHICLES)
 _OF_FLOWS: Final = ("flows", "entered", "entered_only", "left_only")
 _NUL: Final = rb"\u0000"
+_PERHAPS_ENDLESS: Final = re.compile(rb"NaN|Infinity|[:,\[\s]-?[0-9.]+[eE]\+?[0-9]{3}|[0-9]{300}")
+"""What a payload has where one of its numbers may be none, or too large for a float; nearly no other has it."""
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _LONGEST_NAME: Final = 100
 _LONGEST_FLAGS: Final = 200
@@ -40,16 +46,64 @@ class UnreadableError(EdgeAppError, ValueError):
     """A message that no device of the contract sends."""
 
 
+class NewestOfLine(Payload):
+    """Numbers of a line as the reply to `ping` tells them."""
+
+    newest_seq: Number
+
+
+class PingResult(Payload):
+    """Result of `ping`, as far as it is used: installation -> line -> its numbers."""
+
+    installations: Mapping[str, Mapping[str, NewestOfLine]] = Field(default_factory=dict)
+
+
+class MissingNumbers(Payload):
+    """Numbers that did not come, both included, and why."""
+
+    from_seq: Number
+    to_seq: Number
+    reason: str
+
+
+class ResendResult(Payload):
+    """Result of `resend`, as far as it is used."""
+
+    missing: Sequence[MissingNumbers] = ()
+
+
 def read_payload(model: type[_M], payload: bytes) -> _M:
     """Return a message of this model. Raises UnreadableError."""
     if _NUL in payload:
         raise UnreadableError("a text has the character NUL, which no database takes")
     try:
-        return model.model_validate_json(payload)
+        message = model.model_validate_json(payload)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the message"
-        raise UnreadableError(f"{where}: {first['msg'][:200]}") from None
+        raise _unreadable(error) from None
+    if _PERHAPS_ENDLESS.search(payload):
+        json.loads(payload, parse_constant=_finite, parse_float=_finite, parse_int=_finite)
+    return message
+
+
+def read_result(model: type[_M], result: Mapping[str, Any] | None) -> _M:
+    """Return the result of a reply as a model. Raises UnreadableError."""
+    try:
+        return model.model_validate(result or {})
+    except ValidationError as error:
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: ValidationError) -> UnreadableError:
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the message"
+    return UnreadableError(f"{where}: {first['msg'][:200]}")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise UnreadableError(f"{number[:20]} is no number that a database or a float holds")
+    return value
 
 
 def check_name(name: LineName, installation: str = "") -> None:
@@ -92,7 +146,7 @@ def read_counts(name: LineName, payload: bytes, arrived: float) -> Interval:
         name,
         message,
         arrived,
-        counts=_vector(message.counts, _MOST),
+        counts=_vector(message.counts, _MOST_VEHICLES),
         totals=_vector(message.totals, 2**53),
         others=_others(message.counts),
         measures=json.dumps(measures, sort_keys=True) if measures else "",
@@ -120,12 +174,14 @@ def _interval(
         raise UnreadableError("site, device and line are not those of the topic")
     check_name(name)
     start, end = _second(message.start, "start"), _second(message.end, "end")
+    if start < 0 or end > FAR:
+        raise UnreadableError("start, end: no times between 1970 and 2999, of which every calendar has the days")
     if not 0 < end - start <= _LONGEST_S:
         raise UnreadableError("end: an interval is longer than 0 s and at most a day")
     if not 1 <= message.seq <= _HIGHEST:
         raise UnreadableError(f"seq: must be 1 to {_HIGHEST}, not {message.seq}")
-    if not math.isfinite(message.interval_s) or max(message.frames, message.dropped) > _MOST:
-        raise UnreadableError("interval_s, frames or dropped: a number that no device reaches")
+    if max(message.frames, message.dropped) > _MOST_FRAMES:
+        raise UnreadableError("frames or dropped: a number that no device reaches")
     flags = ",".join(sorted({flag.replace(",", " ")[:40] for flag in message.quality}))
     check_text(flags, "quality", _LONGEST_FLAGS)
     for key in ("model", "config", "boot_id"):

@@ -24,7 +24,7 @@ from edge_app.city.answers import (
     Way,
     Whole,
 )
-from edge_app.city.calendar import step_around
+from edge_app.city.calendar import step_around, zone
 from edge_app.city.database.days import DAY_S
 from edge_app.city.database.lost import LostFile
 from edge_app.city.database.reading import AnyStep, HourSum, Site, Total
@@ -74,13 +74,15 @@ def counts_of(total: Total, step: AnyStep, tz: ZoneInfo) -> CountsOfStep:
 
 def hours_of(site: Site, begin: int, sums: Sequence[HourSum]) -> Hours:
     """Return the hours of a site as columns. begin: from which their times are counted, UTC s."""
+    tz = zone(site.row.time_zone)
+    ends = [step_around(one.start, "hour", tz)[1] for one in sums]
     return Hours(
         site=site.row.id,
         time_zone=site.row.time_zone,
         start=moment(begin),
         seconds=[one.start - begin for one in sums],
         vehicles=[one.vehicles for one in sums],
-        covered=[round(min(1.0, one.covered_s / _HOUR_S), 3) for one in sums],
+        covered=[round(min(1.0, one.covered_s / (end - one.start)), 3) for one, end in zip(sums, ends, strict=True)],
     )
 
 

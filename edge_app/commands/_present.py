@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from edge_app.config.model import Config
 
-_COUNTING: Final = ("source", "detector", "tracker", "lines", "counting", "privacy", "geometry")
+_COUNTING: Final = ("source", "detector", "tracker", "lines", "counting", "privacy", "geometry", "store")
 _SECRET: Final = ("username", "password", "password_file")
 
 
 def hash_of(config: Config) -> str:
     """Return the hash of a configuration. Raises DetectorError: when its model cannot be used."""
-    from edge_app.app import counting_hash, with_classes
+    from edge_app.app import counting_hash, model_file, with_classes
     from edge_app.detectors.manifest import default_model
     from edge_app.detectors.manifest import load as load_manifest
 
-    manifest, _ = load_manifest(config.detector.model or default_model())
+    manifest, _ = load_manifest(model_file(config) or default_model())
     return counting_hash(with_classes(config, manifest), manifest.sha256)
 
 

@@ -48,7 +48,7 @@ def main(arguments: argparse.Namespace, _stop: threading.Event) -> int:
 
 
 def _layers(arguments: argparse.Namespace) -> int:
-    from edge_app.config.files import parse_files, read_files
+    from edge_app.config.files import office_problem, parse_files, read_files
     from edge_app.config.layer_report import table
     from edge_app.config.proposal import new_problems, shown
     from edge_app.errors import ConfigError
@@ -64,6 +64,8 @@ def _layers(arguments: argparse.Namespace) -> int:
         print(json.dumps(shown(path), default=str))  # TOML has dates
     else:
         print(table(parse_files(read_files(path))))
+        if problem := office_problem(path):
+            print(problem, file=sys.stderr)
     return 0
 
 

@@ -16,7 +16,7 @@ from edge_app.errors import ConfigError, PreviewError
 if TYPE_CHECKING:
     from edge_app.config.model import Config
     from edge_app.monitoring.device_status import DeviceStatus, LineStatus
-    from edge_app.mqtt.messages import DirectionCounts
+    from edge_app.mqtt.messages import DirectionCounts, ShadowHealth
     from edge_app.records import Counts
 
 HELP = "tell whether the service counts and delivers; exit 0 when it does, 1 when not, 3 when none runs"
@@ -153,8 +153,24 @@ def _facts(status: DeviceStatus, now: datetime) -> Iterator[tuple[str, str]]:
     disk = "" if health.disk_free_mb is None else f", {health.disk_free_mb:.0f} MB of disk free"
     memory = "" if health.memory_mb is None else f"{health.memory_mb:.0f} MB of memory used"
     yield "board", f"{heat}{memory}{disk}"
+    if health.harvest_until is not None:
+        yield "harvest", f"on until {health.harvest_until:%Y-%m-%d %H:%M} UTC, because the office asked for it"
     yield "running", f"{age(health.uptime_s)}, edge-app {status.version}"
+    if status.office:
+        yield "office", status.office
     yield "model", f"{status.model_name} {status.model}, config {status.config}"
+    if health.shadow is not None:
+        yield "candidate", _comparison(health.shadow)
+
+
+def _comparison(shadow: ShadowHealth) -> str:
+    """Return how the candidate compares with the detector in service."""
+    given_up = f"{shadow.given_up} intervals given up" + (f" ({shadow.why})" if shadow.why else "")
+    if not shadow.compared:
+        return f"{shadow.model or 'none'} {shadow.state}: nothing compared yet, {given_up}"
+    counted = f"{shadow.vehicles} vehicles where the detector in service counted {shadow.in_service_vehicles}"
+    share = f" ({shadow.vehicles / shadow.in_service_vehicles:.0%})" if shadow.in_service_vehicles else ""
+    return f"{shadow.model} {shadow.state}: {counted}{share}, in {shadow.compared} intervals; {given_up}"
 
 
 def _interval(line: LineStatus) -> str:

@@ -25,7 +25,11 @@ _TEXTS: Final = (
 )
 _DIGITS: Final = 4
 """Decimals of a coordinate in 0..1: a fifth of a pixel at 2000 px."""
-_WHERE: Final = {"page": "on the page of this device (`sudo edge-app page --fingerprint` prints its address)"}
+_WHERE: Final = {
+    "page": "on the page of this device (`sudo edge-app page --fingerprint` prints its address); to draw here instead, "
+    "remove {file} first",
+    "office": "in the office, or have the office take it out of what it sends",
+}
 GEOMETRY: Final = ("rectangle", "sides_m")
 """Keys of [geometry] that are drawn."""
 _DRAWN: Final = (("lines",), ("detector", "region"), ("privacy", "masks"), *(("geometry", key) for key in GEOMETRY))
@@ -118,11 +122,9 @@ def _refuse_overridden(path: Path) -> None:
     keys = [".".join(key) for key in _DRAWN]
     later = {origins[key]: key for key in keys if origins.get(key, LAYERS[0]) != LAYERS[0]}
     for layer, key in later.items():
-        where = _WHERE.get(layer, "where that layer is made")
-        raise ConfigError(
-            f"{path}: what is drawn here would not be used, since {key} of the layer {layer} goes before it: draw "
-            f"{where}; to draw here instead, remove {layer_path(path, layer)} first"
-        )
+        where = _WHERE[layer].format(file=layer_path(path, layer))
+        wasted = f"what is drawn here would not be used, since {key} of the layer {layer} goes before it"
+        raise ConfigError(f"{path}: {wasted}: draw {where}")
 
 
 def _rounded(value: Any) -> Any:
@@ -167,3 +169,8 @@ def _set_lines(document: tomlkit.TOMLDocument, lines: Sequence[Mapping[str, Any]
         document["lines"] = made
     else:
         document.pop("lines", None)
+
+
+def tables_text(tables: Mapping[str, Any]) -> str:
+    """Return tables as TOML."""
+    return tomlkit.dumps(dict(tables))

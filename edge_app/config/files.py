@@ -1,4 +1,7 @@
-"""Read the files of a configuration: the one that a person writes, and beside it those of its later layers."""
+"""Read the files of a configuration: the one that a person writes, and those of its later layers.
+
+What the page has saved lies beside it, what the office has sent in the state folder.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_app.config.layers import LAYERS, Layer, refused_keys
+from edge_app.config.office_document import Document, as_toml
+from edge_app.config.office_layer import OfficeAccess, access_in, office_layer
 from edge_app.errors import ConfigError
+from edge_app.system.office_state import NAME as OFFICE_FILE
+from edge_app.system.office_state import read_state, taken_back
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -35,23 +42,73 @@ class LayerFile:
 
 
 def layer_path(path: Path, name: str) -> Path:
-    """Return the file of a layer: /etc/edge-app/edge-app.page.toml stands beside /etc/edge-app/edge-app.toml."""
+    """Return the file of a layer: /etc/edge-app/edge-app.page.toml stands beside /etc/edge-app/edge-app.toml.
+
+    That of the office is only a name, by which its problems are told.
+    """
     return path if name == LAYERS[0] else path.with_name(f"{path.stem}.{name}.toml")
 
 
 def read_files(path: Path) -> list[LayerFile]:
     """Return the files of all layers that exist. path: that of the first layer, which must exist.
 
-    Raises ConfigError: when one cannot be read.
+    Raises ConfigError: when one cannot be read. The office's is left out where it cannot be used: `office_problem` says
+    why.
     """
+    files = files_without_office(path)
+    office, _ = _office(files[0])
+    return files if office is None else [*files, office]
+
+
+def files_without_office(path: Path) -> list[LayerFile]:
+    """Return the files that lie at the device's own place; otherwise like `read_files`."""
     files = [_read(path, LAYERS[0])]
-    for name in LAYERS[1:]:
-        try:
-            files.append(_read(layer_path(path, name), name))
-        except ConfigError as error:
-            if not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
-                raise
+    try:
+        files.append(_read(layer_path(path, "page"), "page"))
+    except ConfigError as error:
+        if not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            raise
     return files
+
+
+def office_problem(path: Path) -> str:
+    """Return one sentence on why the office's layer is not used although there should be one, "" when all is well."""
+    try:
+        return _office(_read(path, LAYERS[0]))[1]
+    except ConfigError:
+        return ""
+
+
+def office_taken_back(path: Path) -> str:
+    """Return one sentence on the newest message of the office where it was taken back, "" otherwise."""
+    try:
+        access = _access(_read(path, LAYERS[0]))
+        state = None if access is None else read_state(access.folder)
+    except (OSError, ValueError):  # also a ConfigError: `office_problem` and others tell them
+        return ""
+    return taken_back(state) if state is not None and state.outcome == "rolled_back" else ""
+
+
+def office_file(document: Document, folder: Path) -> LayerFile:
+    """Return the layer of a message of the office as a file has it. folder: the state folder."""
+    return LayerFile(
+        "office", folder / OFFICE_FILE, as_toml(document).encode(), document.layer.author, document.layer.at
+    )
+
+
+def _office(first: LayerFile) -> tuple[LayerFile | None, str]:
+    access = _access(first)
+    if access is None:
+        return None, ""
+    document, problem = office_layer(access)
+    return (None if document is None else office_file(document, access.folder)), problem
+
+
+def _access(first: LayerFile) -> OfficeAccess | None:
+    try:
+        return access_in(parse_file(first).tables, first.path.parent)
+    except ConfigError:
+        return None
 
 
 def read_tables(path: Path) -> dict[str, Any]:
@@ -132,3 +189,17 @@ def why_unreadable(error: Exception) -> str:
     if "digits" in str(error):  # Python converts no longer ones
         return "has a number of thousands of digits"
     return f"is not valid TOML: {error}"
+
+
+def parse_value(text: str) -> Any:
+    """Return a value as TOML has it; a word that is none, such as debug, is text.
+
+    Raises ConfigError: for what is more than one value.
+    """
+    try:
+        tables = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    if [*tables] != ["value"]:
+        raise ConfigError(f"{text.splitlines()[0]} ...: must be one value on one line")
+    return tables["value"]

@@ -105,7 +105,8 @@ def _nearest(
                 usable[id(layer)] = file
                 steps.append(layer)
         if name != LAYERS[0]:
-            steps.insert(len(steps) if layer_path(path, name).exists() else 0, None)
+            there = present is not None or layer_path(path, name).exists()
+            steps.insert(len(steps) if there else 0, None)
         versions.append(steps)
     layers = best_that_fits(versions, partial(_fits, path.parent, environment))
     return None if layers is None else (layers, [usable[id(layer)] for layer in layers])

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from edge_app.config.files import parse_files, read_files
+from edge_app.config.files import office_problem, office_taken_back, parse_files, read_files
 from edge_app.config.layers import Layer, Merged, merge
 
 Told = tuple[Literal["ok", "warn"], str, str]
@@ -16,11 +16,14 @@ _LISTED: Final = 12
 
 
 def report(path: Path) -> list[Told]:
-    """Return the findings about the layers of a configuration; none where there is the file alone.
+    """Return the findings about the layers of a configuration, and what is wrong with the office's; none where there is
+    the file alone.
 
     Raises ConfigError: when a layer cannot be read.
     """
-    return list(_report(parse_files(read_files(path))))
+    told = (office_problem(path), office_taken_back(path))
+    office: list[Told] = [("warn", "layer office", f"{sentence}.") for sentence in told if sentence]
+    return [*_report(parse_files(read_files(path))), *office]
 
 
 def _report(layers: Sequence[Layer]) -> Iterator[Told]:

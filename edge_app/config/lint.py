@@ -46,6 +46,13 @@ def lint(config: Config) -> list[str]:
             "privacy.masks: is empty, so frames are stored with everything the camera sees; mask windows, doors and "
             "pavements"
         )
+    if config.office.gives_pictures and not config.privacy.masks:
+        findings.append(
+            "privacy.masks: is empty, so the office may be sent all that the camera sees (office.pictures); mask "
+            "windows, doors and pavements"
+        )
+    if config.office.pictures and not config.office.keys:
+        findings.append("office.pictures: does nothing without office.keys")
     if source.kind in ("camera", "stream", "gstreamer", "picamera") and config.device == type(config.device)():
         findings.append(
             "device.device: is still the default; two devices with one name disconnect each other from the broker"

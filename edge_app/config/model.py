@@ -25,7 +25,7 @@ from edge_app.config.office import OfficeConfig
 from edge_app.config.page import PageConfig
 from edge_app.config.preview import PreviewConfig, PrivacyConfig
 from edge_app.config.source import SourceConfig
-from edge_app.config.types import Area, FilePath, Fraction, Point, Slug, Table, distinct
+from edge_app.config.types import Area, FilePath, Fraction, Point, Sha256, Slug, Table, distinct
 from edge_app.records import Direction
 
 VehicleLabel: TypeAlias = Literal["car", "motorcycle", "bus", "truck", "bicycle"]
@@ -69,8 +69,19 @@ class DetectorConfig(Table):
         description="A .tflite file with its .json beside it; the built-in model without it.",
         examples=["my.tflite"],
     )
+    fetched: Sha256 | None = Field(
+        default=None,
+        description="Count with the detector of this SHA-256, which the office has had fetched, instead of `model`.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
     allow_unproven: bool = Field(
         default=False, description="Count with a model that has not passed the model gate of models/registry."
+    )
+    shadow: FilePath | None = Field(
+        default=None,
+        description="A second .tflite file, of a candidate that counts beside when processor time is free; its counts "
+        "are published apart, on shadow/LINE, and never used.",
+        examples=["candidate.tflite"],
     )
     threads: int = Field(default=2, ge=1, le=8, description="CPU threads for inference, with one interpreter on each.")
     score: Fraction = Field(default=0.2, description="Lowest score at which a detection may begin a track.")
@@ -93,6 +104,13 @@ class DetectorConfig(Table):
         default=True,
         description="Detect in parts around the lines as well, where vehicles at them are small; false: never.",
     )
+
+    @field_validator("shadow")
+    @classmethod
+    def _another_file(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None and value == info.data.get("model"):
+            raise ValueError("is the file of detector.model: name the candidate that is to be compared with it")
+        return value
 
     @field_validator("weak_score")
     @classmethod

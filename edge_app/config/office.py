@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from edge_app.config.types import Table, distinct
+from edge_app.config.types import FilePath, Table, distinct
 from edge_app.system.key_names import raw_key
 
 
@@ -23,9 +23,19 @@ class OfficeConfig(Table):
         strict=False,
         max_length=4,
         description="Public keys of the office, as `edge-app fleet key` prints them; a second one while keys change.",
-        examples=[["11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="]],
+        examples=[["xWuAe37DG6hGmiEe9phn8QfKGZKan6c406O1JLfSKPw="]],
+    )
+    ca_file: FilePath | None = Field(
+        default=None,
+        description="Authority of the server from which detectors are fetched, PEM, if the system does not trust it.",
+        examples=["city-ca.pem"],
     )
     pictures: bool = Field(
         default=False,
-        description="Let the office ask for a snapshot and switch the harvest on: pictures then leave this device.",
+        description="Let the office ask for a snapshot, which then leaves this device, and switch the harvest on.",
     )
+
+    @property
+    def gives_pictures(self) -> bool:
+        """True when the office may ask for pictures: it may, and there is one."""
+        return bool(self.keys) and self.pictures

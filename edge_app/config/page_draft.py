@@ -13,6 +13,7 @@ from edge_app.config.load import validated
 from edge_app.config.model import Config
 from edge_app.config.proposal import shown
 from edge_app.system.layer_version import version_of
+from edge_app.system.office_state import NAME as OFFICE_FILE
 
 _PLACEHOLDER = [{"id": "a", "start": [0.1, 0.5], "end": [0.9, 0.5]}]
 
@@ -50,7 +51,8 @@ class PageDraft:
         return self._stamps != self._stamps_now()
 
     def _stamps_now(self) -> tuple[tuple[int, int], ...]:
-        return tuple(stamp_of(layer_path(self.path, name)) for name in LAYERS)
+        beside = [stamp_of(layer_path(self.path, name)) for name in LAYERS]
+        return (*beside, stamp_of(self._state / OFFICE_FILE))
 
     @property
     def version(self) -> str:

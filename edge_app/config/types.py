@@ -95,6 +95,13 @@ def _has_area(points: tuple[tuple[float, float], ...]) -> tuple[tuple[float, flo
     return points
 
 
+def _sha256(value: str) -> str:
+    if not re.fullmatch("[0-9a-f]{64}", value):
+        raise ValueError("must be a SHA-256, 64 hexadecimal digits in small letters")
+    return value
+
+
+Sha256 = Annotated[str, AfterValidator(_sha256)]
 OwnAddress = Annotated[str, AfterValidator(_own_address)]
 FilePath = Annotated[Path, Field(strict=False), BeforeValidator(not_empty), AfterValidator(_beside_the_file)]
 Fraction = Annotated[float, Field(ge=0, le=1)]

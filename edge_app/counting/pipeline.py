@@ -67,7 +67,7 @@ class PreparedFrame:
     box: x0, y0, x1, y1 px, the part of the frame that is watched. number: of this frame, from 0. seen: what moves in
     it; None where that is not asked. parts: of the frame, seen at full detail as well. pictures: inputs of the engine,
     that of `box` and of each part; none before, and for a frame that goes without it. outputs: of the engine, likewise.
-    spent: s of work for its detections so far.
+    spent: s of work for its detections so far. once: its parts were left out.
     """
 
     frame: Frame
@@ -78,6 +78,7 @@ class PreparedFrame:
     pictures: tuple[Picture, ...] = ()
     outputs: tuple[Outputs, ...] = ()
     spent: float = 0.0
+    once: bool = False
 
     @property
     def still(self) -> bool:
@@ -145,11 +146,14 @@ class Pipeline:
         """
         return self._duplicates_before + sum(counter.duplicates for counter in self._counters)
 
-    def process(self, frame: Frame) -> FrameResult:
-        """Take one frame through all steps in this thread: `prepare`, `infer`, `count`. Raises DetectorError."""
+    def process(self, frame: Frame, *, once: bool = False) -> FrameResult:
+        """Take one frame through all steps in this thread: `prepare`, `infer`, `count`. once: as for `scale`.
+
+        Raises DetectorError: when the runtime fails.
+        """
         prepared = self.prepare(frame)
         if self.must_infer(prepared):
-            self.scale(prepared)
+            self.scale(prepared, once=once)
             prepared.infer(self.detector.engines[0])
         return self.count(prepared)
 
@@ -174,6 +178,7 @@ class Pipeline:
         once: leave the parts out, since no engine has the time for them.
         """
         began = perf_counter()
+        prepared.once = once
         prepared.parts = () if once else prepared.parts
         prepared.pictures = tuple(
             self.detector.prepare(_cut(prepared.frame, box)) for box in (prepared.box, *prepared.parts)
@@ -213,7 +218,7 @@ class Pipeline:
         self.times.add("track", tracked - detected)
         self.times.add("count", counted - tracked)
         moving = prepared.seen.moving if prepared.seen else None
-        return FrameResult(frame, detections, tracks, crossings, unseen, slow, not searched, moving)
+        return FrameResult(frame, detections, tracks, crossings, unseen, slow, not searched, moving, prepared.once)
 
     def _look_for_motion(self, prepared: PreparedFrame, motion: Motion) -> None:
         began = perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -158,6 +159,24 @@ def refuse_unproven(manifest: Manifest, *, allowed: bool) -> None:
         raise DetectorError(
             f"the model {manifest.name} (sha256 {manifest.sha256[:12]}) is a candidate that has not passed the gate: "
             "promote it with python -m models.registry, or set detector.allow_unproven = true to count with it anyway"
+        )
+
+
+def refuse_shadow(candidate: Manifest, in_service: Manifest, classes: Iterable[str]) -> None:
+    """Raise DetectorError for a candidate that cannot be compared with the detector in service.
+
+    classes: those that are counted.
+    """
+    if candidate.sha256 == in_service.sha256:
+        raise DetectorError(
+            f"the candidate {candidate.name} is the detector in service (sha256 {candidate.sha256[:12]}): name another "
+            "file at detector.shadow"
+        )
+    unknown = [label for label in classes if label not in candidate.labels]
+    if unknown:
+        raise DetectorError(
+            f"the candidate {candidate.name} knows no {' and no '.join(unknown)}, which is counted here: name another "
+            "file at detector.shadow"
         )
 
 

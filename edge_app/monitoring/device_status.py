@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
@@ -61,7 +62,8 @@ class DeviceStatus(Payload):
     """State of a running device.
 
     counting: fresh frames of the source are processed. why_not: one sentence where it is not. problem_code: which kind
-    the problem of `health` is, as HealthReport names it. broker: its addresses.
+    the problem of `health` is, as HealthReport names it. broker: its addresses. office: what of its configurations is
+    in use; empty where it has sent none.
     certificates: name -> end of validity. clock_set: a time service has set the clock.
     """
 
@@ -80,6 +82,7 @@ class DeviceStatus(Payload):
     clock_set: bool
     quality: Sequence[Flag] = ()
     certificates: Mapping[str, datetime] = Field(default_factory=dict)
+    office: str = ""
     lines: Sequence[LineStatus]
     health: Health
 
@@ -116,13 +119,18 @@ class DeviceStatus(Payload):
 class StatusReport:
     """State of the running device, from the figures of its components.
 
-    One thread calls `text`, another one `json`. health: a report that nothing else asks. broker: its addresses.
+    One thread calls `text`, any others `json`. health: a report that nothing else asks. broker: its addresses.
     """
 
     def __init__(self, health: HealthReport, device: Device, model: str, broker: str, lines: Sequence[Line]) -> None:
         self._health, self._device, self._model, self._broker = health, device, model, broker
         self._lines = tuple(lines)
         self._rate = RateMeter(over_s=_RATE_S, started=time.monotonic())
+        self._telling = threading.Lock()
+
+    def rename(self, lines: Sequence[Line]) -> None:
+        """Use the names of these lines, which are otherwise the same."""
+        self._lines = tuple(lines)
 
     def text(self) -> str:
         """Return one line on whether the device counts and delivers, without secrets."""
@@ -141,7 +149,9 @@ class StatusReport:
     def json(self) -> str:
         """Return a `DeviceStatus` as JSON, without secrets."""
         components, device = self._health.components, self._device
-        health = self._health.health().model_copy(update={"frames_per_s": round(self._rate.value, 2)})
+        with self._telling:
+            told = self._health.health()
+        health = told.model_copy(update={"frames_per_s": round(self._rate.value, 2)})
         why_not, newest = self._why_not(), components.ledger.newest
         status = DeviceStatus(
             site=device.site,
@@ -158,6 +168,7 @@ class StatusReport:
             clock_set=not components.quality.unsynced,
             quality=sorted(components.quality.raised),
             certificates=self._certificates(),
+            office=redacted(components.office.sentence) if components.office else "",
             lines=[self._line(line, newest.get(line.id)) for line in self._lines],
             health=health,
         )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Protocol
 
 from edge_app.camera_health.monitor import VIEW_FLAGS
 from edge_app.camera_health.quality import QualityMonitor
 from edge_app.counting.pipeline import Pipeline
 from edge_app.drift.watch import DriftState, DriftWatch
 from edge_app.monitoring.certificate import expiry_warning
-from edge_app.mqtt.messages import Health, Percentiles, SourceHealth
+from edge_app.mqtt.messages import Health, Percentiles, ShadowHealth, SourceHealth
 from edge_app.mqtt.publisher import Publisher
 from edge_app.service import Service
 from edge_app.sources import Source
@@ -24,12 +25,34 @@ from edge_app.system.readings import readings
 from edge_app.system.redaction import redacted
 
 
+class Shadow(Protocol):
+    """A candidate that counts beside the detector in service."""
+
+    @property
+    def health(self) -> ShadowHealth:
+        """How it compares, and whether it still counts."""
+        ...
+
+
+class OfficeFigures(Protocol):
+    """What came of the office's configurations. problem: one sentence, for an hour. sentence: what is in use."""
+
+    @property
+    def problem(self) -> str: ...
+
+    @property
+    def sentence(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Components:
     """Components whose figures health and metrics report; any thread may read those figures.
 
     folder: the state folder.
     certificates: PEM files by name, "device" and "authority". drift: None where nothing is compared over months.
+    office: None without keys of one.
+    harvest_until: returns until when frames are kept because the office asked for it, UTC s; None while it did not.
+    shadow: None where no candidate counts beside.
     """
 
     source: Source
@@ -41,6 +64,9 @@ class Components:
     folder: Path
     certificates: Mapping[str, Path]
     drift: DriftWatch | None = None
+    office: OfficeFigures | None = None
+    harvest_until: Callable[[], float | None] = lambda: None
+    shadow: Shadow | None = None
 
 
 class HealthReport:
@@ -82,11 +108,17 @@ class HealthReport:
             source=self._source(),
             quality=components.quality.present,
             drift=sorted(self._drift.kinds),
+            harvest_until=self._harvest_until(),
             installation=ledger.installation,
             newest_seq=ledger.newest_seq,
+            shadow=components.shadow.health if components.shadow else None,
             limits=[redacted(limit) for limit in self._limits() if limit],
             problem=redacted(self.problem),
         )
+
+    def _harvest_until(self) -> datetime | None:
+        until = self.components.harvest_until()
+        return None if until is None else datetime.fromtimestamp(round(until), timezone.utc)
 
     def _still_share(self) -> float:
         service, frames, still = self.components.service, self._frames, self._still
@@ -102,15 +134,15 @@ class HealthReport:
     def problem_code(self) -> str:
         """Which problem that is; empty without any.
 
-        "store", "broker", "certificate", a flag of view or clock, "drift_data" or "drift_model".
+        "store", "broker", "certificate", "office", a flag of view or clock, "drift_data" or "drift_model".
         """
         return self._gravest()[0]
 
     def _gravest(self) -> tuple[str, str]:
         """Return code and sentence of the gravest problem.
 
-        Lost data come first, then data that are not delivered, a certificate that ends, view and clock, and what has
-        changed over weeks; other traffic is no problem.
+        Lost data come first, then data that are not delivered, a certificate that ends, a configuration of the office
+        that was taken back, view and clock, and what has changed over weeks; other traffic is no problem.
         """
         components, quality, drift = self.components, self.components.quality, self._drift
         view = (flag for flag in VIEW_FLAGS if flag in quality.present)
@@ -118,6 +150,7 @@ class HealthReport:
             ("store", components.ledger.problem),
             ("broker", components.publisher.problem),
             ("certificate", expiry_warning(components.certificates.values(), time.time())),
+            ("office", components.office.problem if components.office else ""),
             (next(view, "clock_unsynced"), quality.problem),
             *((f"drift_{kind}", drift.sentence) for kind in ("data", "model") if kind in drift.kinds),
         )
@@ -131,7 +164,12 @@ class HealthReport:
         components = self.components
         measures = components.service.measures_problem
         months = components.drift.problem if components.drift else ""
-        return (*components.publisher.limits, *self._storage(), measures, months, *_missing_log())
+        return (*components.publisher.limits, *self._storage(), measures, months, self._no_shadow(), *_missing_log())
+
+    def _no_shadow(self) -> str:
+        shadow = self.components.shadow.health if self.components.shadow else None
+        failed = shadow is not None and shadow.state == "failed"
+        return f"no candidate counts beside the detector in service: {shadow.why}" if shadow and failed else ""
 
     def _storage(self) -> list[str]:
         sentence = "the state folder cannot be used: what is not delivered is in memory alone, and a restart loses it"

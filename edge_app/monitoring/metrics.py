@@ -66,6 +66,7 @@ class _MetricsCollector(Collector):
         yield InfoMetricFamily("edge_app_build", "Names of the device and versions that it runs.", value=self._build())
         yield from self._camera()
         yield from self._crossings()
+        yield from self._shadow()
         yield from self._storage()
         yield from self._delivery()
         yield from self._board()
@@ -127,6 +128,25 @@ class _MetricsCollector(Collector):
         duplicates = self._components.pipeline.duplicates
         yield _counter("duplicate_crossings", "Second tracks on a just counted vehicle, left out.", duplicates)
 
+    def _shadow(self) -> Iterator[Metric]:
+        if self._components.shadow is None:
+            return
+        shadow = self._components.shadow.health
+        intervals = CounterMetricFamily(
+            "edge_app_shadow_intervals", "Intervals of the candidate that counts beside.", labels=["outcome"]
+        )
+        intervals.add_metric(["compared"], shadow.compared)
+        intervals.add_metric(["given_up"], shadow.given_up)
+        vehicles = CounterMetricFamily(
+            "edge_app_shadow_vehicles",
+            "Vehicles that each detector counted in compared intervals.",
+            labels=["detector"],
+        )
+        vehicles.add_metric(["candidate"], shadow.vehicles)
+        vehicles.add_metric(["in_service"], shadow.in_service_vehicles)
+        yield intervals
+        yield vehicles
+
     def _storage(self) -> Iterator[Metric]:
         ledger = self._components.ledger
         coverage = GaugeMetricFamily(
@@ -164,6 +184,9 @@ class _MetricsCollector(Collector):
         yield _counter("intervals_delivered", "Intervals that the broker has acknowledged.", publisher.delivered)
         yield _gauge("broker_connected", "1 while the broker accepts the device.", publisher.connected)
         yield _counter("broker_connections", "Times the broker has accepted the device.", publisher.connections)
+        yield _counter(
+            "signed_commands_refused", "Commands of the office that were refused.", publisher.refused_commands
+        )
         yield self._expiry()
 
     def _expiry(self) -> Metric:

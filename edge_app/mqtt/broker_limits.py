@@ -52,7 +52,7 @@ class BrokerLimits:
         if 0 < self.max_packet < _LARGEST_OF_OURS:
             yield f"broker takes packets of at most {self.max_packet} bytes: what is larger is not sent"
         if not self.wildcards:
-            yield "broker takes no wildcards in subscriptions: only the commands ping and resend arrive"
+            yield "broker takes no wildcards in subscriptions: only the commands that this release knows arrive"
 
 
 NO_LIMITS: Final = BrokerLimits()

@@ -1,19 +1,42 @@
-"""Receive commands, carry out `ping`, begin `resend`, and have the replies published."""
+"""Receive commands, carry them out or have them carried out, and have the replies published.
+
+`ping` and `resend` are for whoever may write commands at the broker, the others for what the office has signed.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
-from edge_app.errors import StoreError
-from edge_app.mqtt.commands import MAX_BYTES, Command, Ignored, Refused, ReplyTo, read_command, refusal, reply
+from edge_app.errors import CommandError, ResourceError, StoreError
+from edge_app.mqtt.commands import (
+    MAX_BYTES,
+    NOBODY,
+    SIGNED,
+    Command,
+    FetchArgs,
+    Ignored,
+    Refused,
+    ReplyTo,
+    Trust,
+    fetch_args,
+    harvest_args,
+    read_command,
+    refusal,
+    reply,
+    snapshot_args,
+    untimely,
+)
 from edge_app.mqtt.commands import resend_args as read_args
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.identity import CONTRACT, Device
 from edge_app.mqtt.messages import Code, Meta, lines_of
+from edge_app.mqtt.pieces import Delivery, Due, Parcel
 from edge_app.mqtt.resend import Resend
+from edge_app.mqtt.signed_log import SignedLog
 from edge_app.storage.outbox import Outbox
 
 log = logging.getLogger(__name__)
@@ -24,19 +47,56 @@ _MOST: Final = 1_000
 """Replies that wait; beyond it the oldest are dropped, and their senders ask again."""
 
 
+@dataclass(frozen=True, slots=True)
+class SignedWork:
+    """What is done on this device where the office has signed it; each function raises CommandError with one sentence.
+
+    trust: whose signatures are believed. synced: returns True while a time service has set the clock. restart: begins
+    to count anew. harvest: keeps frames for so many hours, 0 for no longer, and returns until when, RFC 3339, or None.
+    diagnose, snapshot, fetch: are called in a thread of their own; snapshot gets the largest width, px, and whether
+    lines are drawn into the picture.
+    """
+
+    trust: Trust
+    synced: Callable[[], bool]
+    restart: Callable[[], None]
+    harvest: Callable[[int], str | None]
+    diagnose: Callable[[], Parcel]
+    snapshot: Callable[[int, bool], Parcel]
+    fetch: Callable[[FetchArgs], Mapping[str, Any]]
+
+
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    """Reply that the broker has not answered yet."""
+    """Reply that the broker has not answered yet. then: is called once it has."""
 
     message: Message
     in_flight: bool = False
+    then: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """Command at work, and where its reply is wanted."""
+
+    command: Command
+    targets: list[ReplyTo]
+
+    def joins(self, command: Command | Refused) -> bool:
+        """Have the reply sent to a repeated command too; return False for one of another order."""
+        same = (command.id, bool(command.key)) == (self.command.id, bool(self.command.key))
+        if same and command.reply_to not in self.targets:
+            self.targets.append(command.reply_to)
+        return same
 
 
 class CommandDesk:
     """Commands of one device. It belongs to the publishing thread.
 
+    work: what is done where the office has signed it; None where nothing signed is taken.
+
     Attributes: `job` is the `resend` at work, `ignored` the number of messages that were no commands, `dropped` that of
-    replies for which there was no room.
+    replies for which there was no room, `signed` what became of signed commands.
     """
 
     def __init__(
@@ -46,19 +106,22 @@ class CommandDesk:
         meta: Meta,
         installation: Callable[[], str],
         utc: Callable[[], float],
+        work: SignedWork | None = None,
     ) -> None:
         self._device, self._outbox, self._meta = device, outbox, meta
-        self._installation, self._utc = installation, utc
+        self._installation, self._utc, self._work = installation, utc, work
+        self._trust = work.trust if work else NOBODY
         self._replies: list[_Waiting] = []
-        self._id = ""
-        self._targets: list[ReplyTo] = []
+        self._resending: _Order | None = None
+        self._delivering: tuple[_Order, Delivery] | None = None
         self._own = self._resumed = False
         self.job: Resend | None = None
         self.ignored = self.dropped = 0
+        self.signed = SignedLog(utc)
 
     def receive(self, message: Message) -> None:
         """Take a message that came in; none ever raises."""
-        outcome = read_command(self._device.prefix, message)
+        outcome = read_command(self._device.prefix, message, self._trust)
         if isinstance(outcome, Ignored):
             self.ignored += 1
             if self.ignored & (self.ignored - 1) == 0:  # a flood must not fill the log: the 1st, 2nd, 4th, 8th ...
@@ -83,7 +146,30 @@ class CommandDesk:
         room = max(0, _AT_ONCE - (len(self._replies) - len(due)))
         for one in due[:room]:
             one.in_flight = True
-        return [(one.message, lambda _refused, one=one: self._replies.remove(one)) for one in due[:room]]  # type: ignore[misc]
+        return [(one.message, partial(self._replied, one)) for one in due[:room]]
+
+    def pieces(self, room: int, max_packet: int) -> Due:
+        """Return the pieces to publish now, and answer the command when all are acknowledged.
+
+        room: for how many messages there is room beside the counts. max_packet: bytes of the largest packet that the
+        broker takes, 0 for any.
+        """
+        if self._delivering is None:
+            return []
+        order, delivery = self._delivering
+        try:
+            due = delivery.due(room, max_packet)
+        except CommandError as error:
+            self._finish_signed(order, str(error))
+            self._delivering = None
+            return []
+        result = delivery.result()
+        if result is not None:
+            self._finish(order, reply(order.command.id, self._utc(), result))
+            did = f"sent {result['bytes']} bytes" if "bytes" in result else f"{result['name']} is here"
+            self.signed.done(order.command, did)
+            self._delivering = None
+        return due
 
     def lost(self) -> None:
         """Publish again what the lost connection has not acknowledged."""
@@ -91,6 +177,8 @@ class CommandDesk:
             one.in_flight = False
         if self.job is not None:
             self.job.lost()
+        if self._delivering is not None:
+            self._delivering[1].lost()
 
     def may_resend(self) -> bool:
         """Return True when the intervals of the `resend` were counted under the present site and device name."""
@@ -98,59 +186,129 @@ class CommandDesk:
 
     def conclude(self) -> None:
         """Answer the `resend` when it is done."""
-        if self.job is None or not self.job.done:
+        if self.job is None or self._resending is None or not self.job.done:
             return
-        refused = self.job.refused
+        identifier, refused = self._resending.command.id, self.job.refused
         if refused:
-            text = refusal(self._id, self._utc(), "failed", f"The broker refuses the intervals ({refused}).")
+            text = refusal(identifier, self._utc(), "failed", f"The broker refuses the intervals ({refused}).")
         else:
-            text = reply(self._id, self._utc(), self.job.result())
-        self._outbox.memory.finish_command(self._id, text)
-        for target in self._targets:
-            self._queue(target, text)
-        self.job = None
+            text = reply(identifier, self._utc(), self.job.result())
+        self._finish(self._resending, text)
+        self.job = self._resending = None
 
     def _answer(self, outcome: Command | Refused) -> None:
+        if isinstance(outcome, Refused) and outcome.code == "unauthorised":
+            # Nothing of it is remembered or looked up: its id may be that of another one's command.
+            self._refuse(outcome, outcome.code, outcome.error)
+            return
         if isinstance(outcome, Command) and outcome.name == "ping":
             self._queue(outcome.reply_to, self._ping(outcome.id))
             return
-        known = self._outbox.memory.known_command(outcome.id)
+        known = self._outbox.memory.known_command(outcome.id, signed=bool(outcome.key))
         if known is not None:
             if known.reply:
                 self._queue(outcome.reply_to, known.reply)
-            elif self.job is not None and outcome.id == self._id and outcome.reply_to not in self._targets:
-                self._targets.append(outcome.reply_to)
+            else:
+                self._join(outcome)
         elif isinstance(outcome, Refused):
-            text = refusal(outcome.id, self._utc(), outcome.code, outcome.error)
             self._begin(outcome)
-            self._outbox.memory.finish_command(outcome.id, text)
-            self._queue(outcome.reply_to, text)
+            self._outbox.memory.finish_command(outcome.id, self._refusal(outcome), signed=bool(outcome.key))
+            self._refuse(outcome, outcome.code, outcome.error)
+        elif outcome.name in SIGNED:
+            self._carry_out(outcome)
         elif self.job is not None:
             self._refuse(outcome, "busy", "Another resend is at work.")
         else:
             self._begin(outcome)
             args = read_args(outcome.args)
             self._own = self._outbox.is_own(args.installation, self._device.site, self._device.device)
-            self._id, self._targets = outcome.id, [outcome.reply_to]
+            self._resending = _Order(outcome, [outcome.reply_to])
             self.job = Resend(args, self._outbox.why_missing if self._own else lambda *_: "unknown")
 
+    def _join(self, outcome: Command | Refused) -> None:
+        """Have the reply to a command that is still at work sent to its repetition too."""
+        for order in (self._resending, self._delivering[0] if self._delivering else None):
+            if order is not None and order.joins(outcome):
+                return
+
+    def _carry_out(self, command: Command) -> None:
+        """Begin what the office has signed, and what is done at once; answer it, unless it takes time."""
+        work = self._work
+        if work is None:
+            return  # without keys no command is a signed one
+        refused = untimely(command, self._utc(), synced=work.synced())
+        if refused is not None:
+            self._refuse(refused, refused.code, refused.error)
+            return
+        if command.name in ("diagnose", "snapshot", "fetch") and self._delivering is not None:
+            self._refuse(command, "busy", f"Another {self._delivering[0].command.name} is at work.")
+            return
+        self._begin(command)
+        self.signed.taken(command)
+        order = _Order(command, [command.reply_to])
+        try:
+            if command.name == "restart":
+                self._finish(order, reply(command.id, self._utc(), {}), then=work.restart)
+            elif command.name == "harvest":
+                until = work.harvest(harvest_args(command.args).hours)
+                self._finish(order, reply(command.id, self._utc(), {"until": until}))
+                self.signed.done(command, f"on until {until}" if until else "off")
+            else:
+                self._deliver(work, order)
+        except (CommandError, ResourceError) as error:
+            self._finish_signed(order, str(error))
+
+    def _deliver(self, work: SignedWork, order: _Order) -> None:
+        """Begin to make what is sent in pieces. Raises ResourceError: when no thread can be started now."""
+        make: Callable[[], Parcel | Mapping[str, Any]] = work.diagnose
+        if order.command.name == "snapshot":
+            args = snapshot_args(order.command.args)
+            make = partial(work.snapshot, args.width, args.lines)
+        elif order.command.name == "fetch":
+            make = partial(work.fetch, fetch_args(order.command.args))
+        self._delivering = order, Delivery(self._device.prefix, order.command.id, make)
+
     def _begin(self, outcome: Command | Refused) -> None:
-        self._outbox.memory.begin_command(outcome.id, outcome.reply_to.topic, outcome.reply_to.correlation)
+        to, signed = outcome.reply_to, bool(outcome.key)
+        self._outbox.memory.begin_command(outcome.id, to.topic, to.correlation, signed=signed)
+
+    def _finish(self, order: _Order, text: str, then: Callable[[], None] | None = None) -> None:
+        """Remember the reply to a command, and send it to everybody who wants it; call `then` once it is taken."""
+        self._outbox.memory.finish_command(order.command.id, text, signed=bool(order.command.key))
+        for target in order.targets:
+            self._queue(target, text, then)
+
+    def _finish_signed(self, order: _Order, error: str) -> None:
+        """Tell the office and the journal that what it has signed failed."""
+        self._finish(order, refusal(order.command.id, self._utc(), "failed", error))
+        self.signed.refused(order.command, "failed", error)
 
     def _refuse(self, outcome: Command | Refused, code: Code, error: str) -> None:
+        """Answer a command that is not carried out."""
         self._queue(outcome.reply_to, refusal(outcome.id, self._utc(), code, error))
+        if outcome.key or code == "unauthorised":
+            self.signed.refused(outcome, code, error)
+
+    def _refusal(self, outcome: Refused) -> str:
+        return refusal(outcome.id, self._utc(), outcome.code, outcome.error)
+
+    def _replied(self, one: _Waiting, _refused: str) -> None:
+        self._replies.remove(one)
+        if one.then is not None:
+            one.then()
 
     def _fail_unfinished(self) -> None:
         for known in self._outbox.memory.unfinished_commands():
             text = refusal(known.id, self._utc(), "failed", "The program was started again before it was done.")
-            self._outbox.memory.finish_command(known.id, text)
+            self._outbox.memory.finish_command(known.id, text, signed=known.signed)
             self._queue(ReplyTo(known.topic, known.correlation), text)
         self._resumed = True
 
-    def _queue(self, to: ReplyTo, text: str) -> None:
-        self._replies.append(_Waiting(Message(to.topic, text.encode(), qos=1, correlation=to.correlation)))
+    def _queue(self, to: ReplyTo, text: str, then: Callable[[], None] | None = None) -> None:
+        message = Message(to.topic, text.encode(), qos=1, correlation=to.correlation)
+        self._replies.append(_Waiting(message, then=then))
         if len(self._replies) > _MOST:  # the broker's answer to one in flight is still to come
-            self._replies.remove(next(one for one in self._replies if not one.in_flight))
+            self._replies.remove(next(one for one in self._replies if not (one.in_flight or one.then)))
             self.dropped += 1
 
     def _ping(self, identifier: str) -> str:

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from functools import partial
+from typing import Any, Final
 
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.messages import Code
 from edge_app.records import FLOWS
 from edge_app.system.clock import rfc3339
+from edge_app.system.signed import SCHEMA as SIGNED_SCHEMA
+from edge_app.system.signed import Signed, Verify, is_from, read_signed
 
 MAX_BYTES: Final = 16_384
 """Largest payload of a command and of a reply."""
 MAX_NUMBERS: Final = 1_440
 """Most numbers that one `resend` may ask for."""
-NAMES: Final = ("ping", "resend")
+SIGNED: Final = ("restart", "diagnose", "harvest", "snapshot", "fetch")
+"""Commands that are carried out only where the office has signed them."""
+NAMES: Final = ("ping", "resend", *SIGNED)
+MAX_HOURS: Final = 168
+"""Longest harvest that one command may switch on, h."""
+MAX_BUNDLE: Final = 64_000_000
+"""Largest bundle that is fetched."""
+WIDTHS: Final = range(160, 1281)
+"""Widths of a snapshot, px."""
 _NAME: Final = re.compile(r"[^\s+#/\0-\x1f\x7f-\x9f]{1,64}")
 _SCHEMA: Final = "edge-app/command/1"
 _REPLY: Final = "edge-app/reply/1"
@@ -26,8 +37,14 @@ _ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 _LINE: Final = re.compile(rf"[a-z0-9][a-z0-9-]{{0,63}}|{FLOWS}")
 _INSTALLATION: Final = re.compile(r"[0-9a-f]{8}")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
+_URL: Final = re.compile(r"https://[!-~]{1,2000}")
+_SHA256: Final = re.compile("[0-9a-f]{64}")
 _LONGEST: Final = timedelta(days=1)
 _LARGEST: Final = 2**53
+_WIDTH: Final = 640
+"""Width of a snapshot that names none, px."""
+_AHEAD_S: Final = 300.0
+"""Seconds that a signed command may have been written ahead of the device's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +56,45 @@ class ReplyTo:
 
 
 @dataclass(frozen=True, slots=True)
+class Trust:
+    """Whose signatures are believed. keys: name -> public key; without any, none is. verify: as `Verify` says."""
+
+    keys: Mapping[str, str] = field(default_factory=dict)
+    verify: Verify = lambda _public, _text, _signature: False
+
+
+NOBODY: Final = Trust()
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
-    """Command whose form is right."""
+    """Command whose form is right.
+
+    key: name of the key that has signed it, empty for an unsigned one. at, expires: UTC s.
+    """
 
     id: str
-    name: Literal["ping", "resend"]
+    name: str
     args: Mapping[str, Any]
     reply_to: ReplyTo
+    key: str = ""
+    at: float = 0.0
+    expires: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Command that is answered without being carried out."""
+    """Command that is answered without being carried out.
+
+    key: name of the key that has signed it; empty for an unsigned one, and where no known key has signed it.
+    """
 
     id: str
     code: Code
     error: str
     reply_to: ReplyTo
+    name: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +114,41 @@ class ResendArgs:
     to_seq: int
 
 
+@dataclass(frozen=True, slots=True)
+class HarvestArgs:
+    """What `harvest` asks for. hours: for how many; 0 where it is switched off."""
+
+    enabled: bool
+    hours: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotArgs:
+    """What `snapshot` asks for. width: the largest, px. lines: with what the preview draws into the picture."""
+
+    width: int
+    lines: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FetchArgs:
+    """What `fetch` asks for. url: of a bundle. bytes, sha256: of it, the hash in hexadecimal."""
+
+    url: str
+    bytes: int
+    sha256: str
+
+
 class _BadRequestError(ValueError):
     """Fault of a command, in one sentence."""
 
 
-def read_command(prefix: str, message: Message) -> Command | Refused | Ignored:
-    """Return what a message below the device's prefix asks for. It never raises, whatever the message holds."""
+def read_command(prefix: str, message: Message, trust: Trust = NOBODY) -> Command | Refused | Ignored:
+    """Return what a message below the device's prefix asks for. It never raises, whatever the message holds.
+
+    The signature of a signed one comes before all else that is in it. What may be done only where the office has signed
+    it is `unauthorised` without a signature.
+    """
     name = message.topic.removeprefix(f"{prefix}/commands/")
     if name == message.topic or not _NAME.fullmatch(name):  # the default topic of the answer has it too
         return Ignored("its topic is not that of a command")
@@ -88,25 +156,69 @@ def read_command(prefix: str, message: Message) -> Command | Refused | Ignored:
         return Ignored("it is retained")
     if len(message.payload) > MAX_BYTES:
         return Ignored(f"it is longer than {MAX_BYTES} bytes")
-    try:
-        document = json.loads(message.payload.decode("utf-8"), parse_constant=_no_number)
-    except (ValueError, RecursionError):
+    document, key, doubt = _parsed(message.payload), "", ""
+    if isinstance(document, dict) and document.get("schema") == SIGNED_SCHEMA:
+        signed = read_signed(document)
+        if signed is None:
+            return Ignored(f"it is no object of the schema {SIGNED_SCHEMA}")
+        doubt = _doubt(signed, message.topic, trust)
+        key, document = "" if doubt else signed.key, _parsed(signed.document)
+    if document is None:
         return Ignored("it is no JSON")
     if not isinstance(document, dict) or document.get("schema") != _SCHEMA:
         return Ignored(f"it is no object of the schema {_SCHEMA}")
     identifier = document.get("id")
     if not isinstance(identifier, str) or not _ID.fullmatch(identifier):
         return Ignored("it has no valid id")
-    reply_to = _reply_to(prefix, name, message)
+    return _checked(document, doubt, Command(identifier, name, {}, _reply_to(prefix, name, message), key))
+
+
+def _doubt(signed: Signed, topic: str, trust: Trust) -> str:
+    """Return why a signature is not believed, in one sentence; empty when it is."""
+    if is_from(signed, topic, trust.keys, trust.verify):
+        return ""
+    if not trust.keys:
+        return "This device takes nothing signed: its own configuration file has no office.keys."
+    if signed.key not in trust.keys:
+        return f"This device does not know the key {signed.key}: it is none of its office.keys."
+    return f"The signature is none of the key {signed.key} for this document and this topic."
+
+
+def _checked(document: Mapping[str, Any], doubt: str, command: Command) -> Command | Refused:
+    """Return the command with what its document says, or why it is refused."""
+
+    def refused(code: Code, error: str) -> Refused:
+        return Refused(command.id, code, error, command.reply_to, command.name, command.key)
+
+    if doubt:
+        return refused("unauthorised", doubt)
     try:
-        args = _checked_envelope(document)
-        if name == "resend":
-            resend_args(args)
+        at, expires, args = _checked_envelope(document)
+        if command.name in _ARGUMENTS:
+            _ARGUMENTS[command.name](args)
     except _BadRequestError as error:
-        return Refused(identifier, "bad_request", str(error), reply_to)
-    if name not in NAMES:
-        return Refused(identifier, "unknown_command", "This device knows no such command.", reply_to)
-    return Command(identifier, name, args, reply_to)  # type: ignore[arg-type]
+        return refused("bad_request", str(error))
+    if command.name not in NAMES:
+        return refused("unknown_command", "This device knows no such command.")
+    if command.name in SIGNED and not command.key:
+        return refused("unauthorised", f"{command.name} is carried out only where the office has signed it.")
+    return replace(command, args=args, at=at.timestamp(), expires=expires.timestamp())
+
+
+def untimely(command: Command, now: float, *, synced: bool) -> Refused | None:
+    """Return why a signed command is not carried out now; None when it may be. now: UTC s. synced: the clock is set."""
+    refused = partial(Refused, command.id, reply_to=command.reply_to, name=command.name, key=command.key)
+    if not synced:
+        return refused("clock", "No time service has set this device's clock, so it cannot tell whether this is old.")
+    if command.at - now > _AHEAD_S:
+        return refused(
+            "clock", f"at is {command.at - now:.0f} s ahead of this device's clock: one of the two is wrong."
+        )
+    if now > command.expires:
+        return refused(
+            "expired", f"It expired {now - command.expires:.0f} s ago by this device's clock: send a new one."
+        )
+    return None
 
 
 def resend_args(args: Mapping[str, Any]) -> ResendArgs:
@@ -124,6 +236,49 @@ def resend_args(args: Mapping[str, Any]) -> ResendArgs:
     return ResendArgs(line, installation, first, last)
 
 
+def harvest_args(args: Mapping[str, Any]) -> HarvestArgs:
+    """Return the arguments of `harvest`. Raises ValueError: with one sentence on what is wrong."""
+    enabled, hours = args.get("enabled"), args.get("hours")
+    if not isinstance(enabled, bool):
+        raise _BadRequestError("args.enabled must be true or false.")
+    if not enabled:
+        return HarvestArgs(enabled=False, hours=0)
+    if type(hours) is not int or not 1 <= hours <= MAX_HOURS:
+        raise _BadRequestError(f"args.hours must be a whole number from 1 to {MAX_HOURS} where enabled is true.")
+    return HarvestArgs(enabled=True, hours=hours)
+
+
+def snapshot_args(args: Mapping[str, Any]) -> SnapshotArgs:
+    """Return the arguments of `snapshot`. Raises ValueError: with one sentence on what is wrong."""
+    width, lines = args.get("width", _WIDTH), args.get("lines", False)
+    if type(width) is not int or width not in WIDTHS:
+        raise _BadRequestError(f"args.width must be a whole number from {WIDTHS[0]} to {WIDTHS[-1]}.")
+    if not isinstance(lines, bool):
+        raise _BadRequestError("args.lines must be true or false.")
+    return SnapshotArgs(width, lines)
+
+
+def fetch_args(args: Mapping[str, Any]) -> FetchArgs:
+    """Return the arguments of `fetch`. Raises ValueError: with one sentence on what is wrong."""
+    url, size, sha256 = args.get("url"), args.get("bytes"), args.get("sha256")
+    if not isinstance(url, str) or not _URL.fullmatch(url):
+        raise _BadRequestError("args.url must begin with https:// and have at most 2,000 characters of ASCII.")
+    if type(size) is not int or not 0 < size <= MAX_BUNDLE:
+        raise _BadRequestError(f"args.bytes must be a whole number from 1 to {MAX_BUNDLE}.")
+    if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+        raise _BadRequestError("args.sha256 must be 64 hexadecimal digits in small letters.")
+    return FetchArgs(url, size, sha256)
+
+
+_ARGUMENTS: Final[Mapping[str, Callable[[Mapping[str, Any]], object]]] = {
+    "resend": resend_args,
+    "harvest": harvest_args,
+    "snapshot": snapshot_args,
+    "fetch": fetch_args,
+}
+"""What reads the arguments of a command that has some."""
+
+
 def reply(identifier: str, at: float, result: Mapping[str, Any]) -> str:
     """Return the reply to a command that was carried out. at: UTC s."""
     return _encode({"schema": _REPLY, "id": identifier, "at": rfc3339(round(at, 3)), "ok": True, "result": result})
@@ -139,18 +294,26 @@ def _encode(document: Mapping[str, Any]) -> str:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
 
+def _parsed(text: bytes | str) -> Any:
+    """Return what a text is as JSON; None for one that is none, and for null."""
+    try:
+        return json.loads(text.decode() if isinstance(text, bytes) else text, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _no_number(text: str) -> None:
     raise ValueError(f"{text} is no JSON")
 
 
-def _checked_envelope(document: Mapping[str, Any]) -> Mapping[str, Any]:
+def _checked_envelope(document: Mapping[str, Any]) -> tuple[datetime, datetime, Mapping[str, Any]]:
     at, expires = (_time(document.get(key), key) for key in ("at", "expires"))
     if expires - at > _LONGEST:
         raise _BadRequestError("expires must be at most a day after at.")
     args = document.get("args", {})
     if not isinstance(args, dict):
         raise _BadRequestError("args must be an object.")
-    return args
+    return at, expires, args
 
 
 def _time(value: object, key: str) -> datetime:

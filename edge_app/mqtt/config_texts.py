@@ -39,10 +39,7 @@ class ConfigTexts:
         self, memory: DeliveryMemory, device: Device, meta: Meta, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._memory, self._device, self._clock = memory, device, clock
-        self._current = meta.config
-        self._text = encode(
-            ConfigMeta(**{name: getattr(meta, name) for name in ConfigMeta.model_fields if name != "schema_id"})
-        )
+        self._current, self._text = meta.config, _text_of(meta)
         self._answered: set[tuple[str, str]] = set()
         self._in_flight: dict[tuple[str, str], float] = {}  # since when, monotonic s
         self._repeated: set[tuple[str, str]] = set()
@@ -54,6 +51,13 @@ class ConfigTexts:
     @property
     def limits(self) -> list[str]:
         return [f"broker refuses {topic} ({reason})" for topic, reason in self._refused.copy().items()]
+
+    def renew(self, meta: Meta) -> None:
+        """Have another text for the present configuration: names and places are in it, and not in its hash."""
+        self._text, self._stored = _text_of(meta), False
+        key = self._device.prefix, self._current
+        self._answered.discard(key)
+        self._in_flight.pop(key, None)
 
     def lost(self) -> None:
         """Begin anew with the next connection: the present text is published again at every connect."""
@@ -119,3 +123,7 @@ class ConfigTexts:
     def _note(self, key: tuple[str, str]) -> None:
         self._answered.add(key)
         self._repeated.add(key)
+
+
+def _text_of(meta: Meta) -> str:
+    return encode(ConfigMeta(**{name: getattr(meta, name) for name in ConfigMeta.model_fields if name != "schema_id"}))

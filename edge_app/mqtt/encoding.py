@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
 from edge_app.mqtt.identity import Device, interval_id
-from edge_app.mqtt.messages import CountsMessage, CrossingMessage, FlowsMessage, State, Status
+from edge_app.mqtt.messages import CountsMessage, CrossingMessage, FlowsMessage, ShadowMessage, State, Status
 from edge_app.records import FLOWS, Counts, Crossing, Sums
 from edge_app.storage.archive import with_late as with_late
 from edge_app.system.clock import rfc3339
@@ -52,6 +52,48 @@ def encode_crossing(
         "lane": None if lane is None else str(lane),
     }
     return f"{device.prefix}/crossings/{crossing.line}", encode(CrossingMessage.model_validate(fields))
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedCounts:
+    """What a candidate and the detector in service counted on a line in one interval.
+
+    start, end: UTC s. interval_s: configured length, s. seq: number of the comparison on its line. frames: that both
+    have seen. model, config: of the candidate, SHA-256.
+    """
+
+    line: str
+    start: float
+    end: float
+    interval_s: float
+    seq: int
+    frames: int
+    model: str
+    config: str
+    candidate: Counts
+    in_service: Counts
+
+
+def encode_shadow(device: Device, compared: ComparedCounts, installation: str) -> tuple[str, str]:
+    """Return topic and message of a comparison."""
+    where = (compared.line, compared.start, compared.interval_s, installation, f"{device.boot_id}/{compared.model}")
+    fields = {
+        "id": interval_id(device, *where),
+        "site": device.site,
+        "device": device.device,
+        "line": compared.line,
+        "start": rfc3339(compared.start),
+        "end": rfc3339(compared.end),
+        "interval_s": compared.interval_s,
+        "installation": installation,
+        "seq": compared.seq,
+        "frames": compared.frames,
+        "model": compared.model[:12],
+        "config": compared.config[:12],
+        "counts": compared.candidate,
+        "in_service": {"model": device.model[:12], "config": device.config[:12], "counts": compared.in_service},
+    }
+    return f"{device.prefix}/shadow/{compared.line}", encode(ShadowMessage.model_validate(fields))
 
 
 def encode_counts(device: Device, closed: ClosedInterval) -> str:

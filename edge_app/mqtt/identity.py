@@ -10,8 +10,10 @@ from typing import Final
 from edge_app.errors import ConfigError
 from edge_app.records import FLOWS
 from edge_app.system.clock import rfc3339
+from edge_app.system.topics import ROOT as ROOT
+from edge_app.system.topics import device_topic
+from edge_app.system.topics import root_below as root_below
 
-ROOT: Final = "traffic/v1"
 CONTRACT: Final = "1.3"
 """Version of the contract that the device keeps; one that does not name it keeps 1.0."""
 _NAME: Final = re.compile(r"[a-z0-9-]+")
@@ -45,7 +47,7 @@ class Device:
     @property
     def prefix(self) -> str:
         """The topic under which the device publishes everything: [ABOVE/]traffic/v1/SITE/DEVICE."""
-        return f"{root_below(self.above)}/{self.site}/{self.device}"
+        return device_topic(self.above, self.site, self.device)
 
     def prefix_of(self, site: str, device: str) -> str:
         """Return the prefix under which intervals of this site and device are published, such as a former name's."""
@@ -55,11 +57,6 @@ class Device:
     def client_id(self) -> str:
         """MQTT client id, as stable and unique as site and device: a broker disconnects the older of two equal ids."""
         return client_id_of(self.site, self.device)
-
-
-def root_below(above: str) -> str:
-    """Return the beginning of all topics. above: levels before traffic/v1, or empty."""
-    return f"{above}/{ROOT}" if above else ROOT
 
 
 def interval_topic(prefix: str, line: str) -> str:

@@ -5,7 +5,6 @@ Subscribers may use the models too: they accept unknown keys, since version 1 of
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
@@ -18,9 +17,9 @@ from edge_app.records import FLOWS, Direction, Quality
 State: TypeAlias = Literal["online", "stopped", "offline"]
 
 
-def _without_fraction(seconds: float) -> float:
-    """Return 60.0 as the integer 60, so that JSON shows 60."""
-    return int(seconds) if math.isfinite(seconds) and seconds == int(seconds) else seconds
+def _without_fraction(seconds: object) -> object:
+    """Return 60.0 as the integer 60, so that JSON shows 60, and all else as it is."""
+    return int(seconds) if isinstance(seconds, float) and seconds.is_integer() else seconds
 
 
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9-]+$", description="As in the topic")]
@@ -192,6 +191,31 @@ class CrossingMessage(Payload):
     lane: str | None = Field(default=None, description="Lane, from 1 at the line's start; null without `lanes`")
 
 
+class DetectorCounts(Payload):
+    """What one detector counted on a line in an interval."""
+
+    model: Hash
+    config: Hash = Field(description="Of intervals that this detector counts")
+    counts: Mapping[str, DirectionCounts] = Field(description="Every configured class, zeros included")
+
+
+class ShadowMessage(DetectorCounts):
+    """Counts of a candidate beside those of the detector in service, over the very same frames. Used for no count."""
+
+    schema_id: Literal["edge-app/shadow/1"] = Field(default="edge-app/shadow/1", alias="schema")
+    id: str = Field(description="Opaque; one content for each id, for ever")
+    site: Name
+    device: Name
+    line: str = Field(description="Id of the line, as in the topic")
+    start: AwareDatetime = Field(description="Begin of the interval, UTC, included")
+    end: AwareDatetime = Field(description="End of the interval, UTC, not included")
+    interval_s: Seconds = Field(description="Configured length")
+    installation: Installation = ""
+    seq: Number = Field(description="Rises on its line under its installation; a hole is a comparison that was lost")
+    frames: Number = Field(description="Frames of the interval, all of which both have seen")
+    in_service: DetectorCounts = Field(description="The detector whose counts are used")
+
+
 class Status(Payload):
     """Presence of the device. `offline` is the last will; its `at` is the time when the lost connection was made."""
 
@@ -272,6 +296,53 @@ def lines_of(meta: ConfigMeta) -> frozenset[str]:
     return frozenset((*(line.id for line in meta.lines), *flows))
 
 
+class ConfigDesired(Payload):
+    """Document of config/desired: all that the office sets."""
+
+    schema_id: Literal["edge-app/config-desired/1"] = Field(default="edge-app/config-desired/1", alias="schema")
+    revision: int = Field(ge=1, le=2**53 - 1, description="Only rises")
+    at: Time
+    author: str = Field(description="Who has changed it, 1 to 200 characters")
+    set: Mapping[str, Any] = Field(description="Tables and keys as the configuration file has them")
+    unset: Sequence[str] = Field(default=(), description="Keys that get their default, such as detector.region")
+
+
+class ConfigLayer(Payload):
+    """Layer of the configuration in use."""
+
+    name: str = Field(description="file, page or office; later ones win")
+    revision: str = Field(description="Changes with each change")
+    author: str = Field(description="Who wrote it")
+    at: AwareDatetime = Field(description="When it was written, UTC")
+
+
+class ConfigConflict(Payload):
+    """Key that two layers set to different values."""
+
+    key: str = Field(description="Such as counting.interval_s")
+    used: str = Field(description="Layer whose value is used")
+    ignored: str = Field(description="The other one")
+    ignored_is_newer: bool = Field(description="That one was written later")
+
+
+ConfigState: TypeAlias = Literal["none", "trying", "applied", "refused", "rolled_back"]
+
+
+class ConfigReported(Payload):
+    """What became of the office's configuration, at every connect and at each change."""
+
+    schema_id: Literal["edge-app/config-reported/1"] = Field(default="edge-app/config-reported/1", alias="schema")
+    at: Time
+    state: ConfigState = Field(description="Of the newest message; none was ever accepted, or it was refused")
+    revision: Number = Field(description="Of the office's layer in use, 0 without one")
+    highest: Number = Field(description="Highest that was ever accepted")
+    problems: Sequence[str] = Field(description="Why it was refused or taken back, one sentence each")
+    config: Hash = Field(description="As in meta")
+    installation: Installation = ""
+    layers: Sequence[ConfigLayer] = Field(description="The configuration in use is made of these")
+    conflicts: Sequence[ConfigConflict] = Field(description="What a layer says in vain")
+
+
 class Percentiles(Payload):
     """Median and 95th percentile."""
 
@@ -290,8 +361,24 @@ class SourceHealth(Payload):
     detail: str = Field(default="", description="One sentence; empty when all is well")
 
 
+class ShadowHealth(Payload):
+    """How a candidate compares with the detector in service, since the start of the program."""
+
+    model: Hash
+    state: Literal["starting", "comparing", "resting", "failed"] = Field(
+        description="It loads, sees every frame, waits for the next interval that it can begin, or compares nothing"
+    )
+    compared: Number = Field(description="Intervals that were compared")
+    given_up: Number = Field(description="All others")
+    why: str = Field(default="", description="Why the newest of them was given up, one sentence")
+    vehicles: Number = Field(description="Counted by the candidate in all compared intervals, all lines together")
+    in_service_vehicles: Number = Field(description="The same of the detector in service")
+
+
 class Health(Payload):
     """Health of the device; null where the hardware has no sensor. `problem` is one sentence, empty without one."""
+
+    model_config = ConfigDict(json_schema_extra=_may_lack("shadow"))
 
     schema_id: Literal["edge-app/health/1"] = Field(default="edge-app/health/1", alias="schema")
     at: Time
@@ -324,22 +411,48 @@ class Health(Payload):
     drift: Sequence[Literal["data", "model", "traffic"]] = Field(
         default=(), description="What is no longer as in the months before: the picture, the detector, the traffic"
     )
+    harvest_until: AwareDatetime | None = Field(
+        default=None, description="End of the harvest that the office has switched on; null without one"
+    )
     installation: Installation = ""
     newest_seq: Mapping[str, Number] = Field(
         default_factory=dict, description="Newest number of each line under the installation"
+    )
+    shadow: ShadowHealth | SkipJsonSchema[None] = Field(
+        default=None, exclude_if=_not_given, description="The candidate that counts beside; absent without one"
     )
     limits: Sequence[str] = Field(default=(), description="What cannot be delivered and why, one sentence each")
     problem: str = Field(default="", description="The one most urgent fault")
 
 
 class CommandMessage(Payload):
-    """Command to a device. `ping` has no args; `resend`: line, installation, from_seq, to_seq (both included)."""
+    """Command to a device. `resend` has line, installation, from_seq, to_seq (both included); signed: `harvest`
+    enabled, hours; `snapshot` width, lines; `fetch` url, bytes, sha256; the others have no args."""
 
     schema_id: Literal["edge-app/command/1"] = Field(default="edge-app/command/1", alias="schema")
     id: str = Field(pattern=r"^[A-Za-z0-9-]{1,64}$", description="Begins with the sender's name and is random")
     at: Time
     expires: AwareDatetime = Field(description="At most a day after `at`")
     args: Mapping[str, Any] = Field(default_factory=dict, description="Depend on the command")
+
+
+class SignedMessage(Payload):
+    """Document that the office has signed: Ed25519 over the UTF-8 bytes of the full topic, a line feed and the text."""
+
+    schema_id: Literal["edge-app/signed/1"] = Field(default="edge-app/signed/1", alias="schema")
+    key: str = Field(pattern=r"^[0-9a-f]{8}$", description="Begin of the SHA-256 of the raw public key")
+    signature: str = Field(pattern=r"^[A-Za-z0-9_-]{86}$", description="base64url without padding")
+    document: str = Field(description="JSON as text")
+
+
+class PieceMessage(Payload):
+    """Part of what is too large for an answer; `sha256` of the answer is that of all parts together."""
+
+    schema_id: Literal["edge-app/piece/1"] = Field(default="edge-app/piece/1", alias="schema")
+    id: str = Field(pattern=r"^[A-Za-z0-9-]{1,64}$", description="That of the command, as in the topic")
+    piece: int = Field(ge=1, description="Number of this part")
+    of: int = Field(ge=1, description="Number of all parts")
+    data: str = Field(description="base64 of at most 12,000 bytes")
 
 
 class ReplyMessage(Payload):

@@ -17,8 +17,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from edge_app.errors import StoreError
-from edge_app.mqtt.command_desk import CommandDesk
+from edge_app.mqtt.command_desk import CommandDesk, SignedWork
 from edge_app.mqtt.commands import NAMES
+from edge_app.mqtt.comparisons import Comparisons
+from edge_app.mqtt.config_desk import ConfigDesk, Office
 from edge_app.mqtt.config_texts import ConfigTexts
 from edge_app.mqtt.encoding import encode, with_late
 from edge_app.mqtt.events import Acked, Connected, Event, Lost, Message, SubscriptionRefused
@@ -49,7 +51,7 @@ _HEALTH_S: Final = 60.0
 _RESEND_RATE: Final = 10.0
 """Intervals of the archive that are offered again in a second."""
 _RESERVE: Final = 5
-"""Messages in flight that `resend` leaves to new intervals."""
+"""Messages in flight that pieces and `resend` leave to new intervals."""
 
 
 class Publisher:
@@ -68,11 +70,15 @@ class Publisher:
     refused_retry_s: seconds until a line whose topic was refused is tried again; the other lines go on.
     store_retry_s: seconds until a store that cannot be used is tried again.
     crossings: `tell` is going to be called.
+    office: takes configurations from the office; None where the device has no key of one.
+    follows: this program has said `online` before, so a stop must be said whatever happens until then.
+    signed_work: what is done where the office has signed it; None where nothing signed is taken.
     utc, clock: UTC seconds and monotonic seconds.
 
     Attributes: `unsent` counts the intervals in the outbox, `lost` those dropped from it, `delivered` those
     acknowledged since the start; `oldest_end` is the end of the oldest unsent one, UTC s; `store_problem` is one
-    sentence, empty while the store works.
+    sentence, empty while the store works. `stays` is set before the stop of a program that begins anew: `stopped` is
+    not said then.
     """
 
     def __init__(
@@ -92,6 +98,9 @@ class Publisher:
         refused_retry_s: float = 60.0,
         store_retry_s: float = 5.0,
         crossings: bool = False,
+        office: Office | None = None,
+        follows: bool = False,
+        signed_work: SignedWork | None = None,
         utc: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -108,15 +117,19 @@ class Publisher:
         self._in_flight = InFlight(self._held_back)
         self._configs = ConfigTexts(outbox.memory, device, meta)
         self._crossings: deque[tuple[str, str]] = deque(maxlen=_MOST_CROSSINGS)
-        self._desk = CommandDesk(device, outbox, meta, installation, utc)
+        self._comparisons = Comparisons()
+        self._office = ConfigDesk(office, device, installation, utc) if office else None
+        self._renewed: tuple[Meta, Callable[[], Sequence[BirthMessage]]] | None = None
+        self._desk = CommandDesk(device, outbox, meta, installation, utc, signed_work)
         self._resend_due = clock()
-        self._taken_back = False
+        self._taken_back = self._draining = False
         self._subscription = ""
         self._cursor = self._generation = 0
         self._allowance, self._refilled = float(window), clock()
         self._health_due = self._store_due = clock()
         self._wait, self._idle_s = 0.0, _IDLE_WITH_CROSSINGS_S if crossings else _IDLE_S
-        self.store_problem = ""
+        self._owes_stopped = follows
+        self.store_problem, self.stays = "", False
         self.unsent = self.lost = self.delivered = 0
         self.oldest_end: float | None = None
 
@@ -128,7 +141,8 @@ class Publisher:
     @property
     def limits(self) -> tuple[str, ...]:
         """Return one sentence for each kind of message that cannot be delivered, with the reason."""
-        others = (self._subscription, self._desk.limit, *self._configs.limits, *self._session.limits)
+        office = self._office.limits if self._office else ()
+        others = (self._subscription, self._desk.limit, *office, *self._configs.limits, *self._session.limits)
         return (*self._held_back.limits, *(sentence for sentence in others if sentence))
 
     @property
@@ -140,9 +154,22 @@ class Publisher:
         """Number of accepted connections since the start."""
         return self._session.connections
 
+    @property
+    def refused_commands(self) -> int:
+        """Number of signed commands that were refused since the start."""
+        return self._desk.signed.refusals
+
     def tell(self, topic: str, payload: str) -> None:
         """Publish a crossing soon, unless the broker is away. Any thread may call it."""
         self._crossings.append((topic, payload))
+
+    def compare(self, topic: str, payload: str) -> None:
+        """Publish a comparison when all else has gone out. Any thread may call it."""
+        self._comparisons.add(topic, payload)
+
+    def renew(self, meta: Meta, birth_messages: Callable[[], Sequence[BirthMessage]]) -> None:
+        """Announce the device by other texts soon. Any thread may call it; `config` of meta is the same."""
+        self._renewed = meta, birth_messages
 
     def run(self, stop: threading.Event, drain_s: float = 5.0) -> None:
         """Publish until `stop` is set, then `drain`; the body of the publisher's thread."""
@@ -170,23 +197,31 @@ class Publisher:
             self._handle(event)
         self._wait = timeout
         self._tell_crossings()
+        self._use_renewed()
         if self._session.connected and self._session.released():
             self._configs.lost()
             self._announce()
+        if self._office is not None and self._session.connected:
+            self._office.publish(self._publish)
         self._process_outbox()
+        if self._session.connected and len(self._in_flight) < self._window - _RESERVE:
+            self._comparisons.publish_due(self._publish)
         if self._session.connected and self._clock() >= self._health_due:
             self._publish_health()
 
     def drain(self, deadline_s: float) -> None:
         """Deliver what is left, publish the status `stopped` and disconnect, within `deadline_s` seconds.
 
-        Without a connection it ends at once.
+        Without a connection it ends at once, unless the status of the broker is still that of the start before.
         """
+        self._draining = True
         end = self._clock() + deadline_s
         reserve = min(1.0, deadline_s / 2)
+        while self._owes_stopped and not self._session.connected and self._clock() < end - reserve:
+            self.step(0.05)
         while self._session.connected and self._busy() and self._clock() < end - reserve:
             self.step(0.05)
-        if self._session.connected:
+        if self._session.connected and not self.stays:
             token = self._publish(status(self._device, "stopped", self._utc(), self._installation()))
             while self._in_flight.has(token) and self._clock() < end:
                 for event in self._session.poll(0.05):
@@ -206,9 +241,12 @@ class Publisher:
         elif isinstance(event, Lost):
             self._forget_in_flight()
         elif isinstance(event, Message):
-            self._desk.receive(event)
+            if self._office is None or not self._office.receive(event):
+                self._desk.receive(event)
             self._wait = 0.0
         elif isinstance(event, SubscriptionRefused):
+            if self._office is not None and self._office.refuse(event.topic, event.reason):
+                return
             self._subscription = (
                 f"broker refuses the subscription to {event.topic} ({event.reason}): no commands arrive"
             )
@@ -218,6 +256,7 @@ class Publisher:
     def _forget_in_flight(self) -> None:
         self._in_flight.forget()
         self._configs.lost()
+        self._comparisons.lost()
         self._desk.lost()
 
     def _announce(self) -> None:
@@ -230,14 +269,31 @@ class Publisher:
         self._subscription = ""
         commands = ["#"] if self._session.broker.wildcards else NAMES
         self._session.subscribe([f"{self._device.prefix}/commands/{name}" for name in commands], fresh=True)
+        if self._office is not None:
+            self._session.subscribe([self._office.topic])
+            self._office.begin()
         self._introduce()
+        self._publish_births()
+
+    def _use_renewed(self) -> None:
+        if self._renewed is not None:
+            (self._meta, self._birth_messages), self._renewed = self._renewed, None
+            self._configs.renew(self._meta)
+            if self._session.connected:
+                self._publish_meta()
+                self._publish_births()
+
+    def _publish_births(self) -> None:
         for birth in self._birth_messages():
             self._publish(birth.message, on_answer=birth.answered)
 
     def _introduce(self) -> None:
         """Publish status and meta, at a connect and under a new installation."""
-        self._announced = self._installation()
+        self._announced, self._owes_stopped = self._installation(), False
         self._publish(status(self._device, "online", self._utc(), self._announced))
+        self._publish_meta()
+
+    def _publish_meta(self) -> None:
         meta = encode(self._meta.model_copy(update={"installation": self._announced}))
         self._publish(Message(f"{self._device.prefix}/meta", meta.encode(), qos=1, retained=True))
 
@@ -368,8 +424,11 @@ class Publisher:
         self._outbox.memory.forget_retained(line)
 
     def _serve_commands(self) -> None:
-        """Publish replies, and go on with a `resend` where new intervals leave room."""
+        """Publish replies, and go on with pieces and a `resend` where new intervals leave room."""
         for message, on_answer in self._desk.replies():
+            self._publish(message, on_answer=on_answer)
+        room = 0 if self._draining else max(0, self._window - _RESERVE - len(self._in_flight))
+        for message, on_answer in self._desk.pieces(room, self._session.broker.max_packet):
             self._publish(message, on_answer=on_answer)
         job = self._desk.job
         if job is None or len(self._in_flight) >= self._window - _RESERVE:

@@ -12,14 +12,19 @@ from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.identity import CONTRACT, root_below
 from edge_app.mqtt.messages import (
     CommandMessage,
+    ConfigDesired,
     ConfigMeta,
+    ConfigReported,
     CountsMessage,
     CrossingMessage,
     FlowsMessage,
     Health,
     Meta,
     Payload,
+    PieceMessage,
     ReplyMessage,
+    ShadowMessage,
+    SignedMessage,
     Status,
 )
 
@@ -117,6 +122,15 @@ _CHANNELS: Final = (
         expires="after ten seconds (MQTT 5)",
     ),
     _Channel(
+        "shadow",
+        "shadow/{line}",
+        ShadowMessage,
+        1,
+        False,
+        "Counts of a candidate beside those of the detector in service, for intervals of which both saw all frames",
+        "Used for no count. A hole in `seq` is a comparison that was lost; nothing asks for it again.",
+    ),
+    _Channel(
         "health",
         "health",
         Health,
@@ -138,6 +152,16 @@ _CHANNELS: Final = (
         receives=True,
     ),
     _Channel(
+        "signed_commands",
+        "commands/{command}",
+        SignedMessage,
+        1,
+        False,
+        "The same, signed by the office: restart, diagnose, harvest, snapshot, fetch",
+        "`document` is a command. Without a key of the device's own configuration the answer is `unauthorised`.",
+        receives=True,
+    ),
+    _Channel(
         "replies",
         "replies/{command}",
         ReplyMessage,
@@ -146,13 +170,50 @@ _CHANNELS: Final = (
         "Answer to a command, with its id",
         "An MQTT 5 response topic below the device's own `replies/` is used instead, with its correlation data.",
     ),
+    _Channel(
+        "config_desired",
+        "config/desired",
+        SignedMessage,
+        1,
+        True,
+        "The office's layer of the device's configuration, signed",
+        "Only where the device has keys of the office. One whose `revision` is not above the highest ever accepted is"
+        " refused; an empty payload changes nothing.",
+        receives=True,
+    ),
+    _Channel(
+        "config_reported",
+        "config/reported",
+        ConfigReported,
+        1,
+        True,
+        "What became of the office's configuration, sent at every connect and at each change",
+        "The newest one counts. Only where the device has keys of the office.",
+    ),
+    _Channel(
+        "pieces",
+        "pieces/{id}",
+        PieceMessage,
+        1,
+        False,
+        "Parts of what a signed command asked for, which is too large for its answer",
+        "In order; the answer comes after the last one. A piece may come twice.",
+    ),
 )
+
+
+_DOCUMENTS: Final[dict[str, type[Payload]]] = {"config_desired_document": ConfigDesired}
+"""What a signed message holds as text, where no channel has it as it is."""
 
 
 def schemas() -> dict[str, Any]:
     """Return a self-contained JSON Schema (2020-12) for each payload, by channel name: status, meta, counts ..."""
     dialect = "https://json-schema.org/draft/2020-12/schema"
-    return {c.name: {"$schema": dialect, **_valid(c.model.model_json_schema(mode="serialization"))} for c in _CHANNELS}
+    models: dict[str, type[Payload]] = {**{c.name: c.model for c in _CHANNELS}, **_DOCUMENTS}
+    return {
+        name: {"$schema": dialect, **_valid(model.model_json_schema(mode="serialization"))}
+        for name, model in models.items()
+    }
 
 
 def asyncapi(version: str, above: str = "") -> dict[str, Any]:

@@ -69,6 +69,10 @@ class Preview:
         self._newest_notes: tuple[float, Sequence[str]] = (0.0, ())
         self._slot: Latest[FrameResult] | None = None
 
+    def rename(self, lines: Sequence[Line]) -> None:
+        """Use the names of these lines, which are otherwise the same. Any thread may call it."""
+        self._lines = tuple(lines)
+
     def update(self, result: FrameResult) -> None:
         """Take over the newest result of the pipeline; called in the counting thread after the frame was counted."""
         self._totals.add(result.crossings)

@@ -8,7 +8,9 @@ from typing import Final
 from edge_app.storage.sqlite import SharedFile
 
 _COMMANDS: Final = 1_000
-"""Commands that are remembered, so that a repeated one is not carried out again."""
+"""Commands that are remembered, so that a repeated one is not carried out again; of signed ones as many more."""
+_SIGNED: Final = "signed:"
+"""Stands before the id of a signed command, which no unsigned one can take or push out of memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class KnownCommand:
     topic: str
     correlation: bytes
     reply: str
+    signed: bool = False
 
 
 class DeliveryMemory:
@@ -81,25 +84,44 @@ class DeliveryMemory:
         with self._file.use() as db, db.transaction(synced=False):
             db.rows("DELETE FROM retained WHERE line = ?", line)
 
-    def known_command(self, identifier: str) -> KnownCommand | None:
-        """Return a command that was received before."""
+    def known_command(self, identifier: str, *, signed: bool) -> KnownCommand | None:
+        """Return a command that was received before; a signed one and an unsigned one of one id are two."""
+        sql = "SELECT topic, correlation, coalesce(reply, '') FROM command WHERE id = ?"
         with self._file.use() as db:
-            rows = db.rows("SELECT id, topic, correlation, coalesce(reply, '') FROM command WHERE id = ?", identifier)
-        return KnownCommand(*rows[0]) if rows else None
+            rows = db.rows(sql, _kept_id(identifier, signed))
+        if not rows:
+            return None
+        topic, correlation, reply = rows[0]
+        return KnownCommand(identifier, topic, correlation, reply, signed)
 
-    def begin_command(self, identifier: str, topic: str, correlation: bytes) -> None:
-        """Have a command on disk before work on it begins; the oldest beyond the limit are forgotten."""
+    def begin_command(self, identifier: str, topic: str, correlation: bytes, *, signed: bool) -> None:
+        """Have a command on disk before work on it begins; the oldest of its kind beyond the limit are forgotten."""
+        kind = f"{_SIGNED}%"
         with self._file.use() as db, db.transaction(synced=True):
-            db.rows("INSERT INTO command (id, topic, correlation) VALUES (?, ?, ?)", identifier, topic, correlation)
-            db.rows("DELETE FROM command WHERE number <= (SELECT max(number) FROM command) - ?", _COMMANDS)
+            db.rows(
+                "INSERT INTO command (id, topic, correlation) VALUES (?, ?, ?)",
+                *(_kept_id(identifier, signed), topic, correlation),
+            )
+            db.rows(
+                "DELETE FROM command WHERE (id LIKE ?) = ? AND number <= (SELECT number FROM command"
+                " WHERE (id LIKE ?) = ? ORDER BY number DESC LIMIT 1 OFFSET ?)",
+                *(kind, signed, kind, signed, _COMMANDS),
+            )
 
-    def finish_command(self, identifier: str, reply: str) -> None:
+    def finish_command(self, identifier: str, reply: str, *, signed: bool) -> None:
         """Remember the final reply to a command."""
         with self._file.use() as db, db.transaction(synced=True):
-            db.rows("UPDATE command SET reply = ? WHERE id = ?", reply, identifier)
+            db.rows("UPDATE command SET reply = ? WHERE id = ?", reply, _kept_id(identifier, signed))
 
     def unfinished_commands(self) -> list[KnownCommand]:
         """Return the commands on which work has begun and not ended."""
         with self._file.use() as db:
-            rows = db.rows("SELECT id, topic, correlation, '' FROM command WHERE reply IS NULL ORDER BY number")
-        return [KnownCommand(*row) for row in rows]
+            rows = db.rows("SELECT id, topic, correlation FROM command WHERE reply IS NULL ORDER BY number")
+        return [
+            KnownCommand(kept.removeprefix(_SIGNED), topic, correlation, "", kept.startswith(_SIGNED))
+            for kept, topic, correlation in rows
+        ]
+
+
+def _kept_id(identifier: str, signed: bool) -> str:
+    return f"{_SIGNED}{identifier}" if signed else identifier

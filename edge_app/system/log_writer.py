@@ -20,6 +20,10 @@ from edge_app.system.threads import start_thread
 
 LIMIT: Final = 1000
 """Texts that wait; further ones are dropped."""
+_KEPT: Final = 500
+"""Texts that stay in memory after they were written."""
+_KEPT_CHARACTERS: Final = 2_000
+"""Most that is kept of one of them."""
 _STDERR: Final = 2
 
 
@@ -27,12 +31,14 @@ class LogWriter:
     """Bounded queue in front of stderr. Any thread may call every method; none of them blocks.
 
     gap: returns the text to write where so many texts were dropped. file: descriptor to write to.
-    `dropped` counts the texts that were dropped since the start.
+    `dropped` counts the texts that were dropped since the start. `recent` has the last ones, the oldest first, also
+    those that nobody read.
     """
 
     def __init__(self, gap: Callable[[int], str], file: int = _STDERR, limit: int = LIMIT) -> None:
         self._gap, self._file, self._limit = gap, file, limit
         self._texts: deque[str] = deque()
+        self._recent: deque[str] = deque(maxlen=_KEPT)
         self._changed = threading.Condition()
         self._busy = False
         self._missing = 0
@@ -43,6 +49,7 @@ class LogWriter:
         """Have a text written as a line, after those that wait; or drop it when too many do."""
         with self._changed:
             self._begin()
+            self._recent.append(text[:_KEPT_CHARACTERS])
             if len(self._texts) >= self._limit:
                 self.dropped += 1
                 self._missing += 1
@@ -50,6 +57,11 @@ class LogWriter:
             self._note_gap()
             self._texts.append(text)
             self._changed.notify_all()
+
+    @property
+    def recent(self) -> list[str]:
+        with self._changed:
+            return list(self._recent)
 
     def flush(self, timeout: float = 1.0) -> None:
         """Wait until everything is written, but no longer than `timeout` s: nobody may be reading."""

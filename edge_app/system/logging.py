@@ -31,7 +31,7 @@ _queue: LogWriter | None = None
 
 
 def setup(level: str = "info", style: Format = "auto", *, queued: bool = False) -> None:
-    """Send every record of the process to stderr; call it once, at the start.
+    """Send every record of the process to stderr; call it at the start, and again for another form.
 
     queued: never wait for stderr; what it does not take is dropped and counted in `dropped`.
     An uncaught exception becomes one record; in a thread it also ends the process with exit 1, because a service that
@@ -42,7 +42,7 @@ def setup(level: str = "info", style: Format = "auto", *, queued: bool = False) 
     handler.setFormatter(_TextFormatter(colour=_wants_colour()) if human else _json_formatter())
     handler.addFilter(_redact_record)
     global _queue  # there is one stderr, as there is one logging.root
-    _queue = LogWriter(handler.gap, own_stderr()) if queued else None
+    _queue = (_queue or LogWriter(handler.gap, own_stderr())) if queued else None
     logging.root.handlers = [handler]
     logging.root.setLevel(level.upper())
     logging.captureWarnings(True)
@@ -51,9 +51,19 @@ def setup(level: str = "info", style: Format = "auto", *, queued: bool = False) 
     sys.unraisablehook = _unraisable
 
 
+def set_level(level: str) -> None:
+    """Have records from this level on written."""
+    logging.root.setLevel(level.upper())
+
+
 def dropped() -> int:
     """Return the number of records that were dropped since the start, because nobody read stderr."""
     return _queue.dropped if _queue else 0
+
+
+def recent() -> list[str]:
+    """Return the last lines of the log, the oldest first; none where it goes straight to stderr."""
+    return _queue.recent if _queue else []
 
 
 def print_line(text: str) -> None:

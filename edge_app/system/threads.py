@@ -167,7 +167,7 @@ class Worker:
     """
 
     def __init__(
-        self, name: str, run: Callable[[threading.Event], None], failed: Callable[[str, BaseException], None]
+        self, name: str, run: Callable[[threading.Event], object], failed: Callable[[str, BaseException], None]
     ) -> None:
         self.name = name
         self._run = run

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 
 import httpx
 import pytest
 
+from edge_app.city.access import Access, Asked
 from edge_app.city.api import build_api
+from edge_app.city.bodies import FILE, FORM
 from edge_app.city.database import accounts
 from edge_app.city.database.engine import Database
 from edge_app.city.limits import Buckets
 from edge_app.city.live import Live
 from edge_app.city.routes.city import City
 from edge_app.errors import ConfigError
+from edge_app.http.problems import RefusalError
 from tests.city.cases import START
 from tests.city.test_storing import make_site
 from tests.support.city_api import client_of
@@ -186,6 +192,68 @@ def test_who_guesses_passwords_waits_and_others_do_not(behind_proxy: Page) -> No
     assert other.status_code == 204
     page.clock.now += 30
     assert page.log_in("viewer", PASSWORD, **mine).status_code == 204
+
+
+@pytest.mark.usefixtures("users")
+def test_who_guesses_at_once_gets_no_more_attempts(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared, at_once = [], threading.Barrier(6)  # five that compare, and the test
+
+    def compare(*given: str) -> bool:
+        compared.append(given)
+        at_once.wait(10)
+        return False
+
+    monkeypatch.setattr("edge_app.city.access.is_password", compare)
+    monkeypatch.setattr("edge_app.city.access._COMPARED_AT_ONCE", 20)
+    access = Access(page.database, "", lambda: page.clock.now)
+    asked = Asked("POST", {}, {}, "203.0.113.5")
+
+    def attempt(number: int) -> int:
+        with pytest.raises(RefusalError) as refused:
+            access.log_in(asked, "viewer", f"wrong {number}")
+        return refused.value.status
+
+    with ThreadPoolExecutor(20) as pool:
+        attempts = [pool.submit(attempt, number) for number in range(20)]
+        at_once.wait(10)
+        assert Counter(one.result() for one in attempts) == {403: 5, 429: 15}
+    assert len(compared) == 5
+
+
+@pytest.mark.usefixtures("users")
+def test_who_writes_a_proxys_header_of_their_own_is_still_the_one_that_guesses(behind_proxy: Page) -> None:
+    # HAProxy and others append a header instead of a value.
+    codes = []
+    for number in range(7):
+        headers = [("x-forwarded-for", f"198.51.100.{number}"), ("x-forwarded-for", "203.0.113.5")]
+        content = {"name": "viewer", "password": f"wrong {number}"}
+        codes.append(behind_proxy.http.post("/api/v1/login", json=content, headers=headers).status_code)
+    assert codes == [403] * 5 + [429] * 2
+
+
+@pytest.mark.usefixtures("few_at_once")
+def test_who_guesses_tokens_is_told_to_wait(page: Page) -> None:
+    wrong = {"authorization": "Bearer city_wrong"}
+    codes = [page.http.get("/api/v1/sites", headers=wrong).status_code for _ in range(13)]
+    assert codes == [401] * 11 + [429] * 2
+
+
+@pytest.mark.usefixtures("users")
+@pytest.mark.parametrize(
+    ("who", "most"), [("nobody", FORM), ("viewer", FORM), ("engineer", FILE), ("administrator", FILE)]
+)
+def test_a_body_has_an_end_that_depends_on_who_sends_it(page: Page, who: str, most: int) -> None:
+    headers = {} if who == "nobody" else page.as_user(who)
+
+    def body() -> Iterator[bytes]:
+        for _ in range(most // 10_000 + 3):
+            yield b" " * 10_000
+
+    for kind, path in (("application/json", "login"), ("text/csv", "inventory.csv")):
+        answer = page.http.post(f"/api/v1/{path}", content=body(), headers={**headers, "content-type": kind})
+        assert (answer.status_code, answer.headers["content-type"]) == (413, "application/problem+json")
+        fits = page.http.post(f"/api/v1/{path}", content=b" " * most, headers={**headers, "content-type": kind})
+        assert fits.status_code in (401, 403, 422)
 
 
 @pytest.mark.usefixtures("users")

@@ -56,7 +56,7 @@ def test_lists_come_in_parts_and_none_is_missing_or_double(database: Database, c
     with database.begin() as connection:
         for name in names:
             state = Status(state="online", at=datetime.fromtimestamp(START, timezone.utc), boot_id="b", version="1")
-            note_status(connection, name, state, START)
+            note_status(connection, {name: state}, START)
     make_site(database)
     for path, key, many in (("/api/v1/devices", "devices", 11), ("/api/v1/sites", "sites", 1)):
         found, after = list[str](), ""
@@ -178,6 +178,14 @@ def test_a_server_that_stops_does_not_wait_for_open_pages(database: Database) ->
         assert list(filter(None, lines)) == []  # the stream ends, or this waits for ever
 
 
+def test_a_page_has_to_connect_anew_after_a_while(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_app.city.live._QUIET_S", 0.01)
+    monkeypatch.setattr("edge_app.city.live._LONGEST_S", 0.05)
+    with open_page(database) as (live, lines):
+        assert set(filter(None, lines)) <= {": quiet"}  # the stream ends: its login may have ended
+        assert not live.full
+
+
 def test_a_page_sees_all_of_what_thousands_of_sites_send_at_once(database: Database) -> None:
     with open_page(database) as (live, lines):
         live.tell(series(2000))
@@ -198,3 +206,18 @@ def test_the_page_may_load_nothing_from_elsewhere(client: httpx.Client) -> None:
     assert "default-src 'self'" in page.headers["content-security-policy"]
     assert client.get("/page/../api.py").status_code == 404
     assert client.get("/page/city.js").headers["content-type"].startswith("text/javascript")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (r'"time_zone": "\ud800"', r'time_zone: there is no "\ud800"'),
+        (r'"time_zone": "UTC", "\ud800": 1', "feature 1: Input should be a valid string"),
+    ],
+)
+def test_half_a_character_is_refused_and_told(client: httpx.Client, values: str, words: str) -> None:
+    one = f'{{"type": "Feature", "id": "x", "geometry": null, "properties": {{"road": "R", {values}}}}}'
+    content = f'{{"type": "FeatureCollection", "features": [{one}]}}'
+    answer = client.post("/api/v1/inventory.geojson", content=content)
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert words in answer.json()["detail"]

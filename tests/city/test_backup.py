@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,11 +12,13 @@ import pytest
 from sqlalchemy import func, select
 
 from edge_app import cli
+from edge_app.city.database.backup import back_up, restore
 from edge_app.city.database.engine import open_database
 from edge_app.city.database.missing import find_gaps
 from edge_app.city.database.storing import Storing
 from edge_app.city.database.tables import INTERVAL
 from edge_app.city.records import Gap, Interval
+from edge_app.errors import StoreError
 from tests.city.cases import NAME, START, series
 
 BATCH = 10
@@ -118,3 +122,33 @@ def test_what_cannot_be_done_is_one_sentence_and_changes_nothing(
     assert not (tmp_path / "saved").exists()
     assert sorted(path.name for path in tmp_path.iterdir() if ".part" in path.name) == []
     assert store(url, []) == 10
+
+
+def test_a_restore_that_ends_halfway_leaves_what_was_committed_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, saved = tmp_path / "city.sqlite3", tmp_path / "a.backup"
+    open_database(f"sqlite:///{database}").close()
+    back_up(f"sqlite:///{database}", saved)
+    writer = open_database(f"sqlite:///{database}")
+    with writer.begin() as connection:
+        Storing().store(connection, series(3), START)
+    killed = tmp_path / "killed"  # as a process that was killed leaves it: the last of it is beside the file
+    shutil.copytree(tmp_path, killed)
+    writer.close()
+    assert (killed / "city.sqlite3-wal").stat().st_size
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", fail)
+        with pytest.raises(StoreError, match="no room"):
+            restore(f"sqlite:///{killed / 'city.sqlite3'}", saved, replace=True)
+    again = open_database(f"sqlite:///{killed / 'city.sqlite3'}")
+    with again.connect() as connection:
+        assert connection.execute(select(func.count()).select_from(INTERVAL)).scalar() == 3
+    again.close()
+    (killed / "city.sqlite3").chmod(0o640)
+    restore(f"sqlite:///{killed / 'city.sqlite3'}", saved, replace=True)
+    assert (killed / "city.sqlite3").stat().st_mode & 0o777 == 0o640

@@ -46,7 +46,29 @@ def test_a_month_ends_where_the_next_begins() -> None:
     assert end == at("2026-03-01T00:00", "America/New_York")
 
 
-@given(st.integers(1_500_000_000, 2_000_000_000), st.sampled_from(STEPS), st.sampled_from(["Europe/London", "UTC"]))
+@pytest.mark.parametrize(
+    ("day", "name", "minutes"),
+    [
+        ("2026-04-05", "Australia/Lord_Howe", [60, 60, 30, 60]),  # half past one to two comes twice
+        ("2026-10-04", "Australia/Lord_Howe", [60, 60, 30, 60]),  # two to half past two never comes
+        ("2016-05-01", "America/Caracas", [60, 60, 30, 60]),
+        ("2018-05-05", "Asia/Pyongyang", [60, 60, 60, 60]),
+        ("2026-10-25", "Europe/Amsterdam", [60, 60, 60, 60]),
+    ],
+)
+def test_an_hour_is_cut_where_clocks_are_changed_by_half_of_one(day: str, name: str, minutes: list[int]) -> None:
+    hours = [step_around(at(f"{day}T00:00", name), "hour", zone(name))]
+    while len(hours) < len(minutes):
+        hours.append(step_around(hours[-1][1], "hour", zone(name)))
+    assert [(end - begin) / 60 for begin, end in hours] == minutes
+    for begin, end in hours:
+        assert {step_around(second, "hour", zone(name)) for second in range(begin, end, 300)} == {(begin, end)}
+
+
+ZONES = ["Europe/London", "UTC", "Australia/Lord_Howe", "America/St_Johns", "Asia/Kathmandu", "Africa/Cairo"]
+
+
+@given(st.integers(1_500_000_000, 2_000_000_000), st.sampled_from(STEPS), st.sampled_from(ZONES))
 def test_steps_follow_each_other_and_hold_their_time(start: int, step: Step, name: str) -> None:
     steps = [step_around(start, step, zone(name))]
     while len(steps) < 4:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -104,6 +105,8 @@ def test_what_is_put_is_read_and_a_second_time_nothing_changes(database: Databas
     [
         ({"lat": 90.5, "lon": 0}, "lat: Input should be less than or equal to 90"),
         ({"lat": 1}, "lat and lon go together"),
+        ({"time_zone": "posix/Europe/Berlin"}, 'there is no "posix/Europe/Berlin"'),
+        ({"time_zone": "right/UTC"}, 'there is no "right/UTC"'),
         ({"time_zone": "Europe/Nowhere"}, 'time_zone: there is no "Europe/Nowhere"'),
         ({"id": "Quay Road"}, "id: "),
         ({"road": " "}, "road: "),
@@ -142,6 +145,8 @@ def test_what_cannot_be_is_refused_in_a_sentence(values: dict[str, Any], sentenc
         ("site,road,time_zone,public\nquay,Quay,UTC,perhaps\n", "row 2: public: must be yes or no"),
         ("site,road,time_zone\nquay,Quay,UTC\nquay,Key,UTC\n", "row 3: road of quay is another one than in row 2"),
         ("site,road,time_zone,lat\nquay,Quay,UTC,north\n", "row 2: lat: "),
+        ("site,road,road,time_zone\nquay,Quay,Key,UTC\n", "has twice the column 'road'"),
+        ("site,road,time_zone\nquay,Quay,UTC\nkey,Quay Road,UTC,north\n", "row 3: has more cells than the first line"),
         ('site,road,time_zone\n"quay,Quay,UTC\n', "this is no CSV file"),
         ("site,road,time_zone,course\nquay,Quay,UTC,1 2 3 4\n", "row 2: course: must be LINESTRING"),
     ],
@@ -266,6 +271,30 @@ def test_a_break_is_marked(database: Database) -> None:
         assert newest_break(connection, "quay", START, LATER + 86_400) == LATER
 
 
+def test_a_line_with_a_long_history_is_taken_in_seconds(database: Database) -> None:
+    def sites(number: int) -> list[SiteDescription]:
+        spans = [range(first, first + 200) for first in range(0, 4_000, 200)]
+        return [
+            quay(id=f"quay-{number}-{span[0]}", attachments=[attached(NAME, **hours(2 * at + number)) for at in span])
+            for span in spans
+        ]
+
+    def hours(number: int) -> dict[str, Any]:
+        return {"begins": moment(LATER + number), "ends": moment(LATER + number + 1)}
+
+    make_site(database)
+    began = time.process_time()
+    for number in (0, 1):
+        assert len(put(database, *sites(number))) == 20
+    with pytest.raises(InventoryError, match="would count at quay-0-200 and at new at the same time"):
+        put(database, quay(id="new", attachments=[attached(NAME, **hours(500))]))
+    judged = [site.model_copy(update={"id": f"{site.id}-again"}) for site in sites(0)]
+    with pytest.raises(InventoryError) as refused:
+        put(database, *sites(0), *judged)
+    assert len(refused.value.problems) == 20
+    assert time.process_time() - began < 20  # by comparing each with each: minutes
+
+
 def test_a_site_that_made_itself_gives_its_line_up(database: Database) -> None:
     made = make_site(database)
     put(database, quay(attached()))
@@ -296,7 +325,7 @@ def test_other_models_configurations_and_numbers_are_marked(database: Database) 
     roll(database)
     with database.begin() as connection:
         for config, lost_s, end in ((first[0].settings.config, 1.0, 1), ("c2", 2.0, 1), ("c3", 2.0, 0.5)):
-            note_config(connection, (NAME.site, NAME.device), told(config, lost_s, end))
+            note_config(connection, {(NAME.site, NAME.device, config): told(config, lost_s, end)})
         changes = read_changes(connection, "quay", START, LATER + 86_400)
     assert [(change.at - LATER, change.kind, change.breaks, change.reason) for change in changes] == [
         (1800, "config", False, "tracker.lost_s"),

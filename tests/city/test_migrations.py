@@ -113,6 +113,6 @@ def test_what_is_no_database_is_told(tmp_path: Path) -> None:
         open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}")
     with pytest.raises(StoreError, match=r"cannot be used.*127\.0\.0\.1"):
         open_database("postgresql://counts:secret@127.0.0.1:1/counts")
-    for url in ("mysql://127.0.0.1/counts", "nothing"):
+    for url in ("postgresql://h:x/y", "mysql://127.0.0.1/counts", "nothing"):
         with pytest.raises(ConfigError, match="must be postgresql://"):
             open_database(url)

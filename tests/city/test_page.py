@@ -57,7 +57,8 @@ def fill(database: Database, now: int) -> None:
     with database.begin() as connection:
         Storing().store(connection, [*past[:700], *past[720:], *newest], float(now))
         device, at = (NAME.site, NAME.device), datetime.fromtimestamp(now, timezone.utc)
-        note_status(connection, device, Status(state="online", at=at, boot_id="b", version="0.1.0"), now)
+        online = Status(state="online", at=at, boot_id="b", version="0.1.0")
+        note_status(connection, {device: online}, now)
         source = SourceHealth(state="ok", width=1280, height=720)
         health = Health(
             at=at,

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from edge_app.city.asking import Asking
-from edge_app.city.database.engine import Database
-from edge_app.city.database.tables import INTERVAL, POISON
+from edge_app.city.database.engine import Database, open_database
+from edge_app.city.database.tables import INTERVAL, POISON, QUARTER
 from edge_app.city.ingest import Worker
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.identity import ROOT
+from edge_app.records import VEHICLES
+from tests.support.postgres import Postgres
 
 LONG = random.Random(1).randbytes(4_000).hex()  # what PostgreSQL cannot compress into an entry of an index
 COUNTS: dict[str, Any] = dict(EXAMPLES["counts"])
@@ -68,6 +72,18 @@ def ping(**values: Any) -> Message:
     return Message(f"{DEVICE}/replies/ping", json.dumps({**REPLY, "result": result}).encode(), qos=1)
 
 
+def raw(message: Message, old: str, new: str) -> Message:
+    """Return a message with another text in its payload: what Python's JSON would not write."""
+    text = message.payload.decode()
+    assert text.count(old) == 1
+    return Message(message.topic, text.replace(old, new).encode(), qos=1)
+
+
+def between(start: str, end: str) -> Message:
+    return counts(start=start, end=end, id="a" * 32, seq=1)
+
+
+ENDLESS = "1" + "0" * 400
 REPLY = {"schema": "edge-app/reply/1", "id": "city-1", "at": "2026-12-01T00:00:00Z", "ok": True}
 HOSTILE = {
     "NUL in a text that repeats": counts(model="a\0b"),
@@ -83,6 +99,25 @@ HOSTILE = {
     "installation of a ping": ping(installations={"not eight digits": {"main": {"first_seq": 1, "newest_seq": 2}}}),
     "line of a ping": ping(installations={"5b1f09c4": {LONG: {"first_seq": 1, "newest_seq": 2}}}),
     "NUL in a version": other("status", version="1\0"),
+    "first year": between("0001-01-01T00:00:00Z", "0001-01-01T00:01:00Z"),
+    "before the first year": between("0001-01-01T00:00:00+14:00", "0001-01-01T00:01:00+14:00"),
+    "before 1970": between("1969-12-31T23:59:00Z", "1970-01-01T00:00:00Z"),
+    "last year": between("9999-12-31T23:58:00-14:00", "9999-12-31T23:59:00-14:00"),
+    "length with a text": counts(interval_s="sixty"),
+    "length without end": raw(counts(interval_s=12345), "12345", ENDLESS),
+    "measure without end": raw(
+        counts(speed={"car": {"left_to_right": {"n": 1, "unmeasured": 0, "sum": 12345, "sum_inverse": 1, "bins": {}}}}),
+        "12345",
+        "1e999",
+    ),
+    "health without end": raw(other("health", frames_per_s=12345), "12345", "1e999"),
+    "health with a long number": raw(other("health", uptime_s=12345), "12345", ENDLESS),
+    "health that is no number": raw(other("health", frames_per_s=12345), "12345", "NaN"),
+    "ping of a list": ping(installations=[]),
+    "ping of a number": ping(installations={"5b1f09c4": 5}),
+    "ping of a line that is a number": ping(installations={"5b1f09c4": {"main": 5}}),
+    "ping without end": raw(ping(installations={"5b1f09c4": {"main": {"newest_seq": 12345}}}), "12345", "1e999"),
+    "more vehicles than a day has": counts(counts={"car": {"left_to_right": 1_000_001, "right_to_left": 0}}),
 }
 
 
@@ -94,3 +129,39 @@ def test_it_is_kept_aside_and_the_rest_of_the_batch_is_stored(database: Database
     with database.connect() as connection:
         assert len(connection.execute(select(INTERVAL)).all()) == 1
         assert len(connection.execute(select(POISON)).all()) == 1
+
+
+@pytest.mark.servers
+def test_what_the_database_alone_refuses_is_found_in_its_batch(
+    postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_app.city.reading._PERHAPS_ENDLESS", re.compile(b"$^"))
+    good = [counts(id=f"{number:032x}", seq=number, start=f"2026-11-29T09:{number:02}:00Z") for number in range(1, 7)]
+    good = [Message(one.topic, one.payload.replace(b"09:12:00Z", b"09:59:00Z"), qos=1) for one in good]
+    inbox = Given([*good[:4], HOSTILE["health without end"], *good[4:], HOSTILE["health that is no number"]])
+    database = open_database(postgres_server.emptied())
+    worker = Worker(inbox, database, ROOT, asking=Asking())
+    worker.turn()
+    assert (worker.tally.database_problem, len(inbox.stored), worker.tally.counts["poison"]) == ("", 8, 2)
+    with database.connect() as connection:
+        assert len(connection.execute(select(INTERVAL)).all()) == 6
+        assert {row.topic for row in connection.execute(select(POISON))} == {f"{DEVICE}/health"}
+    database.close()
+
+
+def test_the_most_vehicles_of_a_quarter_can_be_added_up(database: Database) -> None:
+    most = {"left_to_right": 1_000_000, "right_to_left": 1_000_000}
+    start = datetime(2026, 11, 29, 9, tzinfo=timezone.utc)
+    seconds = [(start + timedelta(seconds=number)).isoformat() for number in range(901)]
+    batch = [
+        counts(
+            id=f"{at:032x}", seq=at + 1, start=seconds[at], end=seconds[at + 1], counts=dict.fromkeys(VEHICLES, most)
+        )
+        for at in range(900)
+    ]
+    worker = Worker(Given(batch), database, ROOT)
+    worker.turn()
+    assert worker.tally.database_problem == ""
+    with database.connect() as connection:
+        quarter = connection.execute(select(QUARTER)).one()
+    assert quarter.car_left_to_right == 900_000_000

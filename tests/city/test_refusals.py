@@ -120,6 +120,18 @@ def test_every_reason_against_a_file_is_told(http: httpx.Client) -> None:
     assert told["detail"] == "; ".join(one["detail"] for one in told["errors"])
 
 
+def test_every_wrong_field_of_a_form_is_told(http: httpx.Client) -> None:
+    told = http.put("/api/v1/inventory/quay", json={"road": "", "time_zone": "Nowhere", "course": "here"}).json()
+    assert [(one["code"], one["parameters"]["field"]) for one in told["errors"]] == [
+        ("too_short", "road"),
+        ("no_course", "course"),
+        ("unknown_zone", "time_zone"),
+    ]
+    many = [{"device": str(n), "line": "a"} for n in range(100)]
+    told = http.put("/api/v1/inventory/quay", json={**SITE, "attachments": many}).json()
+    assert len(told["errors"]) == 20
+
+
 def test_what_only_programs_ask_stays_a_sentence(http: httpx.Client) -> None:
     told = http.get("/api/v1/datex2/sites.xml").json()
     assert told.keys() == {"type", "title", "status", "detail"}

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, select
 
+from edge_app.city.calendar import STEPS
 from edge_app.city.database.engine import Database
 from edge_app.city.database.fleet import note_meta
+from edge_app.city.database.inventory import put_sites, read_inventory
 from edge_app.city.database.missing import find_gaps, note_gone, note_newest
 from edge_app.city.database.reading import read_totals
 from edge_app.city.database.rolling import roll_up
 from edge_app.city.database.storing import Storing
-from edge_app.city.database.tables import CONTRADICTION, DIRTY, INTERVAL, MEASURE, SITE
-from edge_app.city.records import NONE, Gap, Interval, Outcome
+from edge_app.city.database.tables import ATTACHMENT, CONTRADICTION, DIRTY, INTERVAL, MEASURE, SITE
+from edge_app.city.records import NONE, Gap, Interval, LineName, Outcome
+from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.messages import LineMeta, Meta
 from tests.city.cases import NAME, START, changed, series, vector
 
@@ -166,7 +170,7 @@ def make_site(database: Database, time_zone: str = "Europe/Amsterdam", road: str
             version="1",
             time_zone=time_zone,
         )
-        note_meta(connection, (NAME.site, NAME.device), meta, START, {NAME.line: Storing().line(connection, NAME)})
+        note_meta(connection, {(NAME.site, NAME.device): meta}, START, Storing().lines(connection, [NAME]))
         site: str = connection.execute(select(SITE.c.id)).scalar_one()
         return site
 
@@ -174,6 +178,62 @@ def make_site(database: Database, time_zone: str = "Europe/Amsterdam", road: str
 def cars(database: Database, site: str, step: str, start: int = 0, end: int = 2**40) -> list[tuple[int, int]]:
     with database.connect() as connection:
         return [(t.start, sum(t.counts)) for t in read_totals(connection, site, start, end, step)]  # type: ignore[arg-type]
+
+
+def assert_steps_are_the_quarters(database: Database, site: str) -> None:
+    whole = sum(many for _, many in cars(database, site, "quarter"))
+    assert whole
+    assert [sum(many for _, many in cars(database, site, step)) for step in STEPS] == [whole] * len(STEPS)
+
+
+@pytest.mark.parametrize("day", ["2026-04-04T12:00:00Z", "2026-10-03T12:00:00Z"])
+def test_days_have_each_quarter_once_where_clocks_are_changed_by_half_an_hour(database: Database, day: str) -> None:
+    site = make_site(database, "Australia/Lord_Howe")
+    store(database, series(8 * 12, start=int(datetime.fromisoformat(day).timestamp()), length=450))
+    roll(database)
+    assert_steps_are_the_quarters(database, site)
+
+
+def test_a_site_that_is_made_after_its_counts_have_come_has_their_hours(database: Database) -> None:
+    store(database, series(300))
+    roll(database)
+    assert_steps_are_the_quarters(database, make_site(database))
+
+
+def test_a_device_that_tells_another_time_zone_has_the_days_of_that_one_alone(database: Database) -> None:
+    site = make_site(database, "UTC")
+    store(database, series(300, length=900))
+    roll(database)
+    assert make_site(database, "Asia/Kolkata") == site
+    assert_steps_are_the_quarters(database, site)
+    assert {start % 86_400 for start, _ in cars(database, site, "day")} == {18 * 3600 + 1800}
+
+
+def test_lines_whose_names_read_alike_have_sites_of_their_own(database: Database) -> None:
+    names = [LineName("a-b", "c", "x-1"), LineName("a", "b-c", "x-1"), LineName("a", "b-c", "x_1")]
+    meta = Meta.model_validate(EXAMPLES["meta"])
+    for name in [*names, *names]:
+        line = meta.lines[0].model_copy(update={"id": name.line})
+        told = meta.model_copy(update={"lines": [line]})
+        with database.begin() as connection:
+            note_meta(connection, {name[:2]: told}, START, Storing().lines(connection, [name]))
+    with database.connect() as connection:
+        sites = connection.execute(select(ATTACHMENT.c.site_id).order_by(ATTACHMENT.c.line_id)).scalars().all()
+    assert len(set(sites)) == len(sites) == 3
+    assert sites[0] == "a-b-c-x-1"
+
+
+def test_a_line_that_was_taken_from_a_site_by_hand_comes_back_as_one_of_its_own(database: Database) -> None:
+    site = make_site(database)
+    with database.begin() as connection:
+        found = read_inventory(connection, [site])[0]
+        put_sites(connection, [found.model_copy(update={"attachments": []})], "anna", START)
+    with database.begin() as connection:
+        line = LineMeta(id=NAME.line, start=(0, 0), end=(1, 1))
+        meta = Meta.model_validate({**EXAMPLES["meta"], "lines": [line]})
+        note_meta(connection, {NAME[:2]: meta}, START, Storing().lines(connection, [NAME]))
+        assert read_inventory(connection, [site])[0].attachments == []
+        assert connection.execute(select(ATTACHMENT.c.site_id)).scalar_one() != site
 
 
 def test_sums_of_steps_are_those_of_the_intervals_and_follow_what_comes_late(database: Database) -> None:

@@ -15,12 +15,13 @@ import pytest
 from edge_app import cli
 from edge_app.checks.device import check_config, check_service
 from edge_app.commands import _options
-from edge_app.commands.status import _interval
+from edge_app.commands.status import _comparison, _interval
 from edge_app.config.load import load
 from edge_app.counting.running_totals import RunningTotals
 from edge_app.monitoring.device_status import DeviceStatus, LineStatus, StatusReport, interval_status
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.identity import Device
+from edge_app.mqtt.messages import ShadowHealth
 from edge_app.records import Counts, IntervalCounts, Sums
 from edge_app.sources import SourceStatus
 from edge_app.system.threads import Heartbeats
@@ -126,6 +127,28 @@ def test_the_first_line_and_the_exit_code_agree(
     assert first.startswith(f"a/b  {headline}")
     assert first.count("too dark") <= 1
     assert code == int(headline != "counting")
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, "c1 comparing: 1012 vehicles where the detector in service counted 987 (103%), in 214 intervals; 6"),
+        ({"compared": 0}, "c1 comparing: nothing compared yet, 6 intervals given up (too slow)"),
+        ({"in_service_vehicles": 0}, "counted 0, in 214 intervals; 6 intervals given up (too slow)"),
+        ({"why": ""}, "6 intervals given up"),
+    ],
+)
+def test_how_a_candidate_compares_is_one_fact(changed: dict[str, Any], told: str) -> None:
+    shadow = ShadowHealth(
+        model="c1",
+        state="comparing",
+        compared=214,
+        given_up=6,
+        why="too slow",
+        vehicles=1012,
+        in_service_vehicles=987,
+    )
+    assert told in _comparison(shadow.model_copy(update=changed))
 
 
 def test_no_service(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

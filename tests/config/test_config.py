@@ -376,7 +376,7 @@ NOT_COUNTED = {
         *("path", "loop", "device", "url", "transport", "username", "password", "password_file"),
         *("seed", "light", "flow"),  # of a rendered street
     },
-    "detector": {"model", "allow_unproven", "threads"},  # the hash of the model is there
+    "detector": {"model", "fetched", "allow_unproven", "shadow", "threads"},  # the hash of the model is there
     "lines": set(LineConfig.model_fields) - {"id", "start", "end"},
     "privacy": {"pixelate"},
 }

@@ -65,7 +65,7 @@ def test_a_bridge_forwards_each_message_once_in_its_direction(tmp_path: Path) ->
             pole = stack.enter_context(closing(connected(depot, down, "harbour.pole-7")))
             stranger = stack.enter_context(closing(connected(depot, down, "town.pole-1")))
             control = stack.enter_context(closing(connected(city, up, "control.city")))
-            pole.subscribe([f"{place}/commands/#"])
+            pole.subscribe([f"{place}/commands/#", f"{place}/config/desired"])
             for reader in readers.values():
                 eventually(reader.connect)
             assert answer(stranger, "traffic/v1/town/pole-1/counts/a") == ""
@@ -73,13 +73,16 @@ def test_a_bridge_forwards_each_message_once_in_its_direction(tmp_path: Path) ->
                 assert answer(pole, f"{place}/{part}") == ""
             until("up", f"{place}/{PARTS[-1]}")
             assert answer(control, f"{place}/commands/ping") == ""
-            run_until(pole, Message)
+            assert answer(control, f"{place}/config/desired") == ""
+            run_until(pole, Message, 2)
             assert answer(pole, f"{place}/replies/ping") == ""
             until("up", f"{place}/replies/ping")
             assert answer(pole, f"{place}/counts/last") == ""
             until("down", f"{place}/counts/last")
             until("up", f"{place}/counts/last")
-    everything = sorted(f"{place}/{part}" for part in (*PARTS, "commands/ping", "replies/ping", "counts/last"))
+    everything = sorted(
+        f"{place}/{part}" for part in (*PARTS, "commands/ping", "config/desired", "replies/ping", "counts/last")
+    )
     assert sorted(seen["up"]) == everything
     assert sorted(topic for topic in seen["down"] if "/town/" not in topic) == everything
 
@@ -91,8 +94,8 @@ def test_a_bridge_may_not_send_commands(tmp_path: Path) -> None:
         city_broker(city, tmp_path / "up", acl=uncommented("acl")) as up,
         closing(connected(city, up, "bridge.depot-1")) as bridge,
     ):
-        for part in (*PARTS, "commands/x"):
-            refused = "Not authorized" if part == "commands/x" else ""
+        for part in (*PARTS, "commands/x", "config/desired"):
+            refused = "" if part in PARTS else "Not authorized"
             assert answer(bridge, f"traffic/v1/harbour/pole-7/{part}") == refused, part
             assert answer(bridge, f"traffic/v1/town/pole-7/{part}") == "Not authorized", part
 

@@ -75,7 +75,7 @@ def test_a_device_writes_its_own_topics_and_no_other_ones(city: City, broker: Mo
             assert answer(device, f"traffic/v1/harbour/pole-7/{part}") == "", part
             assert answer(device, f"traffic/v1/harbour/pole-8/{part}") == "Not authorized", part
             assert answer(device, f"traffic/v1/town/pole-7/{part}") == "Not authorized", part
-        for part in ("counts", "counts/a/b", "meta/a/b", "x", "commands/x"):
+        for part in ("counts", "counts/a/b", "meta/a/b", "x", "commands/x", "config/desired", "config/x", "pieces/a/b"):
             assert answer(device, f"traffic/v1/harbour/pole-7/{part}") == "Not authorized", part
 
 
@@ -157,7 +157,7 @@ def test_a_device_reads_its_own_commands_and_no_data_of_others(city: City, broke
 
 def test_the_reader_writes_nothing(city: City, broker: Mosquitto) -> None:
     with closing(connected(city, broker, "reader.city")) as reader:
-        for part in (*PARTS, "commands/x"):
+        for part in (*PARTS, "commands/x", "config/desired"):
             assert answer(reader, f"traffic/v1/harbour/pole-7/{part}") == "Not authorized", part
 
 
@@ -165,8 +165,11 @@ def test_control_commands_every_device_and_reads_everything(city: City, broker: 
     """A consumer that asks for intervals again needs both; it must not publish as a device."""
     place = "traffic/v1/harbour/pole-7"
     with closing(connected(city, broker, "harbour.pole-7")) as pole, closing(pole_8(city, broker)) as other:
-        pole.subscribe([f"{place}/commands/#"])
-        other.subscribe(["traffic/v1/harbour/pole-8/commands/#", f"{place}/commands/#"])
+        pole.subscribe([f"{place}/commands/#", f"{place}/config/desired"])
+        own = "traffic/v1/harbour/pole-8"
+        other.subscribe(
+            [f"{own}/commands/#", f"{own}/config/desired", f"{place}/commands/#", f"{place}/config/desired"]
+        )
         endpoint = Endpoint(HOST, broker.port, tls=city.tls("control.city"))
         control = Session(endpoint, "whatever it says", timing=SHORT, backoff=QUICK)
         reader = Reader(control, ["traffic/v1/#"])
@@ -174,16 +177,16 @@ def test_control_commands_every_device_and_reads_everything(city: City, broker: 
             eventually(reader.connect)
             for name in ("pole-7", "pole-8"):
                 assert answer(control, f"traffic/v1/harbour/{name}/commands/resend") == ""
+                assert answer(control, f"traffic/v1/harbour/{name}/config/desired") == ""
             for part in PARTS:
                 assert answer(control, f"{place}/{part}") == "Not authorized", part
             assert answer(control, "homeassistant/device/harbour/pole-7/config") == "Not authorized"
-            (command,) = run_until(pole, Message)[-1:]
+            sent = [event.topic for event in run_until(pole, Message, 2) if isinstance(event, Message)]
             assert answer(pole, f"{place}/replies/resend") == ""
             collect(reader, lambda messages: any(m.topic == f"{place}/replies/resend" for m in messages))
-        strange = [event.topic for event in run_until(other, Message) if isinstance(event, Message)]
-    assert isinstance(command, Message)
-    assert command.topic == f"{place}/commands/resend"
-    assert strange == ["traffic/v1/harbour/pole-8/commands/resend"]
+        strange = [event.topic for event in run_until(other, Message, 2) if isinstance(event, Message)]
+    assert sent == [f"{place}/commands/resend", f"{place}/config/desired"]
+    assert strange == [f"{own}/commands/resend", f"{own}/config/desired"]
 
 
 def pole_8(city: City, broker: Mosquitto) -> Session:

@@ -134,7 +134,9 @@ def test_a_device_reaches_the_city_and_can_be_no_other(city_and_broker: tuple[Ci
         own.publish(Message(f"{OWN}/counts/a", b"own", qos=1))
         got = until(box, "own", own)
         assert {one.topic for one in got if one.payload == b"own"} == {f"{OWN}/counts/a"}
-        for topic in (f"{OTHER}/counts/a", f"{OTHER}/status", f"{OWN}/commands/ping", f"{OTHER}/commands/ping"):
+        forged = ("commands/ping", "config/desired")
+        topics = [f"{OTHER}/counts/a", f"{OTHER}/status", *(f"{of}/{part}" for of in (OWN, OTHER) for part in forged)]
+        for topic in topics:
             with closing(device(city, broker, "pole-7")) as again:  # the one before may be disconnected for it
                 again.publish(Message(topic, b"forged", qos=1))
                 again.poll(0.3)
@@ -142,6 +144,26 @@ def test_a_device_reaches_the_city_and_can_be_no_other(city_and_broker: tuple[Ci
             other.publish(Message(f"{OTHER}/counts/a", b"last", qos=1))
             got = until(box, "last", other)
         assert not [one for one in got if one.payload == b"forged"]
+
+
+def test_an_office_reaches_a_device_and_hears_of_it(city_and_broker: tuple[City, Broker]) -> None:
+    """The message is retained: it comes also to a device that connects afterwards."""
+    city, broker = city_and_broker
+    with closing(worker(city, broker)) as box:
+        sent = Message(f"{OWN}/config/desired", b"office", qos=1, retained=True)
+        eventually(lambda: (box.read(10, 0.05), box.send(sent))[1], 20.0)
+        heard = Subscriber(session(city, broker, "control.city", "edge-app-city-office"), [f"{OWN}/config/reported"])
+        own = Subscriber(session(city, broker, "harbour.pole-7", "edge-app-harbour.pole-7"), [f"{OWN}/config/desired"])
+        with closing(heard), closing(own):
+
+            def came() -> bool:
+                box.read(10, 0.02)
+                message = own.read(0.05)
+                return message is not None and message.payload == b"office"
+
+            eventually(came, 20.0)
+            own._session.publish(Message(f"{OWN}/config/reported", b"device", qos=1, retained=True))
+            eventually(lambda: own.read(0.02) or ((got := heard.read(0.05)) and got.payload == b"device"), 20.0)
 
 
 def is_let_in(stolen: Subscriber, spy: Session) -> bool:
@@ -152,7 +174,15 @@ def is_let_in(stolen: Subscriber, spy: Session) -> bool:
 
 def test_a_device_reads_its_own_commands_and_nothing_else(city_and_broker: tuple[City, Broker]) -> None:
     city, broker = city_and_broker
-    foreign = (f"{OTHER}/commands/#", f"{OTHER}/counts/+", f"{TOPICS}/#", "#", "$MQTT/sub/#", "$JS/#")
+    foreign = (
+        f"{OTHER}/commands/#",
+        f"{OTHER}/config/desired",
+        f"{OTHER}/counts/+",
+        f"{TOPICS}/#",
+        "#",
+        "$MQTT/sub/#",
+        "$JS/#",
+    )
     with ExitStack() as stack:
         box = stack.enter_context(closing(worker(city, broker)))
         other = session(city, broker, "harbour.pole-8", "edge-app-harbour.pole-8")

@@ -56,6 +56,16 @@ def test_a_misspelt_key_would_be_found(tmp_path: Path) -> None:
 
 
 @needs_systemd
+def test_the_documented_lines_for_a_candidate_are_understood_and_cost_little(tmp_path: Path) -> None:
+    (line,) = re.findall(r"(?m)^ +(SystemCallFilter=.+)$", (ROOT / "docs/shadow.md").read_text("utf-8"))
+    unit = _installed("edge-app.service", tmp_path)
+    unit.write_text(unit.read_text("utf-8").replace("[Install]", f"{line}\n[Install]"))
+    assert _analyze("verify", str(unit)).stderr == ""
+    done = _analyze("security", "--offline=true", "--threshold=21", str(unit))
+    assert done.returncode == 0, done.stdout[-200:]
+
+
+@needs_systemd
 @pytest.mark.parametrize("name", NAMES)
 def test_exposure_is_low(name: str) -> None:
     """The threshold is given in tenths: 20 is an exposure of 2.0."""

@@ -131,6 +131,17 @@ def test_harvesting_without_masks_is_a_warning(tmp_path: Path) -> None:
     assert not [one for one in lint(masked) if "masks" in one]
 
 
+def test_pictures_for_the_office_without_masks_or_without_an_office_are_a_warning(tmp_path: Path) -> None:
+    def about(office: str, masks: str = "") -> list[str]:
+        found = lint(configured(tmp_path, f"[office]\npictures = true\n{office}", masks))
+        return [one.partition(": ")[0] for one in found if "office" in one]
+
+    key = 'keys = ["xWuAe37DG6hGmiEe9phn8QfKGZKan6c406O1JLfSKPw="]'
+    assert about("") == ["office.pictures"]
+    assert about(key) == ["privacy.masks"]
+    assert about(key, "masks = [[[0, 0], [1, 0.2]]]") == []
+
+
 def test_check_reports_the_limits_and_creates_no_folder(tmp_path: Path) -> None:
     config = configured(tmp_path, "enabled = true", "masks = [[[0, 0], [1, 0.2]]]")
     found = check_harvest(config)

@@ -10,12 +10,15 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from edge_app.monitoring.metrics import KIND
+from edge_app.monitoring.metrics import KIND, exposition
 from edge_app.mqtt.embedded_broker import HOST
+from edge_app.mqtt.messages import ShadowHealth
 from edge_app.sources import SourceStatus
 from edge_app.storage.sqlite import FILE
 from tests.support.brokers import Authority, mosquitto, needs_mosquitto, needs_openssl
@@ -23,6 +26,7 @@ from tests.support.disks import small_disk
 from tests.support.ledger_cases import NOON, count
 from tests.support.metrics_cases import PROMTOOL, Rig, Series, parsed, rig, soon, value
 from tests.support.program import Program
+from tests.support.publisher_cases import DEVICE
 
 __all__ = ["rig", "small_disk"]  # fixtures
 
@@ -231,3 +235,23 @@ def test_the_end_of_each_certificate_is_a_metric(tmp_path: Path) -> None:
     assert (
         value(now, "certificate_expiry_timestamp_seconds", certificate="broken") == 0
     )  # 1970, so that the alert fires
+
+
+def test_a_candidate_that_counts_beside_has_its_own_metrics_and_a_limit_when_it_fails(rig: Rig) -> None:
+    health = ShadowHealth(
+        model="9d03c1f5a2b8", state="failed", compared=3, given_up=2, why="gone", vehicles=9, in_service_vehicles=8
+    )
+    beside = SimpleNamespace(health=health)
+    plain = rig.report.health()
+    assert "shadow" not in plain.model_dump()
+    assert not [name for name, _ in rig.now if "shadow" in name]
+    rig.report.components = replace(rig.report.components, shadow=beside)
+    series = parsed(exposition(DEVICE, rig.report.components, ["main"], ["car"])().decode())
+    assert value(series, "shadow_intervals_total", outcome="compared") == 3
+    assert value(series, "shadow_intervals_total", outcome="given_up") == 2
+    assert value(series, "shadow_vehicles_total", detector="candidate") == 9
+    assert value(series, "shadow_vehicles_total", detector="in_service") == 8
+    told = rig.report.health()
+    assert told.shadow == health
+    assert "no candidate counts beside the detector in service: gone" in told.limits
+    assert told.problem == plain.problem

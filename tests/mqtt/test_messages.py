@@ -238,9 +238,13 @@ def test_asyncapi_is_complete() -> None:
         f"{prefix}/flows": (1, False),
         f"{prefix}/latest/_flows": (1, True),
         f"{prefix}/crossings/{{line}}": (0, False),
+        f"{prefix}/shadow/{{line}}": (1, False),
         f"{prefix}/health": (0, False),
         f"{prefix}/commands/{{command}}": (1, False),
         f"{prefix}/replies/{{command}}": (1, False),
+        f"{prefix}/pieces/{{id}}": (1, False),
+        f"{prefix}/config/desired": (1, True),
+        f"{prefix}/config/reported": (1, True),
     }
     protocols = {name: server["protocol"] for name, server in document["servers"].items()}
     assert protocols == {"plain": "mqtt", "tls": "secure-mqtt", "websockets": "ws", "websockets_tls": "wss"}

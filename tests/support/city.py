@@ -17,7 +17,18 @@ from tests.support.brokers import QUICK, SHORT, Mosquitto, free_port, mosquitto,
 from tests.support.paths import ROOT
 
 BROKER = ROOT / "deploy" / "broker"
-PARTS = ("status", "meta", "meta/abc", "health", "counts/a", "latest/a", "replies/x")
+PARTS = (
+    "status",
+    "meta",
+    "meta/abc",
+    "health",
+    "counts/a",
+    "latest/a",
+    "shadow/a",
+    "replies/x",
+    "pieces/x",
+    "config/reported",
+)
 """Last levels of the topics that a device writes."""
 
 

@@ -33,9 +33,9 @@ needs_gstreamer = pytest.mark.skipif(bool(_missing()), reason=_missing() or "-")
 
 
 @contextmanager
-def running_service(config: Config) -> Iterator[Service]:
-    """Run the whole service in a thread of its own within the context."""
-    with service(config) as built:
+def running_service(config: Config, file: str = "") -> Iterator[Service]:
+    """Run the whole service in a thread of its own within the context. file: from which the configuration was read."""
+    with service(config, file=file) as built:
         stop = threading.Event()
         worker = Worker("service", lambda _: built.run(stop), lambda _, fault: logging.critical("%s", fault))
         worker.start()

@@ -18,13 +18,16 @@ from tests.support.paths import ROOT
 class Program:
     """`edge-app run` in a folder of its own, with a log file for each run.
 
-    clock: file with the seconds by which its clock is off; see stepped_program.py.
+    clock: file with the seconds by which its clock is off; see stepped_program.py. trial_s: length of a trial of the
+    office's configurations, s; 0 for the program's own. synced: its clock counts as set.
     """
 
-    def __init__(self, folder: Path, clock: Path | None = None) -> None:
+    def __init__(self, folder: Path, clock: Path | None = None, *, trial_s: float = 0.0, synced: bool = False) -> None:
         folder.mkdir(exist_ok=True)
         self._folder = folder
-        self._command = ("tests.support.stepped_program", str(clock)) if clock else ("edge_app.cli",)
+        self._command: tuple[str, ...] = ("tests.support.stepped_program", str(clock)) if clock else ("edge_app.cli",)
+        if trial_s or synced:
+            self._command = ("tests.support.office_program", str(trial_s), str(int(synced)))
         self._ended: list[tuple[float, int | None]] = []
         self._process: psutil.Popen | None = None
         self._signalled = 0.0
@@ -36,6 +39,11 @@ class Program:
         with self._log.open("wb") as log:
             command = (sys.executable, "-m", *self._command, "run", "--config", str(path))
             self._process = psutil.Popen(command, cwd=ROOT, stderr=log)
+
+    @property
+    def text(self) -> str:
+        """Log of the current run so far."""
+        return self._log.read_text()
 
     @property
     def process(self) -> psutil.Process:

@@ -41,6 +41,8 @@ class Camera:
 class IdlePublisher:
     """A publisher that publishes nothing."""
 
+    stays = False
+
     def run(self, stop: threading.Event, _drain_s: float) -> None:
         stop.wait(LONG)
 
@@ -81,7 +83,7 @@ class Case:
         self.ledger.record = recorded  # type: ignore[method-assign,assignment]
         self.detector = Scripted(self.looks, engines or (ScriptedEngine(), ScriptedEngine()))
         counts = pipeline(self.detector, classes=["car"])
-        publisher = IdlePublisher()
+        self.publisher = publisher = IdlePublisher()
         self.service = Service(
             self.camera,
             counts,

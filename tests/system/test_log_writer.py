@@ -197,3 +197,13 @@ def test_a_systemd_that_does_not_read_holds_nothing_up(tmp_path: Path) -> None:
         answers = [notify("WATCHDOG=1", environment) for _ in range(2000)]
     assert answers[0] is True
     assert answers[-1] is False
+
+
+def test_the_last_texts_stay_in_memory_also_those_that_nobody_read() -> None:
+    writer = LogWriter(gap, os.open(os.devnull, os.O_WRONLY), limit=0)
+    for n in range(600):
+        writer.put(f"text {n}" + "x" * 3_000)
+    assert writer.dropped == 600
+    assert len(writer.recent) == 500
+    assert writer.recent[0].startswith("text 100x")
+    assert max(map(len, writer.recent)) == 2_000

@@ -81,7 +81,13 @@ def _restore_file(database: Path, file: Path, *, replace: bool) -> None:
         raise ConfigError(f"{database} is there already: `--replace` puts the backup in its place")
     part = database.with_name(f".{database.name}.part")
     try:
+        part.touch(mode=0o600)  # it holds every count
         shutil.copyfile(file, part)
+        if database.exists():
+            _take_in(database)
+            before = database.stat()
+            os.chown(part, before.st_uid, before.st_gid)  # the service may run as another user than who restores
+            part.chmod(before.st_mode & 0o777)
         for rest in ("-wal", "-shm"):  # of the database before, and not of this one
             database.with_name(database.name + rest).unlink(missing_ok=True)
         part.replace(database)
@@ -89,6 +95,12 @@ def _restore_file(database: Path, file: Path, *, replace: bool) -> None:
         raise StoreError(f"{database} cannot be written ({error.strerror})") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _take_in(database: Path) -> None:
+    """Take what was committed last into the file of a database: a restore that ends halfway leaves that alone."""
+    with suppress(StoreError), _opened(_file(database, "rw"), "AUTOCOMMIT") as connection:  # a damaged one has none
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _restore_server(parsed: URL, file: Path, *, replace: bool) -> None:
@@ -134,13 +146,13 @@ def _copy(database: Path, to: Path) -> None:
     """Copy a SQLite database that others write to at the same time."""
     if not database.exists():
         raise ConfigError(f"{database} is not there: nothing was kept yet")
-    with _read_only(_file(database), "AUTOCOMMIT") as connection:
+    with _opened(_file(database), "AUTOCOMMIT") as connection:
         connection.exec_driver_sql("VACUUM INTO ?", (str(to),))
 
 
 def _is_city(file: Path) -> bool:
     try:
-        with _read_only(_file(file)) as connection:
+        with _opened(_file(file)) as connection:
             whole = connection.exec_driver_sql("PRAGMA quick_check").scalar() == "ok"
             return whole and set(inspect(connection).get_table_names()) >= _TABLES
     except StoreError:
@@ -148,16 +160,16 @@ def _is_city(file: Path) -> bool:
 
 
 def _has_tables(parsed: URL) -> bool:
-    with _read_only(parsed.set(drivername="postgresql+psycopg")) as connection:
+    with _opened(parsed.set(drivername="postgresql+psycopg")) as connection:
         return bool(_TABLES & set(inspect(connection).get_table_names()))
 
 
-def _file(path: Path) -> URL:
-    return URL.create("sqlite", database=f"file:{quote(str(path.absolute()))}", query={"mode": "ro", "uri": "true"})
+def _file(path: Path, mode: str = "ro") -> URL:
+    return URL.create("sqlite", database=f"file:{quote(str(path.absolute()))}", query={"mode": mode, "uri": "true"})
 
 
 @contextmanager
-def _read_only(url: URL, level: IsolationLevel | None = None) -> Iterator[Connection]:
+def _opened(url: URL, level: IsolationLevel | None = None) -> Iterator[Connection]:
     engine = create_engine(url, **({"isolation_level": level} if level else {}))
     try:
         with engine.connect() as connection:

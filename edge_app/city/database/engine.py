@@ -49,6 +49,12 @@ from edge_app.errors import ConfigError, StoreError
 
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
 _WAIT_S: Final = 10.0
+_OF_DATA: Final = "22"
+"""Class of PostgreSQL's error codes for values; SQLite takes any."""
+
+
+class ValueRefusedError(StoreError):
+    """The database works, and takes some value of a statement for none that a column can hold."""
 
 
 class Database:
@@ -82,6 +88,8 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
+        if isinstance(error, DBAPIError) and str(getattr(error.orig, "sqlstate", "")).startswith(_OF_DATA):
+            raise ValueRefusedError(f"the database refuses a value ({reason(error)})") from error
         raise StoreError(f"the database cannot be used ({reason(error)})") from error
 
 
@@ -149,10 +157,10 @@ def _engine(url: str, workers: int) -> tuple[Engine, str]:
     """Return an engine for a URL, and the URL without its password. Raises ConfigError."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
         parsed = None
     if parsed is None or parsed.drivername.partition("+")[0] not in _DRIVERS:
-        raise ConfigError("database: must be postgresql://USER@HOST/NAME or sqlite:///FILE")
+        raise ConfigError("database: must be postgresql://USER@HOST:PORT/NAME or sqlite:///FILE")
     parsed = parsed.set(drivername=_DRIVERS[parsed.drivername.partition("+")[0]])
     if parsed.drivername == "sqlite":
         engine = create_engine(parsed, connect_args={"timeout": _WAIT_S})
@@ -258,7 +266,17 @@ def _insert_many(connection: Connection, table: Table, rows: Sequence[Mapping[st
 
 
 def _json(rows: Sequence[Mapping[str, Any]]) -> str:
-    return json.dumps(rows, default=str, separators=(",", ":"))  # an id becomes its text
+    text = json.dumps(rows, default=str, separators=(",", ":"))  # an id becomes its text
+    # PostgreSQL takes no NUL, and one in a device's text must not stop what is written with it.
+    return text if "\\u0000" not in text else json.dumps(_without_nul(json.loads(text)), separators=(",", ":"))
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, list):
+        return [_without_nul(one) for one in value]
+    return {key: _without_nul(one) for key, one in value.items()} if isinstance(value, dict) else value
 
 
 def wanted(connection: Connection, names: Mapping[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]]) -> Subquery:
@@ -278,7 +296,7 @@ def wanted(connection: Connection, names: Mapping[str, TypeEngine[Any]], rows: S
     return select(*values).subquery("wanted")
 
 
-def among(connection: Connection, column: ColumnElement[int], values: Collection[int]) -> ColumnElement[bool]:
+def among(connection: Connection, column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
     """Return the condition that a column has one of the values, which go to the database as one."""
     if connection.dialect.name == "postgresql":
         return column == any_(literal(list(values), postgresql.ARRAY(column.type)))

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
-from edge_app.city.calendar import zone
-from edge_app.city.database.engine import change, insert_new, put
-from edge_app.city.database.tables import ATTACHMENT, CONFIG, DEVICE, SITE
+from edge_app.city.calendar import judge_zone
+from edge_app.city.database.engine import among, change, insert_new, lock_alone, put
+from edge_app.city.database.rolling import roll_site
+from edge_app.city.database.tables import ATTACHMENT, CONFIG, DEVICE, QUARTER, SITE
+from edge_app.city.inventory import MOST_LANES
+from edge_app.city.records import LineName
 from edge_app.errors import ConfigError
 from edge_app.mqtt.messages import ConfigMeta, Health, LineMeta, Meta, Status
 from edge_app.records import Direction
 
 _LONGEST: Final = 200
+_LONGEST_ID: Final = 180
 _NEW = {"state": "unknown", "heard": 0, "version": "", "contract": "1.0", "health": {}, "meta": {}}
 
 
-def note_status(connection: Connection, device: tuple[str, str], status: Status, at: int) -> None:
-    """Note whether a device is online."""
-    _note(connection, device, at, state=status.state, version=status.version, contract=status.contract)
+def note_status(connection: Connection, statuses: Mapping[tuple[str, str], Status], at: int) -> None:
+    """Note whether devices are online."""
+    told = {
+        name: {"state": one.state, "version": one.version, "contract": one.contract} for name, one in statuses.items()
+    }
+    _note(connection, told, at)
 
 
 def note_health(connection: Connection, healths: Mapping[tuple[str, str], Health], at: int) -> None:
     """Note the health of devices."""
-    names = [{"topic_site": site, "device": device} for site, device in sorted(healths)]
-    insert_new(connection, DEVICE, [{**name, **_NEW} for name in names])
-    told = (healths[name["topic_site"], name["device"]].model_dump(mode="json", by_alias=True) for name in names)
-    rows = [{**name, "heard": at, "health": health} for name, health in zip(names, told, strict=True)]
-    change(connection, DEVICE, ["topic_site", "device"], rows)
+    told = {name: {"health": one.model_dump(mode="json", by_alias=True)} for name, one in healths.items()}
+    _note(connection, told, at)
 
 
 def note_heard(connection: Connection, devices: Sequence[tuple[str, str]], at: int) -> None:
@@ -46,42 +51,107 @@ def without_meta(connection: Connection) -> list[tuple[str, str]]:
     return [(site, device) for site, device in connection.execute(statement)]
 
 
-def note_config(connection: Connection, device: tuple[str, str], content: ConfigMeta) -> None:
-    """Keep the text of a `config` for ever, also when the device takes it back."""
-    row = dict(zip(("topic_site", "device"), device, strict=True))
-    put(
-        connection,
-        CONFIG,
-        [{**row, "config": content.config, "content": content.model_dump(mode="json", by_alias=True)}],
+def note_config(connection: Connection, contents: Mapping[tuple[str, str, str], ConfigMeta]) -> None:
+    """Keep texts for ever, also when the device takes them back. contents: site, device and `config` -> its text."""
+    rows = [
+        {**_row(key[:2]), "config": key[2], "content": contents[key].model_dump(mode="json", by_alias=True)}
+        for key in sorted(contents)
+    ]
+    put(connection, CONFIG, rows)
+
+
+def note_meta(
+    connection: Connection, metas: Mapping[tuple[str, str], Meta], at: int, lines: Mapping[LineName, int]
+) -> None:
+    """Note what devices count. lines: the key of each of their lines; those without a site get one."""
+    told = {
+        name: {"meta": meta.model_dump(mode="json", by_alias=True), "version": meta.version}
+        for name, meta in metas.items()
+    }
+    _note(connection, told, at)
+    described = {
+        lines[line_name]: _described(name, meta, line)
+        for name, meta in sorted(metas.items())
+        for line in meta.lines
+        if (line_name := LineName(*name, line.id)) in lines
+    }
+    _make_sites(connection, described, {key: name for name, key in lines.items()})
+
+
+def _note(connection: Connection, told: Mapping[tuple[str, str], Mapping[str, Any]], at: int) -> None:
+    """Write columns of devices. told: the same columns of each. In order, as all that two workers may make at once."""
+    insert_new(connection, DEVICE, [{**_row(name), **_NEW} for name in sorted(told)])
+    change(connection, DEVICE, ["topic_site", "device"], [{**_row(n), "heard": at, **told[n]} for n in sorted(told)])
+
+
+def _row(name: tuple[str, ...]) -> dict[str, str]:
+    return dict(zip(("topic_site", "device"), name, strict=True))
+
+
+def _make_sites(
+    connection: Connection, described: Mapping[int, Mapping[str, Any]], names: Mapping[int, LineName]
+) -> None:
+    """Make a site for each line that counts nowhere, and describe those that were made so, until somebody edits them.
+
+    described: key of a line -> columns of its site. names: key -> name of the line.
+    """
+    if not described:
+        return
+    found = _attached(connection, described.keys())
+    same = {line for line in found if found[line].time_zone == described[line]["time_zone"] or found[line].by_hand}
+    _describe(connection, {found[line].id: described[line] for line in same if not found[line].by_hand})
+    if not (rest := sorted(described.keys() - same)):
+        return
+    lock_alone(connection, ATTACHMENT)  # who adds up at the same time would do so by the old sites
+    found = _attached(connection, rest)
+    _describe(connection, {one.id: described[line] for line, one in found.items() if not one.by_hand})
+    new = _free_names(connection, {line: names[line] for line in rest if line not in found})
+    if new:
+        base = {"public": False, "by_hand": False}
+        connection.execute(SITE.insert(), [{"id": site, **base, **described[line]} for line, site in new.items()])
+        attachments = [{"site_id": site, "line_id": line, "begins": 0, "turned": False} for line, site in new.items()]
+        connection.execute(ATTACHMENT.insert(), attachments)
+    # Counts of a new site may have come before; hours and days of the others are those of another time zone now.
+    counted = _with_counts(connection, rest)
+    for line in sorted(counted):
+        if line in new or not found[line].by_hand:
+            roll_site(connection, new[line] if line in new else found[line].id)
+
+
+def _attached(connection: Connection, lines: Collection[int]) -> dict[int, Any]:
+    """Return for each line a site that it counts at, before all one that nobody has edited."""
+    statement = select(ATTACHMENT.c.line_id, SITE.c.id, SITE.c.time_zone, SITE.c.by_hand).join_from(ATTACHMENT, SITE)
+    rows = connection.execute(
+        statement.where(among(connection, ATTACHMENT.c.line_id, lines)).order_by(ATTACHMENT.c.line_id, SITE.c.by_hand)
     )
+    found: dict[int, Any] = {}
+    for row in rows:
+        found.setdefault(row.line_id, row)
+    return found
 
 
-def note_meta(connection: Connection, device: tuple[str, str], meta: Meta, at: int, lines: Mapping[str, int]) -> None:
-    """Note what a device counts. lines: the key of each of its lines; those without a site get one."""
-    _note(connection, device, at, meta=meta.model_dump(mode="json", by_alias=True), version=meta.version)
-    for line in meta.lines:
-        if line.id in lines:
-            _make_site(connection, device, meta, line, lines[line.id])
+def _describe(connection: Connection, told: Mapping[str, Mapping[str, Any]]) -> None:
+    change(connection, SITE, ["id"], [{"id": site, **told[site]} for site in sorted(told)])
 
 
-def _note(connection: Connection, device: tuple[str, str], at: int, **values: Any) -> None:
-    row = dict(zip(("topic_site", "device"), device, strict=True))
-    insert_new(connection, DEVICE, [{**row, **_NEW}])
-    where = (DEVICE.c.topic_site == device[0]) & (DEVICE.c.device == device[1])
-    connection.execute(update(DEVICE).where(where).values(heard=at, **values))
+def _with_counts(connection: Connection, lines: Collection[int]) -> set[int]:
+    statement = select(QUARTER.c.line_id).where(among(connection, QUARTER.c.line_id, lines)).distinct()
+    return set(connection.execute(statement).scalars())
 
 
-def _make_site(connection: Connection, device: tuple[str, str], meta: Meta, line: LineMeta, key: int) -> None:
-    attached = connection.execute(select(ATTACHMENT.c.site_id).where(ATTACHMENT.c.line_id == key).limit(1)).scalar()
-    if attached is None:
-        identifier = re.sub("[^a-z0-9-]+", "-", f"{device[0]}-{device[1]}-{line.id}".lower())
-        insert_new(
-            connection, SITE, [{"id": identifier, "public": False, "by_hand": False, **_described(device, meta, line)}]
-        )
-        connection.execute(ATTACHMENT.insert(), {"site_id": identifier, "line_id": key, "begins": 0, "turned": False})
-    else:
-        where = (SITE.c.id == attached) & SITE.c.by_hand.is_(False)
-        connection.execute(update(SITE).where(where).values(**_described(device, meta, line)))
+def _free_names(connection: Connection, names: Mapping[int, LineName]) -> dict[int, str]:
+    """Return the ids of new sites: two lines may read alike without the signs that an id has not."""
+    plain = {line: re.sub("[^a-z0-9-]+", "-", "-".join(name).lower())[:_LONGEST_ID] for line, name in names.items()}
+    plain = {line: text.strip("-") for line, text in plain.items()}
+    taken = set(
+        connection.execute(select(SITE.c.id).where(among(connection, SITE.c.id, set(plain.values())))).scalars()
+    )
+    free: dict[int, str] = {}
+    for line, text in plain.items():
+        mark = hashlib.sha256("/".join(names[line]).encode()).hexdigest()[:8]
+        free[line] = f"{text}-{mark}" if text in taken else text
+        taken.add(text)
+    return free
 
 
 def _described(device: tuple[str, str], meta: Meta, line: LineMeta) -> dict[str, Any]:
@@ -90,7 +160,7 @@ def _described(device: tuple[str, str], meta: Meta, line: LineMeta) -> dict[str,
         "lat": meta.location.lat if meta.location else None,
         "lon": meta.location.lon if meta.location else None,
         "time_zone": _known_zone(meta.time_zone),
-        "lanes": len(line.lanes) + 1 if line.lanes else None,
+        "lanes": len(line.lanes) + 1 if line.lanes and len(line.lanes) < MOST_LANES else None,
         **_direction(line, "left_to_right", "left"),
         **_direction(line, "right_to_left", "right"),
     }
@@ -103,9 +173,9 @@ def _direction(line: LineMeta, direction: Direction, column: str) -> dict[str, A
 
 
 def _known_zone(name: str) -> str:
-    """Return a time zone that this machine knows: days of a device with another one are those of UTC."""
+    """Return a time zone that IANA knows: days of a device with another one are those of UTC."""
     try:
-        zone(name)
+        judge_zone(name)
     except ConfigError:
         return "UTC"
     return name

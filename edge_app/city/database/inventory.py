@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Final
 
 from sqlalchemy import Connection, delete, exists, select, update
 
+from edge_app.city.calendar import FAR
 from edge_app.city.course import middle_of
 from edge_app.city.database.audit import note_change
-from edge_app.city.database.engine import lock_alone, put
+from edge_app.city.database.engine import among, lock_alone, put
 from edge_app.city.database.rolling import roll_site
 from edge_app.city.database.storing import Storing
 from edge_app.city.database.tables import ATTACHMENT, LINE, QUARTER, SITE, STEP
@@ -131,15 +134,37 @@ def _row(site: SiteDescription) -> dict[str, Any]:
 
 
 def _attach(connection: Connection, sites: Sequence[SiteDescription]) -> None:
-    storing = Storing()
+    storing, rows = Storing(), list[dict[str, Any]]()
     names = [site.id for site in sites]
     for at in range(0, len(names), _AT_ONCE):
         connection.execute(delete(ATTACHMENT).where(ATTACHMENT.c.site_id.in_(names[at : at + _AT_ONCE])))
+    lines = storing.lines(connection, {LineName(*one.names) for site in sites for one in site.attachments})
+    elsewhere = _elsewhere(connection, lines.values())
     for site in sites:
         for attachment in site.attachments:
-            line = storing.line(connection, LineName(*attachment.names))
-            _give_way(connection, site.id, attachment, line)
-            connection.execute(ATTACHMENT.insert(), _attachment_row(site.id, attachment, line))
+            line = lines[LineName(*attachment.names)]
+            _give_way(connection, site.id, attachment, elsewhere[line])
+            rows.append(_attachment_row(site.id, attachment, line))
+    if rows:
+        connection.execute(ATTACHMENT.insert(), rows)
+
+
+@dataclass(slots=True)
+class _Elsewhere:
+    """An attachment of a line at another site. ends: a time beyond all where there is none."""
+
+    begins: int
+    ends: int
+    row: Any
+
+
+def _elsewhere(connection: Connection, lines: Collection[int]) -> dict[int, list[_Elsewhere]]:
+    """Return what lines are attached to, by begin; it does not overlap, since a line counts at one site at a time."""
+    found = defaultdict[int, list[_Elsewhere]](list)
+    rows = select(ATTACHMENT, SITE.c.by_hand).join(SITE).where(among(connection, ATTACHMENT.c.line_id, lines))
+    for row in connection.execute(rows.order_by(ATTACHMENT.c.begins)).all():
+        found[row.line_id].append(_Elsewhere(row.begins, FAR if row.ends is None else row.ends, row))
+    return found
 
 
 def _attachment_row(site: str, attachment: Attachment, line: int) -> dict[str, Any]:
@@ -153,18 +178,22 @@ def _attachment_row(site: str, attachment: Attachment, line: int) -> dict[str, A
     }
 
 
-def _give_way(connection: Connection, site: str, attachment: Attachment, line: int) -> None:
-    """Raise InventoryError where the line counts elsewhere in that time, at a site that somebody has edited."""
+def _give_way(connection: Connection, site: str, attachment: Attachment, elsewhere: list[_Elsewhere]) -> None:
+    """Raise InventoryError where the line counts elsewhere in that time, at a site that somebody has edited.
+
+    elsewhere: where it counts, by begin; what gives way ends there too.
+    """
     begins, ends = attachment.span
-    elsewhere = (
-        select(ATTACHMENT, SITE.c.by_hand).join(SITE).where(ATTACHMENT.c.line_id == line, ATTACHMENT.c.site_id != site)
-    )
-    for row in connection.execute(elsewhere).all():
-        if row.begins >= ends or (row.ends is not None and row.ends <= begins):
-            continue
-        if row.by_hand:
-            raise InventoryError(counts_twice(f"{attachment.device}/{attachment.line}", row.site_id, site))
-        _shorten(connection, row, begins)
+    before = bisect_left(elsewhere, ends, key=lambda one: one.begins)
+    while before and elsewhere[before - 1].ends > begins:
+        before -= 1
+        one = elsewhere[before]
+        if one.row.by_hand:
+            raise InventoryError(counts_twice(f"{attachment.device}/{attachment.line}", one.row.site_id, site))
+        _shorten(connection, one.row, begins)
+        one.ends = begins
+        if one.ends <= one.begins:
+            del elsewhere[before]
 
 
 def _shorten(connection: Connection, row: Any, ends: int) -> None:

@@ -97,8 +97,12 @@ class Storing:
 
     def line(self, connection: Connection, name: LineName) -> int:
         """Return the key of a line, which is made where it is new."""
-        self._learn_lines(connection, {name})
-        return self._lines[name]
+        return self.lines(connection, {name})[name]
+
+    def lines(self, connection: Connection, names: Collection[LineName]) -> dict[LineName, int]:
+        """Return the keys of lines; those that are new are made."""
+        self._learn_lines(connection, names)
+        return {name: self._lines[name] for name in names}
 
     def series(self, connection: Connection, name: LineName, installation: str) -> int:
         """Return the key of a line under an installation, which is made where it is new."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, Final, NamedTuple
 
+from edge_app.city.calendar import FAR
 from edge_app.city.feeds.observed import VEHICLE_TYPES, Observed, Place, Series, written_time
 
 Entity = dict[str, Any]
@@ -23,7 +24,6 @@ _STEP: Final = re.compile(r"(\w+)(?:\('([^']*)'\))?")
 _CONDITION: Final = re.compile(r"phenomenonTime (ge|gt|le|lt) (\S+)")
 _PARTS: Final = {"Things": 0, "ObservedProperties": 1, "Sensors": None}
 """Which part of the key of a Datastream names what it belongs to; the one sensor has them all."""
-_FAR: Final = 32_503_680_000  # the year 3000
 
 
 class Asked(NamedTuple):
@@ -48,7 +48,7 @@ def read_filter(text: str) -> tuple[int, int] | None:
 
     `ge` and `gt` ask for those that begin then or later, `le` and `lt` for those that end then or before.
     """
-    begin, end = 0, _FAR
+    begin, end = 0, FAR
     for part in text.split(" and ") if text else ():
         found = _CONDITION.fullmatch(part.strip())
         at = _second(found[2]) if found else None

@@ -79,7 +79,7 @@ export async function showSite(view, id) {
       field("lat", text("city.lat"), site.lat, { type: "number", step: "any", min: -90, max: 90 }),
       field("lon", text("city.lon"), site.lon, { type: "number", step: "any", min: -180, max: 180 }),
       field("lanes", text("city.lanes"), site.lanes, { type: "number", min: 1, max: 30 }),
-      element("label", { class: "field" }, element("span", {}, text("city.course")), element("textarea", { name: "course", rows: 2, spellcheck: "false", placeholder: "4.8921 52.3731; 4.8934 52.3738" }, courseText(site.course)))),
+      element("label", { class: "field" }, element("span", {}, `${text("city.course")} (${text("city.course_hint")})`), element("textarea", { name: "course", rows: 2, spellcheck: "false", placeholder: "4.8921 52.3731; 4.8934 52.3738" }, courseText(site.course)))),
     element("div", { class: "fields" },
       WAYS.flatMap((way) => [field(`${way}.name`, text(`direction.${way}`), site[way].name, { maxlength: 200 }),
         field(`${way}.bearing`, `${text(`direction.${way}`)}: ${text("city.bearing")}`, site[way].bearing_deg, { type: "number", min: 0, max: 359 })])),

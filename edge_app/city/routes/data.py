@@ -15,7 +15,7 @@ from pydantic import AwareDatetime
 from edge_app.city import telling
 from edge_app.city.access import Right
 from edge_app.city.answers import Changes, Counts, Devices, Hours, SiteAnswer, Sites, Usual, Whole
-from edge_app.city.calendar import step_around, zone
+from edge_app.city.calendar import FAR, step_around, zone
 from edge_app.city.database import changes, reading
 from edge_app.city.database.engine import Connection
 from edge_app.city.database.lost import lost_files, lost_of_site
@@ -219,7 +219,7 @@ def _second(at: datetime) -> int:
     except (OverflowError, ValueError):
         second = -1
     # Beyond, the day around it or the weeks before are times that no calendar has.
-    if not 90 * 86_400 <= second < 32_503_680_000:
+    if not 90 * 86_400 <= second < FAR:
         raise RefusalError(
             HTTPStatus.UNPROCESSABLE_ENTITY, "a time must lie between April 1970 and 2999", code="far_time"
         )

@@ -21,21 +21,14 @@ from edge_app.city.routes.city import City, SiteId, Writer, needs, no_site
 from edge_app.city.routes.data import attachment
 from edge_app.http.problems import RefusalError
 
-_MOST_BYTES: Final = 20_000_000
 _CSV: Final = "text/csv"
 _GEOJSON: Final = "application/geo+json"
 
 
 async def _content(request: Request) -> str:
-    """Return the body of a request as text. Raises RefusalError: when it is too long, or no text."""
-    content = b""
-    async for part in request.stream():
-        content += part
-        if len(content) > _MOST_BYTES:
-            sentence = "a file has at most 20 MB: import it in parts"
-            raise RefusalError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence, code="file_too_large", mb=20)
+    """Return the body of a request as text. Raises RefusalError: when it is no text."""
     try:
-        return content.decode("utf-8")
+        return (await request.body()).decode("utf-8")
     except UnicodeDecodeError:
         sentence = "the file is not written in UTF-8: save it so"
         raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, code="no_utf8") from None

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.mqtt.signed import is_from, read_signed, write_signed
 from edge_app.system.key_names import key_name
 from edge_app.system.signatures import make_key, verify
+from edge_app.system.signed import is_from, read_signed, write_signed
 
 TOPIC = "traffic/v1/harbour/pole-7/commands/restart"
 

@@ -1,0 +1,167 @@
+"""Talk with one device of the fleet: what is sent to it, which messages answer it, and what came of it. No I/O."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from edge_app.city.desired import Reported, read_reported
+from edge_app.mqtt.events import Message
+
+_MOST_PIECES: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it. text: one line for people. content: a file that the device has sent, with its name."""
+
+    ok: bool
+    text: str
+    name: str = ""
+    content: bytes = b""
+
+
+class Conversation(Protocol):
+    """One question to one device.
+
+    device: its topic prefix. topics: on which answers come. outcome: None until there is one. news: of the last look,
+    empty when there is none.
+    """
+
+    device: str
+    topics: Sequence[str]
+    outcome: Outcome | None
+    news: str
+
+    def opening(self) -> Message:
+        """Return what is sent, at first and on every new connection until there is an outcome."""
+
+    def receive(self, message: Message) -> None:
+        """Take a message on one of the topics; none ever raises."""
+
+    def closing(self) -> Message | None:
+        """Return what is sent once there is an outcome, None for nothing."""
+
+    def give_up(self) -> Outcome:
+        """Return what is known at the end of the wait."""
+
+
+class Configuring:
+    """A layer for a device.
+
+    before: payload of its report as it was. former: payload of the retained layer as it was, which the broker gets back
+    where the device refuses the new one. patient: wait for the end of the trial.
+    """
+
+    def __init__(
+        self, device: str, payload: str, revision: int, before: bytes, former: bytes = b"", *, patient: bool = True
+    ) -> None:
+        self.device, self.topics = device, [f"{device}/config/reported"]
+        self.outcome: Outcome | None = None
+        self.news = ""
+        self._payload, self._revision, self._before, self._patient = payload, revision, before, patient
+        self._former, self._refused = former, False
+
+    def opening(self) -> Message:
+        """Return the retained message."""
+        return Message(f"{self.device}/config/desired", self._payload.encode(), qos=1, retained=True)
+
+    def receive(self, message: Message) -> None:
+        """Take a report."""
+        if message.payload == self._before:
+            return
+        self._before = message.payload
+        reported = read_reported(message.payload)
+        if reported.state == "refused":
+            self._refused = True
+            self.outcome = Outcome(False, f"refused: {_told(reported)}")
+        elif reported.highest != self._revision:
+            return
+        elif reported.state == "rolled_back":
+            self.outcome = Outcome(False, f"rolled back: {_told(reported)}")
+        elif reported.state == "applied" or not self._patient:
+            self.outcome = Outcome(True, f"revision {self._revision} is {reported.state}")
+        elif reported.state == "trying":
+            self.news = f"revision {self._revision} is on trial for two minutes"
+
+    def closing(self) -> Message | None:
+        """Return the layer of before: what was refused must not be the beginning of the next change."""
+        return Message(f"{self.device}/config/desired", self._former, qos=1, retained=True) if self._refused else None
+
+    def give_up(self) -> Outcome:
+        """Return that the message stays with the broker."""
+        if self.news:
+            return Outcome(False, f"{self.news}, and has not told its end")
+        return Outcome(False, "no answer: the broker keeps it until the device comes back")
+
+
+class Commanding:
+    """A command to a device. payload: signed. identifier: its id."""
+
+    def __init__(self, device: str, name: str, identifier: str, payload: str) -> None:
+        self.device, self._name, self._id, self._payload = device, name, identifier, payload
+        self.topics = [f"{device}/replies/{name}", f"{device}/pieces/{identifier}"]
+        self.outcome: Outcome | None = None
+        self.news = ""
+        self._pieces: dict[int, bytes] = {}
+
+    def opening(self) -> Message:
+        """Return the command; a device answers a repeated one without doing it again."""
+        return Message(f"{self.device}/commands/{self._name}", self._payload.encode(), qos=1)
+
+    def receive(self, message: Message) -> None:
+        """Take a reply or a piece."""
+        given = _object(message.payload)
+        if given.get("id") != self._id:
+            return
+        if message.topic == self.topics[1]:
+            self._take(given)
+        elif given.get("ok") is True:
+            result = given.get("result")
+            self.outcome = self._done(result if isinstance(result, dict) else {})
+        elif given.get("ok") is False:
+            self.outcome = Outcome(False, f"{given.get('code')}: {given.get('error')}")
+
+    def closing(self) -> Message | None:
+        """Return nothing: a command is not retained."""
+        return None
+
+    def give_up(self) -> Outcome:
+        """Return that nothing, or not all, has come."""
+        return Outcome(False, f"no answer{self.news and f', but {self.news}'}: ask again when the device is online")
+
+    def _take(self, given: Mapping[str, Any]) -> None:
+        number, of, data = given.get("piece"), given.get("of"), given.get("data")
+        if type(number) is not int or type(of) is not int or not 1 <= number <= of <= _MOST_PIECES:
+            return
+        try:
+            self._pieces[number] = base64.b64decode(str(data), validate=True)
+        except (ValueError, binascii.Error):
+            return
+        self.news = f"{len(self._pieces)} of {of} pieces have come"
+
+    def _done(self, result: Mapping[str, Any]) -> Outcome:
+        if "sha256" not in result:
+            told = ", ".join(f"{key} {value}" for key, value in result.items() if value is not None)
+            return Outcome(True, f"done{told and f': {told}'}")
+        content = b"".join(self._pieces[number] for number in sorted(self._pieces))
+        if hashlib.sha256(content).hexdigest() != result["sha256"]:
+            return Outcome(False, f"{len(self._pieces)} of {result.get('pieces')} pieces came: ask again")
+        return Outcome(True, f"{len(content):,} bytes", str(result.get("name", "")), content)
+
+
+def _told(reported: Reported) -> str:
+    return "; ".join(reported.problems) or "the device gives no reason"
+
+
+def _object(payload: bytes) -> Mapping[str, Any]:
+    try:
+        given = json.loads(payload)
+    except (ValueError, RecursionError):
+        return {}
+    return given if isinstance(given, dict) else {}

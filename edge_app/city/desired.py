@@ -1,0 +1,118 @@
+"""Change what the office sets on a device: the layer of `config/desired` (docs/mqtt.md). Pure: no clock, no I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias
+
+from edge_app.system.signed import read_signed
+
+DESIRED: Final = "edge-app/config-desired/1"
+REPORTED: Final = "edge-app/config-reported/1"
+State: TypeAlias = Literal["none", "trying", "applied", "refused", "rolled_back", "unknown"]
+_STATES: Final[Collection[str]] = ("none", "trying", "applied", "refused", "rolled_back")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What the office sets. set: tables and keys as in a configuration file. unset: keys that get their default."""
+
+    set: Mapping[str, Any] = field(default_factory=dict)
+    unset: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to change. values: "table.key" -> value. left: keys that are the page's or the file's again."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    unset: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What a device says of its configuration. revision: in use. highest: ever accepted. problems: in its own words."""
+
+    state: State = "unknown"
+    revision: int = 0
+    highest: int = 0
+    problems: tuple[str, ...] = ()
+
+
+def changed(layer: Layer, change: Change) -> Layer:
+    """Return the layer after a change; keys of it that the change does not name stay."""
+    values = _flat(layer.set) | dict(change.values)
+    for key in (*change.unset, *change.left):
+        values.pop(key, None)
+    kept = (key for key in layer.unset if key not in change.values and key not in change.left)
+    return Layer(_nested(values), tuple(dict.fromkeys((*kept, *change.unset))))
+
+
+def differences(before: Layer, after: Layer) -> dict[str, list[Any]]:
+    """Return key -> old and new value, None where the office does not set it, for the audit."""
+    old, new = _flat(before.set), _flat(after.set)
+    named = {key: [old.get(key), new.get(key)] for key in {**old, **new} if old.get(key) != new.get(key)}
+    return named | {key: [old.get(key), "default"] for key in after.unset if key not in before.unset}
+
+
+def document(layer: Layer, revision: int, at: str, author: str) -> dict[str, Any]:
+    """Return the document that is signed. at: RFC 3339."""
+    head = {"schema": DESIRED, "revision": revision, "at": at, "author": author}
+    return {**head, "set": dict(layer.set), "unset": list(layer.unset)}
+
+
+def read_desired(payload: bytes) -> tuple[Layer, int]:
+    """Return the layer and the revision of a retained message, none and 0 where there is no such message.
+
+    It is what is going to be changed, not what is believed: the signature is left to the devices.
+    """
+    signed = read_signed(_json(payload))
+    given = _json(signed.document.encode()) if signed is not None else None
+    if not isinstance(given, dict) or given.get("schema") != DESIRED:
+        return Layer(), 0
+    tables, unset, revision = given.get("set"), given.get("unset"), given.get("revision")
+    if not isinstance(tables, dict) or not isinstance(unset, list) or type(revision) is not int:
+        return Layer(), 0
+    return Layer(tables, tuple(key for key in unset if isinstance(key, str))), revision
+
+
+def read_reported(payload: bytes) -> Reported:
+    """Return what a device reports; `unknown` for a payload that is no report."""
+    given = _json(payload)
+    if not isinstance(given, dict) or given.get("schema") != REPORTED or given.get("state") not in _STATES:
+        return Reported()
+    problems = given.get("problems")
+    told = tuple(str(one) for one in problems) if isinstance(problems, list) else ()
+    return Reported(given["state"], _number(given.get("revision")), _number(given.get("highest")), told)
+
+
+def _number(value: object) -> int:
+    return value if type(value) is int else 0
+
+
+def _json(payload: bytes) -> Any:
+    try:
+        return json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _flat(tables: Mapping[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, table in tables.items():
+        values |= {f"{name}.{key}": value for key, value in table.items()} if isinstance(table, dict) else {name: table}
+    return values
+
+
+def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    tables: dict[str, Any] = {}
+    for name, value in values.items():
+        table, dot, key = name.partition(".")
+        if dot:
+            tables.setdefault(table, {})[key] = value
+        else:
+            tables[table] = value
+    return tables

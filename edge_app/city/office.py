@@ -1,0 +1,156 @@
+"""Lead conversations with devices over MQTT, as many at once as there are devices."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from edge_app.city.conversation import Conversation, Outcome
+from edge_app.city.desired import Layer, Reported, read_desired, read_reported
+from edge_app.errors import BrokerError
+from edge_app.mqtt.events import Acked, Message
+from edge_app.mqtt.session import Session, Subscriber
+from edge_app.system.clock import rfc3339
+from edge_app.system.key_names import key_name
+from edge_app.system.signatures import SigningKey
+from edge_app.system.signed import write_signed
+
+_QUIET_S: Final = 1.0
+"""After so long without a message the broker has sent all that it retains."""
+_CONNECT_S: Final = 10.0
+_COMMAND_S: Final = 600.0
+"""Time from the signing of a command to its end, s."""
+
+
+@dataclass(slots=True)
+class KnownDevice:
+    """A device as the broker retains it. desired: what the office sets, with its revision. report,
+    retained: payloads of the report and of what the office sets, as they came."""
+
+    name: str
+    status: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    desired: Layer = field(default_factory=Layer)
+    revision: int = 0
+    reported: Reported = field(default_factory=Reported)
+    report: bytes = b""
+    retained: bytes = b""
+
+    @property
+    def next_revision(self) -> int:
+        """First revision that neither the broker nor the device has seen."""
+        return max(self.revision, self.reported.highest) + 1
+
+
+def known_devices(messages: Sequence[Message], root: str) -> list[KnownDevice]:
+    """Return the devices of retained messages, by name. root: beginning of all topics."""
+    found: dict[str, KnownDevice] = {}
+    for message in messages:
+        site, _, rest = message.topic.removeprefix(f"{root}/").partition("/")
+        device, _, kind = rest.partition("/")
+        if not kind or not message.payload:
+            continue
+        known = found.setdefault(f"{site}/{device}", KnownDevice(f"{site}/{device}"))
+        if kind in ("status", "meta"):
+            with suppress(ValueError, RecursionError):
+                given = json.loads(message.payload)
+                setattr(known, kind, given if isinstance(given, dict) else {})
+        elif kind == "config/desired":
+            known.desired, known.revision = read_desired(message.payload)
+            known.retained = message.payload
+        elif kind == "config/reported":
+            known.reported, known.report = read_reported(message.payload), message.payload
+    return sorted((one for one in found.values() if one.status or one.meta), key=lambda one: one.name)
+
+
+class Office:
+    """The office at the broker. It belongs to one thread.
+
+    connect: opens a session. root: beginning of all topics. stopped: tells that the program is to end.
+    """
+
+    def __init__(self, connect: Callable[[], Session], root: str, stopped: Callable[[], bool]) -> None:
+        self._connect, self.root, self._stopped = connect, root, stopped
+
+    def devices(self) -> list[KnownDevice]:
+        """Return all devices that the broker knows. Raises BrokerError: when it cannot be reached, or refuses."""
+        kinds = ("status", "meta", "config/desired", "config/reported")
+        subscriber = Subscriber(self._connect(), [f"{self.root}/+/+/{kind}" for kind in kinds])
+        try:
+            return known_devices([*self._retained(subscriber)], self.root)
+        finally:
+            subscriber.close()
+
+    def _retained(self, subscriber: Subscriber) -> Iterator[Message]:
+        end, last = time.monotonic() + _CONNECT_S, None
+        while not self._stopped():
+            message, now = subscriber.read(0.1), time.monotonic()
+            if subscriber.problem or (not subscriber.connected and now > end):
+                raise BrokerError(subscriber.problem or f"the broker gives no answer within {_CONNECT_S:g} s")
+            if message is not None:
+                yield message
+            if subscriber.connected and (message is not None or last is None):
+                last = now
+            if last is not None and now - last > _QUIET_S:
+                return
+
+    def lead(
+        self, conversations: Sequence[Conversation], wait_s: float, tell: Callable[[Conversation, Outcome], None]
+    ) -> None:
+        """Lead all conversations to their ends. wait_s: longest time without a word of one. tell: gets each end.
+
+        Raises BrokerError: when the broker was never reached, or refuses to say what devices answer.
+        """
+        session = self._connect()
+        subscriber = Subscriber(session, sorted({topic for one in conversations for topic in one.topics}))
+        open_ones, left, connections = list(conversations), list[Message](), 0
+        heard = dict.fromkeys(map(id, conversations), time.monotonic())
+        began = time.monotonic()
+        try:
+            while open_ones and not self._stopped():
+                message, now = subscriber.read(0.1), time.monotonic()
+                if subscriber.problem and (now - began > _CONNECT_S or "refuses" in subscriber.problem):
+                    raise BrokerError(subscriber.problem)
+                if session.connected and session.connections != connections:
+                    connections = session.connections
+                    with suppress(BrokerError):  # lost just now: it is sent on the next connection
+                        for one in open_ones:
+                            session.publish(one.opening())
+                for one in [one for one in open_ones if message is not None and message.topic in one.topics]:
+                    before = one.news
+                    one.receive(message)  # type: ignore[arg-type]
+                    if one.news != before:
+                        heard[id(one)] = now
+                for one in open_ones[:]:
+                    if one.outcome is not None or now - heard[id(one)] > wait_s:
+                        open_ones.remove(one)
+                        if (closing := one.closing()) is not None:
+                            left.append(closing)
+                        tell(one, one.outcome or one.give_up())
+            for one in open_ones:
+                tell(one, one.give_up())
+            self._leave(session, left)
+        finally:
+            subscriber.close()
+
+    def _leave(self, session: Session, messages: Sequence[Message]) -> None:
+        """Send what is to stay with the broker, and wait until it has it, for some seconds at most."""
+        end, waiting = time.monotonic() + _CONNECT_S, set[int]()
+        with suppress(BrokerError):  # it is gone: the next change begins with what was refused, and says so
+            waiting = {session.publish(message) for message in messages}
+        while waiting and session.connected and time.monotonic() < end:
+            for event in session.poll(0.1):
+                waiting -= {event.token} if isinstance(event, Acked) else set()
+
+
+def command(topic: str, args: Mapping[str, Any], key: SigningKey, sender: str, now: float) -> tuple[str, str]:
+    """Return the id and the payload of a signed command. topic: that it is sent on. now: UTC s."""
+    identifier = f"{sender}-{secrets.token_hex(8)}"
+    times = {"at": rfc3339(round(now, 3)), "expires": rfc3339(round(now + _COMMAND_S, 3))}
+    given = {"schema": "edge-app/command/1", "id": identifier, **times, "args": dict(args)}
+    return identifier, write_signed(topic, given, key_name(key.public_key), key.sign)

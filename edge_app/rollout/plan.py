@@ -1,0 +1,110 @@
+"""Divide a fleet into the groups of a roll-out, and lead it from one to the next. Pure: no clock, no I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+from edge_app.rollout.stop_rule import Decision
+
+State = Literal["running", "paused", "stopped", "done"]
+_HOUR_S: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """How a roll-out grows.
+
+    shares: of the fleet that have the candidate after each group, rising to 1. least: devices of the first group at
+    least. hours: shortest time of a group, so that it has seen a day and a night. longest_hours: after it a group that
+    has neither passed nor failed waits for a person. failed: share of a group whose devices may take the candidate back
+    by themselves, or be gone, before it is stopped.
+    """
+
+    shares: tuple[float, ...] = (0.01, 0.1, 1.0)
+    least: int = 2
+    hours: float = 24.0
+    longest_hours: float = 336.0
+    failed: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a roll-out is. group: number of the present one, from 0. since: when it began, UTC s. why: one sentence."""
+
+    state: State = "running"
+    group: int = 0
+    since: float = 0.0
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the devices of the present group say.
+
+    counts: decision by their counts. reasons: for a stop. running: devices that run the candidate. back: those that
+    took it back by themselves, with their reason. gone: those that are offline or blind, and were not when they got
+    it. drifted: those that tell a drift of the detector since.
+    """
+
+    counts: Decision
+    reasons: Sequence[str] = ()
+    running: Collection[str] = ()
+    back: Mapping[str, str] = field(default_factory=dict)
+    gone: Collection[str] = ()
+    drifted: Collection[str] = ()
+
+
+def groups(devices: Collection[str], candidate: str, cascade: Cascade = Cascade()) -> list[list[str]]:
+    """Return the devices that each group adds, in an order that is another one for each candidate.
+
+    candidate: name of what is rolled out: so it is not always the same streets that try first.
+    """
+    order = sorted(devices, key=lambda device: hashlib.sha256(f"{candidate}/{device}".encode()).hexdigest())
+    found, before = list[list[str]](), 0
+    for share in cascade.shares:
+        upto = min(len(order), max(math.ceil(share * len(order)), cascade.least, before))
+        if upto > before:
+            found.append(order[before:upto])
+            before = upto
+    return found
+
+
+def advance(progress: Progress, seen: Seen, of: int, now: float, cascade: Cascade = Cascade()) -> Progress:
+    """Return where the roll-out goes from here.
+
+    of: number of groups. now: UTC s. A roll-out that is paused, stopped or done stays so: a person lets it go on.
+    """
+    if progress.state != "running":
+        return progress
+    if why := _stops(seen, cascade):
+        return replace(progress, state="stopped", why=why)
+    hours = (now - progress.since) / _HOUR_S
+    if hours < cascade.hours:
+        return progress
+    if seen.counts == "pass" and seen.running:
+        if progress.group + 1 == of:
+            return replace(progress, state="done", why="every group has passed")
+        return Progress("running", progress.group + 1, now, f"group {progress.group + 1} has passed")
+    if hours >= cascade.longest_hours:
+        why = f"after {hours:.0f} hours group {progress.group + 1} has too few counts to pass or to fail"
+        return replace(progress, state="paused", why=why)
+    return progress
+
+
+def _stops(seen: Seen, cascade: Cascade) -> str:
+    """Return why the roll-out is stopped, empty when it is not."""
+    if seen.counts == "stop":
+        return "; ".join(seen.reasons) or "its counts differ from those of before"
+    troubled = {*seen.back, *seen.gone, *seen.drifted}
+    most = cascade.failed * len({*seen.running, *troubled})
+    # One device can lose its network by chance; that it takes the candidate back by itself is no chance.
+    if len(seen.back) <= most and len(troubled) <= max(most, 1):
+        return ""
+    words = (("took it back by themselves", seen.back), ("are gone", seen.gone), ("tell a drift", seen.drifted))
+    told = [f"{len(names)} {word} ({', '.join(sorted(names)[:3])})" for word, names in words if names]
+    reasons = sorted({reason for reason in dict(seen.back).values() if reason})
+    return "; ".join([f"of {len({*seen.running, *troubled})} devices " + ", ".join(told), *reasons[:2]])

@@ -1,0 +1,124 @@
+"""Conversations with a device: which message ends them, and how."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_app.city.conversation import Commanding, Configuring
+from edge_app.mqtt.events import Message
+
+DEVICE = "traffic/v1/harbour/pole-7"
+
+
+def report(state: str, highest: int = 12, problems: tuple[str, ...] = ()) -> Message:
+    given = {"schema": "edge-app/config-reported/1", "state": state, "revision": 11, "highest": highest}
+    return Message(f"{DEVICE}/config/reported", json.dumps(given | {"problems": problems}).encode())
+
+
+def configuring(*, patient: bool = True) -> Configuring:
+    return Configuring(DEVICE, "{}", 12, report("applied", 11).payload, b"former", patient=patient)
+
+
+def test_a_layer_is_retained() -> None:
+    opening = configuring().opening()
+    assert (opening.topic, opening.qos, opening.retained) == (f"{DEVICE}/config/desired", 1, True)
+
+
+def test_the_report_of_before_says_nothing() -> None:
+    talk = configuring()
+    talk.receive(report("applied", 11))
+    assert talk.outcome is None
+    assert talk.give_up().text == "no answer: the broker keeps it until the device comes back"
+
+
+def test_a_trial_is_news_and_its_end_the_outcome() -> None:
+    talk = configuring()
+    talk.receive(report("trying"))
+    assert (talk.outcome, talk.news) == (None, "revision 12 is on trial for two minutes")
+    assert not talk.give_up().ok
+    talk.receive(report("applied"))
+    assert talk.outcome is not None
+    assert (talk.outcome.ok, talk.outcome.text) == (True, "revision 12 is applied")
+
+
+def test_who_does_not_wait_is_content_with_the_trial() -> None:
+    talk = configuring(patient=False)
+    talk.receive(report("trying"))
+    assert talk.outcome is not None
+    assert talk.outcome.ok
+
+
+def test_a_refusal_and_a_rollback_say_why() -> None:
+    for state, highest, told in (
+        ("refused", 11, "refused: counting.interval_s: must be"),
+        ("rolled_back", 12, "rolled back"),
+    ):
+        talk = configuring()
+        talk.receive(report(state, highest, ("counting.interval_s: must be 1 to 3600",)))
+        assert talk.outcome is not None
+        assert not talk.outcome.ok
+        assert talk.outcome.text.startswith(told)
+        closing = talk.closing()
+        assert (closing is not None) == (state == "refused")
+        assert closing is None or (closing.payload, closing.retained) == (b"former", True)
+
+
+def commanding() -> Commanding:
+    return Commanding(DEVICE, "diagnose", "office-1", "{}")
+
+
+def reply(**given: Any) -> Message:
+    text = {"schema": "edge-app/reply/1", "id": "office-1", "ok": True, "result": {}} | given
+    return Message(f"{DEVICE}/replies/diagnose", json.dumps(text).encode())
+
+
+def piece(number: int, of: int, data: bytes) -> Message:
+    text = {"schema": "edge-app/piece/1", "id": "office-1", "piece": number, "of": of}
+    return Message(f"{DEVICE}/pieces/office-1", json.dumps(text | {"data": base64.b64encode(data).decode()}).encode())
+
+
+def test_a_command_is_not_retained_and_its_reply_ends_it() -> None:
+    talk = commanding()
+    assert not talk.opening().retained
+    talk.receive(reply(id="another"))
+    assert talk.outcome is None
+    talk.receive(reply(result={"until": "2026-12-02T10:00:00Z"}))
+    assert talk.outcome is not None
+    assert (talk.outcome.ok, talk.outcome.text) == (True, "done: until 2026-12-02T10:00:00Z")
+
+
+def test_a_refusal_has_its_code() -> None:
+    talk = commanding()
+    talk.receive(reply(ok=False, code="unauthorised", error="No key of this device has signed it."))
+    assert talk.outcome is not None
+    assert (talk.outcome.ok, talk.outcome.text) == (False, "unauthorised: No key of this device has signed it.")
+
+
+def test_pieces_come_in_any_order_and_twice() -> None:
+    talk, whole = commanding(), b"abcdefg"
+    for one in (piece(3, 3, b"g"), piece(1, 3, b"abc"), piece(1, 3, b"abc"), piece(2, 3, b"def")):
+        talk.receive(one)
+    assert talk.news == "3 of 3 pieces have come"
+    talk.receive(reply(result={"name": "bundle.zip", "pieces": 3, "sha256": hashlib.sha256(whole).hexdigest()}))
+    assert talk.outcome is not None
+    assert (talk.outcome.ok, talk.outcome.name, talk.outcome.content) == (True, "bundle.zip", whole)
+
+
+def test_a_piece_that_is_missing_is_told() -> None:
+    talk = commanding()
+    talk.receive(piece(1, 2, b"abc"))
+    talk.receive(reply(result={"name": "bundle.zip", "pieces": 2, "sha256": hashlib.sha256(b"abcdef").hexdigest()}))
+    assert talk.outcome is not None
+    assert (talk.outcome.ok, talk.outcome.text) == (False, "1 of 2 pieces came: ask again")
+
+
+@given(st.sampled_from(["replies/diagnose", "pieces/office-1", "config/reported"]), st.binary(max_size=100))
+def test_no_payload_raises(topic: str, payload: bytes) -> None:
+    for talk in (commanding(), configuring()):
+        talk.receive(Message(f"{DEVICE}/{topic}", payload))

@@ -1,0 +1,118 @@
+"""`edge-app fleet` against a running device and a real broker: what people read, and what became of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from edge_app.cli import main
+from edge_app.detectors.manifest import load
+from edge_app.mqtt.embedded_broker import HOST
+from tests.support.brokers import eventually, mosquitto, needs_mosquitto
+from tests.support.bundle_server import Behaviour, bundle_server
+from tests.support.paths import ROOT
+from tests.support.program import Program
+
+SMALL = ROOT / "models" / "artefacts" / "ssdlite_mobilenet_v2_300x300.tflite"
+DEVICE = "delft/cam-1"
+
+
+@dataclass
+class City:
+    """A city of one device. folder: of its configuration. program: the device."""
+
+    folder: Path
+    program: Program
+    capsys: pytest.CaptureFixture[str]
+
+    def fleet(self, *arguments: str, code: int = 0) -> str:
+        """Run the command, and return what it printed."""
+        self.capsys.readouterr()
+        config = () if arguments[0] in ("key", "bundle") else ("--config", str(self.folder / "city.toml"))
+        found = main(["fleet", *arguments, *config])
+        told = self.capsys.readouterr()
+        assert found == code, told
+        return told.out + told.err
+
+
+def test_a_key_is_made_once_and_shown_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    city = City(tmp_path, None, capsys)  # type: ignore[arg-type]
+    made = city.fleet("key", str(tmp_path / "office.key"))
+    assert "made" in made
+    shown = city.fleet("key", str(tmp_path / "office.key"))
+    assert shown in made
+    assert "[office]\nkeys = [" in shown
+
+
+def test_what_cannot_be_is_told_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    city = City(tmp_path, None, capsys)  # type: ignore[arg-type]
+    (tmp_path / "city.toml").write_text(f'[mqtt]\nhost = "{HOST}"\nport = 1\n')
+    assert "office.key" in city.fleet("key", str(tmp_path / "away" / "office.key"), code=2)
+    assert "broker" in city.fleet("list", code=1)
+    (tmp_path / "no.tflite").write_text("")
+    assert "manifest" in city.fleet("bundle", str(tmp_path / "no.tflite"), code=2)
+
+
+@pytest.fixture
+def city(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[City]:
+    """Yield a city whose device counts, and trusts its office."""
+    with (
+        mosquitto(tmp_path / "broker") as broker,
+        closing(Program(tmp_path / "device", trial_s=2.0, synced=True)) as program,
+    ):
+        city = City(tmp_path, program, capsys)
+        mqtt = f'[mqtt]\nhost = "{HOST}"\nport = {broker.port}\n'
+        (tmp_path / "city.toml").write_text(f'{mqtt}[signing]\nkey_file = "office.key"\n')
+        office = city.fleet("key", str(tmp_path / "office.key"))
+        keys = next(line for line in office.splitlines() if line.startswith("keys"))
+        program.start(
+            f'[device]\nsite = "delft"\ndevice = "cam-1"\n{mqtt}[source]\nkind = "street"\n'
+            "[counting]\ninterval_s = 60\n"
+            f'[office]\n{keys}\npictures = true\nca_file = "{tmp_path / "server.crt"}"\n'
+        )
+        eventually(lambda: "first frame" in program.text, 30)
+        yield city
+
+
+pytestmark = [needs_mosquitto, pytest.mark.timeout(240)]
+
+
+@pytest.mark.long
+def test_a_device_is_configured_asked_and_given_another_detector(city: City, tmp_path: Path) -> None:
+    assert f"{DEVICE}" in city.fleet("list")
+    assert "revision 1 is applied" in city.fleet("config", DEVICE, "--set", "counting.interval_s=30")
+    assert "interval_s = 30" in city.fleet("config", DEVICE)
+    assert "nothing to change" in city.fleet("config", DEVICE, "--set", "counting.interval_s=30")
+    refused = city.fleet("config", DEVICE, "--set", "counting.interval_s=1", code=1)
+    assert "refused: counting.interval_s: must be at least 10" in refused
+    assert "may not set mqtt.host" in city.fleet("config", DEVICE, "--set", "mqtt.host=x", code=2)
+    assert "no such device" in city.fleet("config", "delft/cam-2", "--clear", code=2)
+
+    out = str(tmp_path / "out")
+    packed = city.fleet("bundle", str(SMALL), "--out", out)
+    bundle = next((tmp_path / "out").glob("*.zip"))
+    assert "has passed the gate" in packed
+    sha256 = load(SMALL)[0].sha256
+    unknown = city.fleet("config", DEVICE, "--set", f"detector.fetched={sha256}", code=1)
+    assert "is on this device: have it fetched first" in unknown
+    with bundle_server(tmp_path, Behaviour(bundle.read_bytes())) as (url, _):
+        fetched = city.fleet("fetch", DEVICE, "--bundle", str(bundle), "--url", url)
+    assert "ssdlite_mobilenet_v2_300x300" in fetched
+    assert "is applied" in city.fleet("config", DEVICE, "--set", f"detector.fetched={sha256}")
+    assert sha256[:12] in city.fleet("list")
+
+    assert "bytes" in city.fleet("diagnose", DEVICE, "--out", out)
+    case = ZipFile(BytesIO(next((tmp_path / "out").glob("delft.cam-1-*.zip")).read_bytes()))
+    assert json.loads(case.read("model.json"))["sha256"] == sha256
+    assert "bytes" in city.fleet("snapshot", DEVICE, "--width", "320", "--out", out)
+    assert next((tmp_path / "out").glob("*.jpg")).read_bytes()[:2] == b"\xff\xd8"
+    assert "until" in city.fleet("harvest", "on", DEVICE, "--hours", "1")
+    assert "revision" in city.fleet("config", DEVICE, "--clear")
+    eventually(lambda: sha256[:12] not in city.fleet("list"), 30)

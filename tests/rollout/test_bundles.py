@@ -1,0 +1,181 @@
+"""Bundles: fetched from a real HTTPS server, over breaks; what is not whole or not signed for is no detector."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge_app.detectors.bundle import pack
+from edge_app.detectors.manifest import default_model, load
+from edge_app.errors import CommandError
+from edge_app.mqtt.commands import FetchArgs
+from edge_app.rollout import bundles
+from edge_app.rollout.bundles import Bundles
+from tests.support.bundle_server import Behaviour, bundle_server
+
+MANIFEST, CONTENT = pack(default_model())
+NEVER = threading.Event()
+
+
+@pytest.fixture(autouse=True)
+def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundles, "_WAITS_S", (0.0, 0.0))
+
+
+def named(url: str, content: bytes = CONTENT) -> FetchArgs:
+    return FetchArgs(url, len(content), hashlib.sha256(content).hexdigest())
+
+
+@contextmanager
+def served(folder: Path, behaviour: Behaviour) -> Iterator[tuple[Bundles, FetchArgs]]:
+    with bundle_server(folder, behaviour) as (url, authority):
+        yield Bundles(folder / "detectors", authority), named(url, behaviour.content)
+
+
+def test_a_detector_is_packed_the_same_each_time() -> None:
+    assert pack(default_model())[1] == CONTENT
+
+
+def test_a_bundle_becomes_a_detector(tmp_path: Path) -> None:
+    with served(tmp_path, Behaviour(CONTENT)) as (here, bundle):
+        assert here.find(MANIFEST.sha256) is None
+        assert here.fetch(bundle, NEVER).sha256 == MANIFEST.sha256
+        found = here.find(MANIFEST.sha256)
+    assert found is not None
+    assert load(found)[0] == MANIFEST
+    assert [each.name for each in (tmp_path / "detectors").iterdir()] == [MANIFEST.sha256]
+
+
+def test_it_goes_on_where_the_connection_broke(tmp_path: Path) -> None:
+    behaviour = Behaviour(CONTENT, breaks=[100_000, 1, 300_000])
+    with served(tmp_path, behaviour) as (here, bundle):
+        here.fetch(bundle, NEVER)
+    assert behaviour.asked == ["", "bytes=100000-", "bytes=100001-", "bytes=400001-"]
+
+
+def test_it_goes_on_after_the_program_was_started_again(tmp_path: Path) -> None:
+    behaviour = Behaviour(CONTENT)
+    with served(tmp_path, behaviour) as (here, bundle):
+        (tmp_path / "detectors").mkdir()
+        (tmp_path / "detectors" / f"{bundle.sha256}.part").write_bytes(CONTENT[:5000])
+        here.fetch(bundle, NEVER)
+    assert behaviour.asked == ["bytes=5000-"]
+
+
+def test_a_server_without_ranges_sends_all_again(tmp_path: Path) -> None:
+    behaviour = Behaviour(CONTENT, breaks=[100_000], ranges=False)
+    with served(tmp_path, behaviour) as (here, bundle):
+        here.fetch(bundle, NEVER)
+    assert behaviour.asked == ["", "bytes=100000-"]
+
+
+def test_what_the_office_has_not_signed_is_thrown_away(tmp_path: Path) -> None:
+    with served(tmp_path, Behaviour(CONTENT[:-1] + b"x")) as (here, bundle):
+        with pytest.raises(CommandError, match="its hash is another one"):
+            here.fetch(replace(bundle, sha256=hashlib.sha256(CONTENT).hexdigest()), NEVER)
+        assert list((tmp_path / "detectors").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "told"),
+    [
+        (Behaviour(CONTENT, status=404), "localhost answers 404"),
+        (Behaviour(CONTENT, status=503), "localhost cannot be reached"),
+        (Behaviour(CONTENT, status=302, location="http://localhost/"), "localhost cannot be reached"),
+        (Behaviour(CONTENT, status=302, location="file:///etc/passwd"), "localhost cannot be reached"),
+    ],
+)
+def test_answers_that_are_no_bundle_are_told(tmp_path: Path, behaviour: Behaviour, told: str) -> None:
+    with served(tmp_path, behaviour) as (here, bundle), pytest.raises(CommandError, match=told):
+        here.fetch(bundle, NEVER)
+
+
+def test_more_than_was_signed_for_is_not_taken(tmp_path: Path) -> None:
+    with served(tmp_path, Behaviour(CONTENT)) as (here, bundle):
+        with pytest.raises(CommandError, match="sends more than the 1,000 bytes"):
+            here.fetch(replace(bundle, bytes=1000), NEVER)
+        assert list((tmp_path / "detectors").iterdir()) == []
+
+
+def test_a_server_that_is_not_trusted_is_told(tmp_path: Path) -> None:
+    with (
+        bundle_server(tmp_path, Behaviour(CONTENT)) as (url, _),
+        pytest.raises(CommandError, match=r"cannot be reached .*certificate"),
+    ):
+        Bundles(tmp_path / "detectors").fetch(named(url), NEVER)
+
+
+def test_a_server_that_is_gone_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="localhost cannot be reached"):
+        Bundles(tmp_path / "detectors").fetch(named("https://localhost:1/b.zip"), NEVER)
+
+
+def test_a_program_that_ends_keeps_what_it_has(tmp_path: Path) -> None:
+    stopped = threading.Event()
+    stopped.set()
+    with served(tmp_path, Behaviour(CONTENT)) as (here, bundle):
+        with pytest.raises(CommandError, match="The program ends"):
+            here.fetch(bundle, stopped)
+        assert 0 < (tmp_path / "detectors" / f"{bundle.sha256}.part").stat().st_size < len(CONTENT)
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as file:
+        for name, content in files.items():
+            file.writestr(name, content)
+    return packed.getvalue()
+
+
+MODEL = default_model()
+GOOD = {MODEL.name: MODEL.read_bytes(), MODEL.with_suffix(".json").name: MODEL.with_suffix(".json").read_bytes()}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"no ZIP file",
+        CONTENT[:-100],
+        zipped({}),
+        zipped({MODEL.name: GOOD[MODEL.name]}),
+        zipped(GOOD | {"third.txt": b""}),
+        zipped({f"../{name}": data for name, data in GOOD.items()}),
+        zipped({f"/tmp/{name}": data for name, data in GOOD.items()}),
+        zipped({"a.tflite": GOOD[MODEL.name], "b.json": b"{}"}),
+        zipped({"a.tflite": b"other", "a.json": GOOD[MODEL.with_suffix(".json").name]}),
+        zipped({"a.tflite": b"", "a.json": b"{"}),
+    ],
+)
+def test_a_bundle_that_is_no_detector_leaves_nothing(tmp_path: Path, content: bytes) -> None:
+    with served(tmp_path, Behaviour(content)) as (here, bundle):
+        with pytest.raises(CommandError):
+            here.fetch(bundle, NEVER)
+        assert list((tmp_path / "detectors").iterdir()) == []
+
+
+def test_tidying_keeps_what_is_named(tmp_path: Path) -> None:
+    for name in ("a" * 64, "b" * 64, "other"):
+        (tmp_path / name).mkdir()
+    here = Bundles(tmp_path)
+    here.tidy({"a" * 64})
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a" * 64, "other"]
+    Bundles(tmp_path / "none").tidy(())
+
+
+@pytest.mark.parametrize("name", ["", "..", "../../etc", "a" * 63, "A" * 64])
+def test_what_is_no_hash_names_no_folder(tmp_path: Path, name: str) -> None:
+    assert Bundles(tmp_path).find(name) is None
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundles, "_ROOM_MB", 1e12)
+    with served(tmp_path, Behaviour(CONTENT)) as (here, bundle), pytest.raises(CommandError, match="MB free"):
+        here.fetch(bundle, NEVER)

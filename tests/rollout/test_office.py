@@ -1,0 +1,253 @@
+"""What the office's thread does with messages: once each, on disk before they are used, and never by half."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_app.errors import ConfigError
+from edge_app.rollout import office as module
+from edge_app.rollout.office import InUse, Judged, Office, Proposed
+from edge_app.rollout.trial import TRIAL_S, Facets, accepted, passed
+from edge_app.system.office_state import NAME, OfficeState, read_state, write_state
+
+
+class Configurations:
+    """Messages such as "7 live" or "7": a revision, and whether counting goes on with it; all else is none."""
+
+    def __init__(self, in_use: str = "") -> None:
+        self.read_messages = self.kept = 0
+        self.present = in_use
+        self.invalid: set[str] = set()
+
+    def read(self, message: str) -> Proposed:
+        self.read_messages += 1
+        if not message or not message.split()[0].isdecimal():
+            raise ConfigError("the message is none")
+        return Proposed(int(message.split()[0]), "anna", "3f9a41c2")
+
+    def judge(self, message: str) -> Judged:
+        if message in self.invalid:
+            raise ConfigError("tracker.lost_s: must be more than 0", "view.dark: is no number")
+        return Judged(message, message == "" or "live" in message)
+
+    def use(self, judged: Judged) -> None:
+        assert isinstance(judged.config, str)
+        self.present = judged.config
+
+    def keep(self) -> None:
+        self.kept += 1
+
+    @property
+    def in_use(self) -> InUse:
+        return InUse(int(self.present.split()[0]) if self.present else 0, (), ())
+
+    @property
+    def problem(self) -> str:
+        return "the key is gone"
+
+
+class Device:
+    """Office in a state folder, with a clock and facets of the test."""
+
+    def __init__(self, folder: Path, in_use: str = "") -> None:
+        self.folder = folder
+        self.now, self.facets = 1_000.0, Facets(True, True)
+        self.configurations = Configurations(in_use)
+        self.renewed: list[object] = []
+        self.again = 0
+        self.office = Office(
+            folder,
+            self.configurations,
+            config="c222920fa583" + 52 * "0",
+            facets=lambda: self.facets,
+            renew=self.renewed.append,
+            again=self._begin_again,
+            utc=lambda: self.now,
+            clock=lambda: self.now,
+        )
+        self.office.step()
+
+    def _begin_again(self) -> None:
+        self.again += 1
+
+    def take(self, message: str) -> None:
+        self.office.offer(message.encode())
+        self.office.step()
+
+    def wait(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self.now < end:
+            self.now += 1.0
+            self.office.step()
+
+    @property
+    def told(self) -> tuple[str, int, int, list[str]]:
+        report = self.office.report
+        assert report is not None
+        return report.state, report.revision, report.highest, list(report.problems)
+
+    @property
+    def state(self) -> OfficeState:
+        return read_state(self.folder)
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Device:
+    return Device(tmp_path)
+
+
+def test_a_text_is_used_while_counting_goes_on_and_kept_after_two_minutes(
+    device: Device, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert device.told == ("none", 0, 0, [])
+    with caplog.at_level("INFO"):
+        device.take("3 live")
+    assert [(one.message, one.author, one.key) for one in caplog.records] == [  # type: ignore[attr-defined]
+        ("configuration 3 of the office is used: counting goes on", "anna", "3f9a41c2")
+    ]
+    assert (device.renewed, device.again) == (["3 live"], 0)
+    assert device.told == ("trying", 3, 3, [])
+    device.wait(TRIAL_S - 1)
+    assert "trying" in device.told
+    device.wait(1)
+    assert device.told == ("applied", 3, 3, [])
+    assert (device.state.used, device.state.outcome, device.configurations.kept) == ("3 live", "applied", 1)
+
+
+def test_another_configuration_is_on_disk_before_the_program_begins_anew(device: Device) -> None:
+    device.take("3")
+    assert (device.again, device.renewed) == (1, [])
+    assert (device.state.used, device.state.outcome) == ("3", "trying")
+    device.take("4 live")  # the program ends: the message comes again at the next connect
+    assert (device.state.highest, device.again) == (3, 1)
+    after = Device(device.folder, "3")
+    assert after.told == ("trying", 3, 3, [])
+    after.wait(TRIAL_S)
+    assert after.told == ("applied", 3, 3, [])
+
+
+def test_what_fails_is_taken_back_once_and_its_revision_stays_used_up(device: Device) -> None:
+    device.take("1 live")
+    device.wait(TRIAL_S)
+    device.take("2 live")
+    device.facets = Facets(frames=False, broker=True)
+    device.wait(TRIAL_S)
+    sentence = "frames no longer come, and they came before"
+    assert device.told == ("rolled_back", 1, 2, [sentence])
+    assert (device.renewed, device.state.used) == (["1 live", "2 live", "1 live"], "1 live")
+    assert device.office.problem == f"configuration 2 of the office was taken back: {sentence}"
+    assert device.office.sentence == f"revision 1 in use; {device.office.problem}"
+    before = device.office.report
+    device.take("2 live")  # retained: it comes at each connect
+    assert device.office.report is before
+    device.take("2 live, changed")
+    assert device.told == ("refused", 1, 2, ["revision: 2 is not above 2, the highest ever accepted"])
+    device.take("2 live")
+    assert device.told[0] == "rolled_back"
+    device.wait(3601)
+    assert device.office.problem == ""
+    assert device.told[0] == "rolled_back"
+
+
+def test_what_is_taken_back_by_counting_anew_is_on_disk_before(device: Device) -> None:
+    device.take("1")
+    after = Device(device.folder, "1")
+    after.facets = Facets(frames=True, broker=False)
+    after.configurations.invalid = {""}  # the file was changed meanwhile: the start says what is wrong
+    after.wait(TRIAL_S)
+    assert after.again == 1
+    assert (after.state.used, after.state.outcome, after.state.highest) == ("", "rolled_back", 1)
+
+
+def test_a_message_that_was_handled_costs_nothing(device: Device) -> None:
+    for message in ("5 live", "garbage"):
+        device.take(message)
+        before = device.configurations.read_messages
+        for _ in range(5):
+            device.take(message)
+        assert device.configurations.read_messages == before
+
+
+def test_refused_messages_change_nothing_and_are_told(device: Device) -> None:
+    device.take("5 live")
+    on_disk = (device.folder / NAME).read_bytes()
+    device.configurations.invalid = {"6"}
+    device.take("6")
+    problems = ["tracker.lost_s: must be more than 0", "view.dark: is no number"]
+    assert device.told == ("refused", 5, 5, problems)
+    assert device.office.sentence == f"revision 5 in use; a message was refused ({'; '.join(problems)})"
+    device.take("4")
+    assert device.told == ("refused", 5, 5, ["revision: 4 is not above 5, the highest ever accepted"])
+    assert (device.folder / NAME).read_bytes() == on_disk
+    device.wait(TRIAL_S)  # the trial has gone on
+    device.take("5 live")  # the newest message is the one in use again
+    assert device.told == ("applied", 5, 5, [])
+
+
+def test_a_folder_that_cannot_be_written_changes_nothing(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_state", full)
+        device.take("1")
+        assert (device.again, device.state) == (0, OfficeState())
+        problem = "the state folder cannot be written (No space left on device): nothing was changed"
+        assert device.told == ("refused", 0, 0, [problem])
+    device.take("1 live")  # it comes again
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_state", full)
+        with pytest.raises(OSError, match="No space"):
+            device.wait(TRIAL_S)
+        assert "trying" in device.told
+    device.wait(1)
+    assert device.told[0] == "applied"
+
+
+def test_a_trial_whose_configuration_is_not_in_use_has_failed(tmp_path: Path) -> None:
+    write_state(tmp_path, accepted(OfficeState(), "4", 4, Facets(True, True), 0.0))
+    device = Device(tmp_path, "")
+    assert device.told == ("rolled_back", 0, 4, ["the key is gone"])
+
+
+def test_a_layer_that_is_not_used_any_more_is_told(tmp_path: Path) -> None:
+    write_state(tmp_path, passed(accepted(OfficeState(), "4", 4, Facets(True, True), 0.0), 0.0))
+    assert Device(tmp_path, "").told == ("refused", 0, 4, ["the key is gone"])
+    assert Device(tmp_path, "4").told == ("applied", 4, 4, [])
+
+
+def test_a_damaged_file_is_said_and_costs_only_what_was_in_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / NAME).write_text("{")
+    device = Device(tmp_path)
+    assert f"{tmp_path / NAME} is damaged: what the office has sent before is not known" in caplog.text
+    device.take("1 live")
+    assert device.told == ("trying", 1, 1, [])
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.dictionaries(st.sampled_from(["highest", "trial", "used", "outcome", "problems", "at"]), json_values))
+def test_any_other_content_of_the_file_is_damage_and_no_fault(
+    tmp_path_factory: pytest.TempPathFactory, changed: dict[str, object]
+) -> None:
+    folder = tmp_path_factory.mktemp("state", numbered=True)
+    write_state(folder, OfficeState())
+    content = json.loads((folder / NAME).read_text())
+    (folder / NAME).write_text(json.dumps(content | changed))
+    state, problem = None, ""
+    try:
+        state = read_state(folder)
+    except ValueError as error:
+        problem = str(error)
+    assert (state is None) == problem.endswith("is damaged")

@@ -1,0 +1,75 @@
+"""Groups of a roll-out, and how it goes from one to the next."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edge_app.rollout.plan import Cascade, Progress, Seen, advance, groups
+
+DEVICES = [f"harbour/pole-{n}" for n in range(1000)]
+HOUR = 3600.0
+FINE = Seen("pass", running=DEVICES[:10])
+
+
+def test_one_percent_then_ten_then_all() -> None:
+    parts = groups(DEVICES, "0c9e77a1")
+    assert [len(part) for part in parts] == [10, 90, 900]
+    assert sorted(name for part in parts for name in part) == sorted(DEVICES)
+    assert groups(reversed(DEVICES), "0c9e77a1") == parts  # type: ignore[arg-type]
+
+
+def test_another_candidate_begins_elsewhere() -> None:
+    assert groups(DEVICES, "a")[0] != groups(DEVICES, "b")[0]
+
+
+def test_a_small_fleet_has_fewer_groups_and_none_is_empty() -> None:
+    assert [len(part) for part in groups(DEVICES[:20], "a")] == [2, 18]
+    assert [len(part) for part in groups(DEVICES[:1], "a")] == [1]
+    assert groups([], "a") == []
+
+
+def test_a_group_that_passes_lets_the_next_one_begin_after_its_hours() -> None:
+    begun = Progress(since=0.0)
+    assert advance(begun, FINE, 3, 23.9 * HOUR) == begun
+    second = advance(begun, FINE, 3, 24 * HOUR)
+    assert (second.state, second.group, second.since) == ("running", 1, 24 * HOUR)
+    last = replace(second, group=2)
+    assert advance(last, FINE, 3, 48 * HOUR).state == "done"
+
+
+def test_counts_stop_at_once_and_say_why() -> None:
+    stopped = advance(Progress(), Seen("stop", ["of car it counts 12.0% fewer"]), 3, HOUR)
+    assert (stopped.state, stopped.why) == ("stopped", "of car it counts 12.0% fewer")
+    assert advance(stopped, FINE, 3, 99 * HOUR) == stopped
+
+
+def test_too_few_counts_wait_for_a_person() -> None:
+    waiting = Seen("wait", running=DEVICES[:10])
+    assert advance(Progress(), waiting, 3, 335 * HOUR).state == "running"
+    paused = advance(Progress(), waiting, 3, 336 * HOUR)
+    assert (paused.state, paused.why) == ("paused", "after 336 hours group 1 has too few counts to pass or to fail")
+
+
+def test_devices_that_take_it_back_stop_it() -> None:
+    many = Seen("wait", running=DEVICES[:98], back={DEVICES[98]: "no frames come", DEVICES[99]: "no frames come"})
+    assert advance(Progress(), many, 3, HOUR).state == "running"
+    few = replace(many, running=DEVICES[:8])
+    stopped = advance(Progress(), few, 3, HOUR)
+    assert stopped.state == "stopped"
+    assert "2 took it back by themselves" in stopped.why
+    assert "no frames come" in stopped.why
+
+
+def test_one_device_that_is_gone_is_chance_and_one_that_went_back_is_not() -> None:
+    assert advance(Progress(), Seen("wait", running=DEVICES[:1], gone=DEVICES[1:2]), 2, HOUR).state == "running"
+    assert advance(Progress(), Seen("wait", running=DEVICES[:1], back={DEVICES[1]: ""}), 2, HOUR).state == "stopped"
+
+
+def test_nobody_runs_it_so_nothing_has_passed() -> None:
+    assert advance(Progress(), Seen("pass"), 3, 100 * HOUR).state == "running"
+
+
+def test_a_cascade_of_its_own() -> None:
+    cascade = Cascade(shares=(0.5, 1.0), least=1, hours=1.0)
+    assert [len(part) for part in groups(DEVICES[:4], "a", cascade)] == [2, 2]
+    assert advance(Progress(), FINE, 2, HOUR, cascade).group == 1
