@@ -23,6 +23,16 @@ class Way(Answer):
     bearing_deg: Annotated[int | None, Field(description="Where the vehicles drive to, clockwise from true north")]
 
 
+class LastMinutes(Answer):
+    """Vehicles of the intervals of the last five minutes, or of the newest interval, where that is longer."""
+
+    end: Annotated[AwareDatetime, Field(description="Of the newest interval")]
+    length_s: Annotated[int, Field(description="Of the intervals together")]
+    seen_s: Annotated[float, Field(description="Of that, in which no vehicle could pass unseen")]
+    left_to_right: int
+    right_to_left: int
+
+
 class SiteAnswer(Answer):
     """A place at a road where vehicles are counted."""
 
@@ -45,6 +55,10 @@ class SiteAnswer(Answer):
     line: str
     turned: Annotated[bool, Field(description="The line's left to right is the site's right to left")]
     newest: Annotated[AwareDatetime | None, Field(description="Begin of the newest quarter of an hour with counts")]
+    synthetic: Annotated[
+        bool, Field(description="Its device invents what it counts: a demonstration, a rendered street")
+    ]
+    last_minutes: Annotated[LastMinutes | None, Field(description="null: nothing has come lately; that is no zero")]
 
 
 class Page(Answer):
@@ -321,7 +335,11 @@ class PublicSite(Answer):
     time_zone: str
     left_to_right: Way
     right_to_left: Way
-    now: Annotated[Flow | None, Field(description="null: nothing was seen in the last hour; that is no zero")]
+    now: Annotated[
+        Flow | None, Field(description="null: no quarter of the last hour was seen by half; that is no zero")
+    ]
+    synthetic: Annotated[bool, Field(description="What is told is invented, as in a demonstration")]
+    part_seen: Annotated[bool, Field(description="Something was seen in the last hour, though `now` is null")]
     today: PublicDay
     usual: PublicDay
 
@@ -330,4 +348,5 @@ class PublicSites(Answer):
     """All streets that the city shows to everybody."""
 
     at: AwareDatetime
+    synthetic: Annotated[bool, Field(description="What is told is invented, as in a demonstration")]
     sites: Sequence[PublicSite]

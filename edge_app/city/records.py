@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
 
-from edge_app.records import DIRECTIONS, VEHICLES
+from edge_app.records import DIRECTIONS, VEHICLES, Quality
 
 COLUMNS: Final = tuple(f"{name}_{direction}" for name in VEHICLES for direction in DIRECTIONS)
 """Each class and direction, in the order of every vector of counts."""
 Vector: TypeAlias = tuple[int, ...]
 """Vehicles by `COLUMNS`."""
 NONE: Final[Vector] = (0,) * len(COLUMNS)
+
+
+SYNTHETIC: Final[Quality] = "synthetic"
+"""Quality flag of counts that are invented."""
 
 
 class LineName(NamedTuple):

@@ -17,6 +17,7 @@ from edge_app.city.answers import (
     DeviceAnswer,
     GapAnswer,
     Hours,
+    LastMinutes,
     LostDay,
     SiteAnswer,
     State,
@@ -27,6 +28,7 @@ from edge_app.city.calendar import step_around, zone
 from edge_app.city.database.days import DAY_S
 from edge_app.city.database.lost import LostFile
 from edge_app.city.database.reading import AnyStep, HourSum, Site, Total
+from edge_app.city.database.recent import Recent
 from edge_app.city.inventory_files import feature
 from edge_app.city.records import COLUMNS, Change, Vector
 from edge_app.city.sums import QUARTER_S
@@ -109,8 +111,8 @@ def _row(site: str, told: CountsOfStep, counts: Vector, tz: tzinfo) -> tuple[str
     return site, start, end, told.covered, told.flagged, *counts, sum(counts)
 
 
-def site_of(site: Site, now: float) -> SiteAnswer:
-    """Return a site with its state at this time, UTC s."""
+def site_of(site: Site, now: float, recent: Recent | None = None) -> SiteAnswer:
+    """Return a site with its state at this time, UTC s. recent: its last minutes."""
     row, (state, why) = site.row, _state(site, now)
     return SiteAnswer(
         id=row.id,
@@ -129,6 +131,16 @@ def site_of(site: Site, now: float) -> SiteAnswer:
         line=site.line,
         turned=bool(row.turned),
         newest=moment(site.newest) if site.newest else None,
+        synthetic=site.synthetic,
+        last_minutes=_last_minutes(recent) if recent else None,
+    )
+
+
+def _last_minutes(recent: Recent) -> LastMinutes:
+    left, right = recent.vehicles
+    seen_s = round(recent.seen_s, 1)
+    return LastMinutes(
+        end=moment(recent.end), length_s=recent.length_s, seen_s=seen_s, left_to_right=left, right_to_left=right
     )
 
 
@@ -136,7 +148,7 @@ def geojson_of(sites: Iterable[SiteAnswer]) -> str:
     """Return sites as a FeatureCollection (RFC 7946); the position of one without is null."""
     features = []
     for site in sites:
-        told = site.model_dump(mode="json", exclude={"id", "lat", "lon"})
+        told = site.model_dump(mode="json", exclude={"id", "lat", "lon", "last_minutes"})
         features.append(feature(site.id, site.lat, site.lon, told))
     return json.dumps({"type": "FeatureCollection", "features": features}, ensure_ascii=False) + "\n"
 

@@ -107,7 +107,7 @@ def _demo(arguments: argparse.Namespace, stop: threading.Event) -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-app-city-")))
         database = stack.enter_context(running(folder, on_stored=live.tell))
-        address = stack.enter_context(_page(City(database, live), "127.0.0.1", arguments.port))
+        address = stack.enter_context(_page(City(database, live, demo=True), "127.0.0.1", arguments.port))
         print(
             f"A city with twenty counters runs inside this program. Open {address} (for everybody: {address}public)\n"
             "Its vehicles are drawn from curves; what they counted before comes in over minutes. Ctrl-C ends it.",

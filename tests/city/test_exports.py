@@ -55,6 +55,23 @@ def test_parquet_tells_what_csv_tells(database: Database, client: httpx.Client, 
     assert duckdb.read_parquet(str(tmp_path / "empty.parquet")).fetchall() == []
 
 
+@pytest.mark.parametrize(
+    ("begin", "end", "name"),
+    [
+        ("2026-11-30T23:00:00Z", "2026-12-01T23:00:00Z", "2026-12-01-quarter"),  # midnight to midnight there
+        ("2026-11-30T23:00:00Z", "2026-12-02T12:00:00Z", "2026-12-01-2026-12-02-quarter"),
+    ],
+)
+def test_a_file_is_named_by_the_days_of_its_site(
+    database: Database, client: httpx.Client, begin: str, end: str, name: str
+) -> None:
+    site = make_site(database)
+    for kind in ("csv", "parquet"):
+        span_there = {"from": begin, "to": end, "step": "quarter"}
+        answer = client.get(f"/api/v1/sites/{site}/counts.{kind}", params=span_there)
+        assert answer.headers["content-disposition"] == f'attachment; filename="{site}-{name}.{kind}"'
+
+
 def test_sites_are_features_with_their_state(database: Database, client: httpx.Client) -> None:
     site = make_site(database)
     told = client.get("/api/v1/sites.geojson").json()

@@ -142,6 +142,31 @@ def test_what_was_hardly_seen_or_long_ago_or_is_not_counted_is_left_out(
     assert client.get(ENTITIES, params=FLOW).json() == []
 
 
+def test_what_is_invented_is_in_no_feed(database: Database, clock: list[float]) -> None:
+    city = City(database, Live(), utc=lambda: clock[0], datex2=publisher_of(ON), fiware=True, sensorthings=True)
+    site = counted(database)
+    things = "/api/v1/sensorthings/v1.1"
+    later = [
+        changed(one, coverage=1.0)
+        for one in series(15, start=QUARTER + 900, installation="0c9e77a1", flags="synthetic")
+    ]
+    store(database, later)
+    roll(database)
+    clock[0] += 900
+    with client_of(build_api(city)) as client:
+        # The quarter before is the newest that counts.
+        assert flows(client.get(MEASURED).content)[1] == (60, 15, 100.0)
+        stream = client.get(f"{things}/Datastreams('{site}:car:left_to_right')/Observations").json()
+        assert [one["result"] for one in stream["value"]] == [15]
+        assert site in client.get(SITES).text
+    with database.begin() as connection:
+        connection.execute(update(DEVICE).values(health={"quality": ["synthetic"]}))
+    with client_of(build_api(city)) as client:
+        assert client.get(SITES).status_code == 404
+        assert client.get(ENTITIES, params=FLOW).json() == []
+        assert client.get(f"{things}/Things").json()["value"] == []
+
+
 def test_a_version_changes_with_the_description_of_a_site_alone() -> None:
     def version(place: Place) -> str:
         document = datex2.site_table([place], datex2.Publisher("de", "City", "en"), at(NOW))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from sqlalchemy import update
 
 from edge_app.city.api import build_api
 from edge_app.city.database.engine import open_database
+from edge_app.city.database.storing import Storing
 from edge_app.city.database.tables import ATTACHMENT, SITE
 from edge_app.city.live import Live
 from edge_app.city.records import Interval, LineName
@@ -34,6 +34,7 @@ pytestmark = [
     pytest.mark.skipif(not LIBRARY.is_file(), reason="needs the page's libraries (npm and deploy/page_libraries.py)"),
 ]
 SITES = 300
+NOW = 1_795_000_020  # a whole minute
 IN_GROUPS = "[...document.querySelectorAll('.group .many')].reduce((sum, one) => sum + Number(one.textContent), 0)"
 PINS = "document.querySelectorAll('.pin .site').length"
 DRAWN = "performance.getEntriesByName('map').length"
@@ -53,18 +54,25 @@ class Crowd:
 def crowd(tmp_path_factory: pytest.TempPathFactory, empty_file: Path) -> Iterator[Crowd]:
     folder = tmp_path_factory.mktemp("crowd")
     database = open_database(f"sqlite:///{shutil.copy(empty_file, folder / 'city.sqlite3')}")
-    fill(database, SITES, int(time.time()), days=2, quarter_days=1)
+    fill(database, SITES, NOW, days=2, quarter_days=1)
     with database.begin() as connection:  # two lines of one device
         for number in (251, 252):
             here = update(SITE).where(SITE.c.id == f"site-{number:05}")
             connection.execute(here.values(road="Twin Bridge", lat=CENTRE[0], lon=CENTRE[1]))
         connection.execute(update(ATTACHMENT).where(ATTACHMENT.c.site_id == "site-00101").values(turned=True))
+        Storing().store(
+            connection,
+            [changed(one, end=one.end - 60, start=one.start - 60) for one in told(51, 4, minutes=5)],
+            float(NOW),
+        )
     live = Live()
     with ExitStack() as stack:
         stack.callback(database.close)
 
         def served(tiles: Tiles | None) -> str:
-            server = stack.enter_context(Server(build_api(City(database, live, tiles=tiles)), "127.0.0.1", 0))
+            server = stack.enter_context(
+                Server(build_api(City(database, live, tiles=tiles, utc=lambda: float(NOW))), "127.0.0.1", 0)
+            )
             return f"http://127.0.0.1:{server.port}"
 
         drawn = served(read_tiles(vector_file(folder / "v.pmtiles", CENTRE)))
@@ -80,11 +88,11 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
     made.close()
 
 
-def told(number: int, vehicles: int) -> list[Interval]:
-    """Return a minute of one site of the crowd, all of it from left to right."""
+def told(number: int, vehicles: int, minutes: int = 3) -> list[Interval]:
+    """Return the last minutes of one site of the crowd, all of them from left to right."""
     name = LineName(f"district-{number % 20}", f"pole-{number}", "main")
-    start = int(time.time()) // 60 * 60 - 60
-    return [changed(one, counts=vector(vehicles)) for one in series(1, name=name, start=start)]
+    start = NOW - minutes * 60
+    return [changed(one, counts=vector(vehicles)) for one in series(minutes, name=name, start=start)]
 
 
 @pytest.mark.skipif(not AXE, reason="needs axe-core (deploy/prepare.sh test fetches it where npm is)")
@@ -166,7 +174,7 @@ def test_search_and_states_choose_what_is_on_the_map_and_in_the_list(crowd: Crow
     browser.wait_for("document.querySelectorAll('.list li').length === 100")
     browser.run("document.querySelector('.states .offline').focus()")
     browser.press("Enter")
-    offline = int(browser.run("document.querySelector('.states .offline').textContent").split()[0])
+    offline = int(browser.run("document.querySelector('.states .offline').textContent").split(": ")[1])
     assert 0 < offline < 100
     assert browser.run("document.querySelectorAll('.list .state.offline').length") == offline
     assert browser.run(f"{IN_GROUPS} + {PINS}") == offline
@@ -177,6 +185,11 @@ def test_search_and_states_choose_what_is_on_the_map_and_in_the_list(crowd: Crow
 def test_what_comes_live_changes_its_own_row_and_pin_alone(crowd: Crowd, browser: Browser) -> None:
     browser.open(crowd.plain)
     browser.wait_for(DRAWN)
+    browser.type("#search", "Mill Road 2")  # site 51
+    browser.wait_for("document.querySelector('.list .road')?.textContent === 'Mill Road 2'")
+    assert browser.run("[...document.querySelectorAll('.list .way')].map(w => w.lastChild.textContent)") == ["240", "0"]
+    crowd.live.tell(told(51, 10, minutes=1))  # in place of the oldest of the five minutes before
+    browser.wait_for("document.querySelector('.list .way').lastChild.textContent === '312'")
     browser.type("#search", "Quay Road 3")  # site 100
     browser.wait_for(f"document.querySelectorAll('.list li').length === 1 && {PINS} === 1")
     browser.run("document.querySelector('.list li').kept = true; document.querySelector('.pin .site').kept = true")

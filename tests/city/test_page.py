@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from pathlib import Path
 
 import pytest
 
 from edge_app.city.api import build_api
+from edge_app.city.database.accounts import add_account
 from edge_app.city.database.engine import Database, open_database
 from edge_app.city.database.fleet import note_health, note_status
 from edge_app.city.database.inventory import put_sites, read_inventory
@@ -45,7 +46,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
     with database.begin() as connection:
         (described,) = read_inventory(connection)
         put_sites(connection, [described.model_copy(update={"public": True})], "test", now)
-    with Server(build_api(City(database, Live())), "127.0.0.1", 0) as server:
+    with Server(build_api(City(database, Live(), demo=True)), "127.0.0.1", 0) as server:
         yield f"http://127.0.0.1:{server.port}", site
     database.close()
 
@@ -59,7 +60,15 @@ def fill(database: Database, now: int) -> None:
         online = Status(state="online", at=at, boot_id="b", version="0.1.0")
         note_status(connection, {device: online}, now)
         source = SourceHealth(state="ok", width=1280, height=720)
-        health = Health(at=at, frames_per_s=15.0, frames_dropped=0, unsent=3, temperature_c=48.0, source=source)
+        health = Health(
+            at=at,
+            frames_per_s=15.0,
+            frames_dropped=0,
+            unsent=3,
+            temperature_c=48.0,
+            source=source,
+            quality=("synthetic",),
+        )
         note_health(connection, {device: health}, now)
     roll(database)
 
@@ -99,6 +108,24 @@ def test_people_of_all_kinds_can_use_every_view(
         browser.close()
 
 
+def test_invented_counts_are_said_to_be_invented(address: tuple[str, str], tmp_path: Path) -> None:
+    base, site = address
+    told = {
+        "/": "city.all_invented",
+        f"/street/{site}": "city.street_invented",
+        "/fleet": "flag.synthetic",
+        "/public": "public.invented",
+    }
+    browser = Browser(tmp_path, 390, 844, touch=True)
+    try:
+        for path, key in told.items():
+            browser.open(base + path)
+            browser.wait_for(f"document.getElementById('view')?.innerText.includes({messages('en')[key]!r})")
+        assert browser.errors == []
+    finally:
+        browser.close()
+
+
 def test_a_year_of_hours_comes_in_one_request(address: tuple[str, str], tmp_path: Path) -> None:
     base, site = address
     browser = Browser(tmp_path, 1280, 900)
@@ -128,6 +155,63 @@ def test_a_year_of_hours_comes_in_one_request(address: tuple[str, str], tmp_path
         assert browser.errors == []
     finally:
         browser.close()
+
+
+def test_another_day_is_shown_and_compared_with_a_chosen_one(address: tuple[str, str], tmp_path: Path) -> None:
+    base, site = address
+    browser = Browser(tmp_path, 1280, 900)
+    days = [date.fromtimestamp(time.time() - ago * 86_400).isoformat() for ago in (3, 10)]
+    choose = "(() => {{ const one = {}; one.value = {!r}; one.dispatchEvent(new Event('change')); }})()"
+    dates = "document.querySelectorAll('input[type=date]')"
+    try:
+        browser.open(f"{base}/street/{site}")
+        browser.wait_for("document.querySelector('.u-legend') !== null")
+        browser.run(choose.format(f"{dates}[0]", days[0]))
+        browser.wait_for("!document.querySelector('.tiles').textContent.startsWith('Today')")
+        vehicles = browser.run("document.querySelector('.tiles .big').textContent")
+        told = browser.run(
+            f"fetch('/api/v1/sites/{site}/counts?step=day&from={days[0]}T00:00:00%2B02:00&to={days[0]}T00:00:00Z')"
+            ".then(answer => answer.json())"
+        )
+        counted = sum(sum(ways.values()) for ways in told["steps"][0]["counts"].values())
+        assert vehicles == f"{counted:,}"
+        browser.run(choose.format("document.querySelector('.card select')", "/day"))
+        browser.run(choose.format(f"{dates}[1]", days[1]))
+        browser.wait_for("document.querySelector('.u-legend').querySelectorAll('.u-series').length === 5")
+        if AXE:
+            assert violations(browser) == []
+        assert browser.errors == []
+    finally:
+        browser.close()
+
+
+def test_a_site_in_its_first_minutes_shows_what_it_has(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}")
+    site, now = make_site(database), int(time.time())
+    with database.begin() as connection:
+        Storing().store(connection, series(5, start=now // 900 * 900), float(now))
+    roll(database)
+    browser = Browser(tmp_path / "profile", 390, 844, touch=True)
+    try:
+        with Server(build_api(City(database, Live())), "127.0.0.1", 0) as server:
+            browser.open(f"http://127.0.0.1:{server.port}/street/{site}")
+            browser.wait_for("document.querySelector('.note') !== null")
+            shown = browser.run("document.querySelector('.note').textContent")
+            assert shown == messages("en")["city.no_quarter"]
+            assert browser.run("document.querySelectorAll('.heat .part').length") == 1
+            assert "at least 15" in browser.run("document.querySelector('.heat .part').textContent")
+            assert (
+                browser.run("document.querySelector('.heat-card .legend').textContent")
+                == messages("en")["city.heat_nothing"]
+            )
+            assert (
+                browser.run("(one => one.scrollWidth - one.clientWidth)(document.querySelector('.heat-card .scroll'))")
+                <= 0
+            )
+        assert browser.errors == []
+    finally:
+        browser.close()
+        database.close()
 
 
 def test_a_site_is_edited_on_the_page(address: tuple[str, str], tmp_path: Path) -> None:
@@ -237,6 +321,58 @@ def test_the_first_user_is_made_on_the_page_and_logs_in(tmp_path: Path) -> None:
     finally:
         browser.close()
         database.close()
+
+
+def test_a_viewer_sees_nothing_that_would_be_refused(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}")
+    site, now = make_site(database), int(time.time())
+    with database.begin() as connection:
+        add_account(connection, "anna", "administrator", "four random words", "test", now)
+        add_account(connection, "vera", "viewer", "four random words", "test", now)
+    browser = Browser(tmp_path / "profile", 1280, 900)
+    texts = messages("en")
+    try:
+        with Server(build_api(City(database, Live())), "127.0.0.1", 0) as server:
+            base = f"http://127.0.0.1:{server.port}"
+            browser.open(f"{base}/administration")
+            browser.wait_for("document.querySelector('[name=user]') !== null")
+            browser.type("[name=user]", "vera")
+            browser.type("[name=password]", "four random words")
+            browser.click("form button")
+            for path, sentence in (
+                ("/administration", "city.for_administrators"),
+                ("/inventory", "city.for_engineers"),
+                ("/inventory/-", "city.for_engineers"),
+                (f"/inventory/{site}", "city.for_engineers"),
+            ):
+                if path != "/administration":
+                    browser.open(base + path)
+                browser.wait_for(f"document.getElementById('view')?.innerText.includes({texts[sentence]!r})")
+                assert browser.run("document.getElementById('lost').hidden") is True
+                assert browser.run("document.querySelectorAll('#view button, #view label.button').length") == 0
+                assert violations(browser) == [] if AXE else True
+            assert browser.run("[...document.querySelectorAll('#view input')].every(one => one.disabled)") is True
+        assert browser.errors == []
+    finally:
+        browser.close()
+        database.close()
+
+
+def test_dates_are_those_of_the_browsers_country(address: tuple[str, str], tmp_path: Path) -> None:
+    base, _ = address
+    for country, day in (("en-GB", "%-d %b %Y"), ("en-US", "%b %-d, %Y")):
+        browser = Browser(tmp_path / country, 390, 844, touch=True, flags=[f"--accept-lang={country}"])
+        try:
+            browser.open(f"{base}/administration")
+            shown = browser.wait_for("document.querySelector('.stack td')?.textContent")
+            assert shown.startswith(datetime.now().astimezone().strftime(day))
+            browser.open(f"{base}/fleet")
+            browser.wait_for("document.querySelector('.stack td') !== null")
+            wide = "document.querySelector('.scroll').scrollWidth - document.querySelector('.scroll').clientWidth"
+            assert browser.run(wide) <= 0
+            assert browser.errors == []
+        finally:
+            browser.close()
 
 
 def test_it_speaks_every_language_and_finds_its_way(address: tuple[str, str], tmp_path: Path) -> None:

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from sqlalchemy import insert
 
 from edge_app.city.api import build_api
 from edge_app.city.database import accounts
 from edge_app.city.database.engine import Database
 from edge_app.city.database.inventory import put_sites
+from edge_app.city.database.tables import DEVICE
 from edge_app.city.inventory import described
 from edge_app.city.live import Live
 from edge_app.city.routes.city import City
@@ -69,6 +71,32 @@ def test_what_is_not_seen_is_no_zero(database: Database, client: httpx.Client) -
     minutes(database, NOW - 3 * 3600, 60, 2)
     site = client.get(f"{PATH}/quay").json()
     assert (site["now"], site["usual"]["vehicles"], len(site["today"]["seconds"])) == (None, [], 4)
+    assert site["part_seen"] is False
+
+
+def test_what_has_just_begun_is_told_apart_from_what_is_not_seen(database: Database, client: httpx.Client) -> None:
+    minutes(database, NOW - 360, 6, 2)
+    site = client.get(f"{PATH}/quay").json()
+    assert (site["now"], site["part_seen"], site["today"]["seconds"]) == (None, True, [])
+
+
+@pytest.mark.parametrize("demo", [False, True])
+@pytest.mark.usefixtures("client")  # which describes the sites
+def test_what_is_invented_is_shown_in_a_demonstration_alone(database: Database, clock: list[float], demo: bool) -> None:
+    invented = series(30, start=NOW - 1800, flags="synthetic")
+    store(database, invented)
+    roll(database)
+    with client_of(build_api(City(database, Live(), utc=lambda: clock[0], demo=demo))) as other:
+        told = other.get(PATH).json()
+    (site,) = told["sites"]
+    assert (told["synthetic"], bool(site["now"]), bool(site["today"]["seconds"])) == (demo, demo, demo)
+    health = {"quality": ["synthetic"]}
+    names = {"topic_site": NAME.site, "device": NAME.device}
+    row = {**names, "state": "online", "heard": NOW, "version": "1", "contract": "1.3", "health": health, "meta": {}}
+    with database.begin() as connection:
+        connection.execute(insert(DEVICE).values(row))
+    with client_of(build_api(City(database, Live(), utc=lambda: clock[0], demo=demo))) as other:
+        assert len(other.get(PATH).json()["sites"]) == demo
 
 
 def test_only_public_streets_are_told_and_nothing_else(client: httpx.Client) -> None:

@@ -9,7 +9,7 @@ from functools import reduce
 from operator import add
 from typing import Any, Final, Literal, TypeAlias
 
-from sqlalchemy import Connection, Row, Select, and_, func, or_, select, tuple_
+from sqlalchemy import Connection, Row, Select, Text, and_, cast, func, or_, select, tuple_
 
 from edge_app.city.calendar import Step
 from edge_app.city.database.attached import counts_of_site, counts_there
@@ -25,7 +25,7 @@ from edge_app.city.database.tables import (
     SITE,
     STEP,
 )
-from edge_app.city.records import COLUMNS, NONE, Vector, added
+from edge_app.city.records import COLUMNS, NONE, SYNTHETIC, Vector, added
 from edge_app.city.sums import QUARTER_S
 
 AnyStep: TypeAlias = Literal["quarter"] | Step
@@ -46,6 +46,11 @@ class Total:
     flags: Mapping[str, int] = field(default_factory=dict)
     settings: Sequence[tuple[str, str]] = ()
 
+    @property
+    def synthetic(self) -> bool:
+        """Whether some of it is invented; known of quarters alone."""
+        return SYNTHETIC in self.flags
+
 
 @dataclass(frozen=True, slots=True)
 class HourSum:
@@ -65,6 +70,11 @@ class Site:
     device: Row[Any] | None
     line: str
     newest: int
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether its device says that it invents what it counts."""
+        return self.device is not None and SYNTHETIC in self.device.health.get("quality", ())
 
 
 def read_sites(
@@ -170,7 +180,7 @@ def read_quarters(connection: Connection, start: int, end: int, site: str | None
 def read_quarter_page(
     connection: Connection, site: str, start: int, end: int, *, newest_first: bool, offset: int, limit: int
 ) -> tuple[list[Total], int]:
-    """Return some of the quarters of a site that lie in [start, end), UTC s, and were seen, and their number of all.
+    """Return some quarters of a site in [start, end), UTC s, that were seen and not invented, and their number of all.
 
     offset: how many to pass over. limit: how many at most.
     """
@@ -179,6 +189,7 @@ def read_quarter_page(
         QUARTER.c.start >= start,
         QUARTER.c.start <= end - QUARTER_S,
         QUARTER.c.covered_s > 0,
+        cast(QUARTER.c.flags, Text).not_like(f'%"{SYNTHETIC}"%'),
     )
     many = connection.execute(select(func.count()).select_from(statement.subquery())).scalar_one()
     order = QUARTER.c.start.desc() if newest_first else QUARTER.c.start

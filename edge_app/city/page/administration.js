@@ -1,12 +1,18 @@
 // Users, tokens and the audit.
 import { ask, send } from "/page/requests.js";
-import { element, moment, text } from "/page/texts.js";
+import { may } from "/page/login.js";
+import { named } from "/page/refusals.js";
+import { element, has, moment, stacked, text } from "/page/texts.js";
 
 const ROLES = ["viewer", "engineer", "administrator"];
 const SCOPES = ["read", "write", "admin"];
 
 export async function showAdministration(view) {
   document.title = text("city.administration");
+  if (!may("admin")) {
+    view.append(element("h1", {}, text("city.administration")), element("p", { class: "muted" }, text("city.for_administrators")));
+    return;
+  }
   const body = element("div");
   const told = element("p", { role: "status" });
   const refresh = async () => {
@@ -57,20 +63,42 @@ function tokenCard(tokens, act) {
     act(() => send("POST", "/api/v1/tokens", JSON.stringify({ name: name.value, scope: scope.value })));
   } }, nameField("city.name"), choice("scope", SCOPES, "read", { "aria-label": text("city.scope") }), element("button", { class: "first" }, text("city.add_token")));
   return element("section", { class: "card" }, element("h2", {}, text("city.tokens")),
-    tokens.length ? table(["city.name", "city.scope", "city.ends", "city.remove"], rows) : null, add);
+    tokens.length ? table(["city.name", "city.scope", "city.token_ends", "city.remove"], rows) : null, add);
 }
 
+// The newest changes, and those before them on demand.
 function auditCard(entries) {
-  const told = (change) => Object.entries(change).map(([key, [before, after]]) => `${key}: ${short(before)} → ${short(after)}`).join("; ");
+  const heads = ["city.when", "city.who", "city.what"];
+  const body = element("tbody");
+  const older = element("button", { type: "button", onclick: async () => add((await ask(`/api/v1/audit?before=${last}`)).entries) }, text("city.older"));
+  let last = null;
+  const add = (found) => {
+    body.append(...found.map((one) => stacked(heads, [moment(one.at), one.who, changed(one)].map((cell) => element("td", { class: "text" }, cell)))));
+    last = found.at(-1)?.id;
+    older.hidden = !found.length || last === 1;
+  };
+  add(entries);
   return element("section", { class: "card" }, element("h2", {}, text("city.audit")), entries.length
-    ? table(["city.when", "city.who", "city.what"], entries.map((one) => [moment(one.at), one.who, `${one.action} ${one.subject} ${told(one.change)}`]))
+    ? [element("table", { class: "stack" }, element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col", class: "text" }, text(head))))), body), older]
     : element("p", { class: "muted" }, text("city.nothing_changed")));
 }
 
-const short = (value) => {
-  const told = value === null ? "–" : typeof value === "string" ? value : JSON.stringify(value);
-  return told.length > 120 ? `${told.slice(0, 120)}…` : told;
-};
+// What was done, and on demand from what to what.
+function changed({ action, subject, change }) {
+  const rows = Object.entries(change).flatMap(([key, [before, after]]) => differences(named(key), before, after));
+  const done = `${has(`city.done.${action}`) ? text(`city.done.${action}`) : action}: ${subject}`;
+  return rows.length ? element("details", {}, element("summary", {}, done), element("ul", { class: "changes" }, rows.map((row) => element("li", {}, row)))) : element("span", {}, done);
+}
+
+// A line for each value that differs; of parts that have parts, for each of those.
+function differences(name, before, after) {
+  const [one, other] = [before, after].map((value) => (value !== null && typeof value === "object" ? value : null));
+  if (!one && !other) return before === after ? [] : [`${name}: ${plain(before)} → ${plain(after)}`];
+  const keys = new Set([...Object.keys(one ?? {}), ...Object.keys(other ?? {})]);
+  return [...keys].flatMap((key) => differences(`${name} ${named(key)}`, one?.[key] ?? null, other?.[key] ?? null));
+}
+
+const plain = (value) => (value === null || value === "" ? "–" : value === true ? "✓" : value === false ? "✕" : String(value));
 
 function nameField(key) {
   return element("input", { name: "name", required: true, pattern: "[a-z0-9][a-z0-9._\\-]*", maxlength: 64, autocomplete: "off", autocapitalize: "none", "aria-label": text(key), placeholder: text(key), size: 14 });

@@ -1,16 +1,25 @@
-// What the day of a street is compared with: the same day a week before, or the day of another street.
+// What the day of a street is compared with: the same day a week before, another day, or the day of another street.
 import { askAll } from "/page/requests.js";
-import { element, text } from "/page/texts.js";
+import { element, moment, text } from "/page/texts.js";
+import { beginOf, dayStart } from "/page/days.js";
 
 const WEEK = "/week"; // no id of a site has a slash
+const OTHER_DAY = "/day";
+const DAY = 86400;
 
-// A choice that lasts while the street is shown. changed: called when another one is taken.
+// A choice that lasts while the street is shown. changed: called when another one is taken. parts: what is chosen with.
 export class Comparison {
   constructor(site, changed) {
     this.site = site;
     this.select = element("select", { "aria-label": text("city.compare_with") },
-      element("option", { value: "" }, text("city.compare_with")), element("option", { value: WEEK }, text("city.week_before")));
-    this.select.addEventListener("change", changed);
+      element("option", { value: "" }, text("city.compare_with")), element("option", { value: WEEK }, text("city.week_before")),
+      element("option", { value: OTHER_DAY }, text("city.other_day")));
+    this.date = element("input", { type: "date", "aria-label": text("city.other_day"), hidden: true, onchange: changed });
+    this.parts = [this.select, this.date];
+    this.select.addEventListener("change", () => {
+      this.date.hidden = this.select.value !== OTHER_DAY;
+      changed();
+    });
     for (const touched of ["pointerenter", "focus"]) this.select.addEventListener(touched, () => this.fill(), { once: true });
   }
 
@@ -23,13 +32,15 @@ export class Comparison {
     }).catch(() => { this.asked = undefined; });
   }
 
-  // Label and quarters of the day to compare with, null without one. counts, dayStart: as in street.js.
-  async day(now, midnight, counts, dayStart) {
-    const value = this.select.value;
-    if (!value) return null;
+  // Label and quarters of the day to compare with, null without one. name: of the day that is shown, such as 2026-11-30.
+  async day(name, counts) {
+    const { value } = this.select;
+    if (!value || (value === OTHER_DAY && !this.date.value)) return null;
     const other = this.sites?.find((one) => one.id === value) ?? this.site;
-    const begin = value === WEEK ? dayStart(midnight - 6.5 * 86400, other.time_zone) : dayStart(now, other.time_zone);
-    const { steps } = await counts(other.id, begin, begin + 86400, "quarter");
-    return { label: value === WEEK ? text("city.week_before") : other.road, begin, steps };
+    const same = beginOf(value === OTHER_DAY ? this.date.value : name, other.time_zone);
+    const begin = value === WEEK ? dayStart(same - 6.5 * DAY, other.time_zone) : same;
+    const { steps } = await counts(other.id, begin, dayStart(begin + 1.5 * DAY, other.time_zone), "quarter");
+    const label = { [WEEK]: text("city.week_before"), [OTHER_DAY]: moment(begin * 1000, other.time_zone, { dateStyle: "medium" }) }[value];
+    return { label: label ?? other.road, begin, steps };
   }
 }

@@ -1,12 +1,14 @@
 // Hours as a heat map: weeks with a row a day, a year with a column a day, hours of the site's own time. What was not seen
-// is hatched, never white.
+// by half is hatched, never white; in colour where something was counted.
 import { ask, rfc } from "/page/requests.js";
 import { element, moment, number, text } from "/page/texts.js";
 import { changeText } from "/page/changes.js";
 import { colour } from "/page/theme.js";
 
-const CELL = 26;
-const LEFT = 92;
+// Of the picture of weeks, px: on a phone all hours have room.
+const WIDE = { cell: 26, left: 92, date: { day: "numeric", month: "short", weekday: "short" } };
+const NARROW = { cell: 11, left: 52, date: { day: "numeric", month: "short" } };
+const NARROW_PX = 640;
 const HIGH = 12;
 const SEEN = 0.5;
 const DAY = 86400;
@@ -29,14 +31,15 @@ function clock(timeZone) {
   };
 }
 
-// Hours by day and hour. hours: an answer of /hours. rate: vehicles an hour, null where less than half was seen.
+// Hours by day and hour. hours: an answer of /hours. rate: vehicles an hour, null where less than half was seen. many: that
+// were counted.
 function cellsOf(hours, wall) {
   const start = Date.parse(hours.start) / 1000;
   const cells = new Map();
   hours.seconds.forEach((second, at) => {
     const { day, hour } = wall(start + second);
     const seen = hours.covered[at];
-    cells.set(`${day} ${hour}`, { seen, rate: seen >= SEEN ? hours.vehicles[at] / seen : null });
+    cells.set(`${day} ${hour}`, { seen, many: hours.vehicles[at], rate: seen >= SEEN ? hours.vehicles[at] / seen : null });
   });
   return cells;
 }
@@ -55,29 +58,31 @@ function marksOf(changes, wall) {
   return marked;
 }
 
-const most = (cells) => Math.max(1, ...[...cells.values()].map((cell) => cell.rate ?? 0));
+const most = (cells) => Math.max(0, ...[...cells.values()].map((cell) => cell.rate ?? 0));
 
 export function heatMap(hours, timeZone, weeks, now, changes) {
   const wall = clock(timeZone);
   const days = daysUntil(now, weeks * 7, wall);
   const cells = cellsOf(hours, wall);
   const high = most(cells);
-  const svg = element("svg", { class: "heat", viewBox: `0 0 ${LEFT + 24 * CELL} ${20 + days.length * HIGH}`, role: "img", "aria-label": text("city.weeks_told", { n: number(high) }) },
-    element("defs", {}, element("pattern", { id: "hole", width: 5, height: 5, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
-      element("rect", { width: 5, height: 5, fill: "var(--card)" }), element("rect", { width: 1.5, height: 5, fill: "var(--border)" }))));
-  for (let hour = 0; hour < 24; hour += 3) svg.append(element("text", { x: LEFT + hour * CELL, y: 12 }, `${hour}`));
+  const { cell: wide, left, date } = innerWidth < NARROW_PX ? NARROW : WIDE;
+  const hatch = (id, ink) => element("pattern", { id, width: 5, height: 5, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
+    element("rect", { width: 5, height: 5, fill: "var(--card)" }), element("rect", { width: 1.5, height: 5, fill: ink }));
+  const svg = element("svg", { class: "heat", viewBox: `0 0 ${left + 24 * wide} ${20 + days.length * HIGH}`, role: "img", "aria-label": text("city.weeks_told", { n: number(high) }) },
+    element("defs", {}, hatch("hole", "var(--border)"), hatch("part", "rgb(var(--heat))")));
+  for (let hour = 0; hour < 24; hour += 3) svg.append(element("text", { x: left + hour * wide, y: 12 }, `${hour}`));
   const hourNow = wall(now).hour;
   const marked = marksOf(changes, wall);
   days.forEach((day, row) => {
     const at = Date.parse(`${day}T12:00:00Z`);
-    if (new Date(at).getUTCDay() === 1) svg.append(element("text", { x: 0, y: 20 + row * HIGH + 10 }, moment(at, "UTC", { day: "numeric", month: "short", weekday: "short" })));
+    if (new Date(at).getUTCDay() === 1) svg.append(element("text", { x: 0, y: 20 + row * HIGH + 10 }, moment(at, "UTC", date)));
     for (let hour = 0; hour < 24; hour++) {
       if (row === days.length - 1 && hour > hourNow) continue; // still to come
       const cell = cells.get(`${day} ${hour}`);
-      const place = { x: LEFT + hour * CELL, y: 20 + row * HIGH, width: CELL - 1, height: HIGH - 1, rx: 2 };
+      const place = { x: left + hour * wide, y: 20 + row * HIGH, width: wide - 1, height: HIGH - 1, rx: 2 };
       const told = element("title", {}, tell(day, hour, cell));
       if (shown(cell)) svg.append(element("rect", { ...place, style: `fill: rgba(var(--heat), ${strength(cell, high).toFixed(3)})` }, told));
-      else svg.append(element("rect", { ...place, class: "hole" }, told));
+      else svg.append(element("rect", { ...place, class: cell?.many ? "part" : "hole" }, told));
       const here = marked.get(`${day} ${hour}`);
       if (here) svg.append(element("rect", { x: place.x - 1, y: place.y - 1, width: 3, height: HIGH + 1, class: here.some((change) => change.breaks) ? "change break" : "change" }, element("title", {}, here.map(changeText).join("\n"))));
     }
@@ -86,14 +91,15 @@ export function heatMap(hours, timeZone, weeks, now, changes) {
 }
 
 const shown = (cell) => cell && cell.rate !== null;
-const strength = (cell, high) => 0.06 + (0.94 * cell.rate) / high;
+const strength = (cell, high) => 0.06 + (0.94 * cell.rate) / Math.max(1, high);
 
 function tell(day, hour, cell) {
-  return shown(cell) ? text("city.cell", { day, hour, n: number(cell.rate), seen: number(100 * cell.seen) }) : text("city.cell_unseen", { day, hour });
+  if (shown(cell)) return text("city.cell", { day, hour, n: number(cell.rate), seen: number(100 * cell.seen) });
+  return cell?.many ? text("city.cell_part", { day, hour, n: number(cell.many), seen: number(100 * cell.seen) }) : text("city.cell_unseen", { day, hour });
 }
 
 function legend(picture, high) {
-  return element("div", {}, element("div", { class: "scroll", tabindex: "0" }, picture), element("p", { class: "legend" }, text("city.heat_legend", { n: number(high) })));
+  return element("div", {}, element("div", { class: "scroll", tabindex: "0" }, picture), element("p", { class: "legend" }, text(high ? "city.heat_legend" : "city.heat_nothing", { n: number(high) })));
 }
 
 // The heat map of a year of a site, in one request. A canvas: nine thousand cells are too many elements for a phone.
@@ -126,11 +132,12 @@ function paint(canvas, days, cells, high, marked) {
   const pen = canvas.getContext("2d");
   pen.scale(sharp, sharp);
   const heat = colour("--heat");
-  const hole = hatched(pen, sharp);
+  const hole = hatched(pen, sharp, colour("--border"));
+  const part = hatched(pen, sharp, `rgb(${heat})`);
   days.forEach((day, column) => {
     for (let hour = 0; hour < 24; hour++) {
       const one = cells.get(`${day} ${hour}`);
-      pen.fillStyle = shown(one) ? `rgba(${heat}, ${strength(one, high)})` : hole;
+      pen.fillStyle = shown(one) ? `rgba(${heat}, ${strength(one, high)})` : one?.many ? part : hole;
       pen.fillRect(YEAR_LEFT + column * cell, YEAR_TOP + hour * YEAR_HIGH, cell, YEAR_HIGH - 1);
       const here = marked.get(`${day} ${hour}`);
       if (!here) continue;
@@ -146,13 +153,13 @@ function paint(canvas, days, cells, high, marked) {
   });
 }
 
-function hatched(pen, sharp) {
+function hatched(pen, sharp, ink) {
   const tile = new OffscreenCanvas(4 * sharp, 4 * sharp);
   const on = tile.getContext("2d");
   on.scale(sharp, sharp);
   on.fillStyle = colour("--card");
   on.fillRect(0, 0, 4, 4);
-  on.fillStyle = colour("--border");
+  on.fillStyle = ink;
   for (let at = 0; at < 4; at++) on.fillRect(at, 3 - at, 1, 1);
   const pattern = pen.createPattern(tile, "repeat");
   pattern.setTransform(new DOMMatrix().scale(1 / sharp));

@@ -2,7 +2,7 @@
 // and the list shows the first of those that are wanted; what comes live changes only what is in sight.
 import { ask, askAll } from "/page/requests.js";
 import { element, number, restOf, searchField, text } from "/page/texts.js";
-import { flow, watch } from "/page/live.js";
+import { Flow, swapped, watch } from "/page/live.js";
 import { drawMap } from "/page/map.js";
 import { arrows } from "/page/flows.js";
 import { STATES } from "/page/states.js";
@@ -20,18 +20,28 @@ export async function showHome(view) {
   const list = element("ul", { class: "list" });
   const rest = restOf(MOST_ROWS);
   const summary = element("p", { class: "muted", role: "status" });
+  const invented = element("p", { class: "note" });
   const states = element("div", { class: "states", role: "group", "aria-label": text("city.state_filter") });
   const box = element("div", { id: "map", role: "region", "aria-label": text("city.map") });
   view.append(
     element("h1", {}, text("city.title")),
     element("div", { class: "row" }, summary, states),
+    invented,
     element("div", { class: "home" }, box, element("section", { class: "card" }, search, element("p", { class: "legend" }, text("city.flow_unit")), list, rest.line)),
   );
   let sites = sorted(first);
   let only = "";
   let found = sites;
-  const rates = new Map(); // key of a site -> its rates, null while too little was seen
-  const flows = new Map();
+  const flows = new Map(); // key of a site -> its traffic
+  const rates = new Map(); // and its rates, null where too little was seen
+  const begin = () => {
+    for (const site of sites) {
+      if (!flows.has(site.key)) flows.set(site.key, new Flow(site.last_minutes));
+      else flows.get(site.key).base(site.last_minutes);
+      rates.set(site.key, flows.get(site.key).rates());
+    }
+  };
+  begin();
   const rows = new Map(); // key -> row in sight
   const map = drawMap(box, about.tiles, rates);
 
@@ -41,6 +51,9 @@ export async function showHome(view) {
     const counting = sites.filter((site) => site.state === "counting").length;
     summary.textContent = found.length || !sites.length
       ? text("city.summary", { counting: number(counting), all: number(sites.length) }) : text("city.nothing_found");
+    const many = sites.filter((site) => site.synthetic).length;
+    invented.hidden = !many;
+    invented.textContent = text(many === sites.length ? "city.all_invented" : "city.some_invented", { n: number(many) });
     const held = [...rows].find(([, row]) => row.row.contains(document.activeElement))?.[0];
     rows.clear();
     list.replaceChildren(...found.slice(0, MOST_ROWS).map((site) => {
@@ -63,7 +76,7 @@ export async function showHome(view) {
     const many = (state) => sites.filter((site) => site.state === state).length;
     states.replaceChildren(...STATES.filter((state) => many(state) || only === state).map((state) =>
       element("button", { class: `state ${state}`, "data-state": state, "aria-pressed": String(only === state), onclick: () => choose(state) },
-        `${number(many(state))} ${text(`city.state.${state}`)}`)));
+        `${text(`city.state.${state}`)}: ${number(many(state))}`)));
     states.querySelector(`[data-state=${held}]`)?.focus();
   };
   let fitting = 0;
@@ -84,9 +97,10 @@ export async function showHome(view) {
   const fresh = new Set(); // what came since the last frame
   const end = watch((interval) => {
     const key = `${interval.device}/${interval.line}`;
-    if (!flows.has(key)) flows.set(key, flow());
-    const told = flows.get(key)(interval);
-    rates.set(key, told && turned.has(key) ? { left_to_right: told.right_to_left, right_to_left: told.left_to_right } : told);
+    const one = flows.get(key);
+    if (!one) return; // of no site that is known here
+    one.add(turned.has(key) ? swapped(interval) : interval);
+    rates.set(key, one.rates());
     if (!fresh.size) requestAnimationFrame(() => {
       for (const one of fresh) rows.get(one)?.told(rates.get(one));
       map.told(fresh);
@@ -97,12 +111,17 @@ export async function showHome(view) {
   const timer = setInterval(async () => {
     if (document.hidden) return;
     const now = sorted(await askSites().catch(() => sites));
-    const changed = now.length !== sites.length || now.some((site, at) => site.id !== sites[at].id || site.state !== sites[at].state || site.road !== sites[at].road);
+    const changed = now.length !== sites.length || now.some((site, at) => site.id !== sites[at].id || site.state !== sites[at].state || site.road !== sites[at].road || site.synthetic !== sites[at].synthetic);
     sites = now;
     turned = turnedOf(sites);
-    if (!changed) return;
-    choices();
-    tell();
+    begin();
+    if (changed) {
+      choices();
+      tell();
+    } else {
+      for (const [key, row] of rows) row.told(rates.get(key));
+      map.told(new Set(rates.keys()));
+    }
   }, REFRESH_MS);
   return () => { end(); clearInterval(timer); clearTimeout(fitting); map.remove(); };
 }
@@ -122,15 +141,10 @@ function rowOf(site, known) {
   const shown = element("span", { class: "flow" });
   const row = element("li", {}, element("a", { href: `/street/${encodeURIComponent(site.id)}`, "data-view": true },
     element("span", { class: "road" }, site.road), shown,
-    element("span", { class: `state ${site.state}` }, text(`city.state.${site.state}`)), element("span", { class: "muted device" }, site.device)));
-  const tell = (rates) => shown.replaceChildren(...(rates ? arrows(site, rates) : [element("span", { class: "muted" }, text(rates === null ? "city.unseen" : "city.waiting"))]));
+    element("span", { class: `state ${site.state}` }, text(`city.state.${site.state}`)), element("span", { class: "muted device" }, site.synthetic ? [element("strong", {}, text("city.invented")), " "] : null, site.device)));
+  const tell = (rates) => shown.replaceChildren(...(rates ? arrows(site, rates) : [element("span", { class: "muted" }, site.device ? text("city.unseen") : "–")]));
   tell(known);
-  return { row, told(rates) {
-    tell(rates);
-    row.classList.remove("flash");
-    void row.offsetWidth; // begins the animation anew
-    row.classList.add("flash");
-  } };
+  return { row, told: tell };
 }
 
 // Arrows go from the search into its results and through them; Enter in the search opens the first.

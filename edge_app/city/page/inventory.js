@@ -1,8 +1,9 @@
 // All sites as they are described, files of them, and a form for one.
 import { ask, askAll, send } from "/page/requests.js";
-import { element, number, restOf, searchField, text } from "/page/texts.js";
+import { element, number, restOf, searchField, stacked, text } from "/page/texts.js";
 import { go } from "/page/city.js";
 import { WAYS } from "/page/live.js";
+import { may } from "/page/login.js";
 
 const NEW = "-"; // no site can have this id
 const MOST_ROWS = 200;
@@ -11,19 +12,19 @@ export async function showInventory(view) {
   document.title = text("city.inventory");
   const { features } = await ask("/api/v1/inventory.geojson");
   const heads = ["city.road", "city.site", "city.time_zone", "city.lanes", "city.attached", "city.on_public_page"];
-  const told = element("p", { role: "status" });
+  const told = element("p", { role: "status", class: "muted" }, may("write") ? "" : text("city.for_engineers"));
   const filter = searchField();
   const body = element("tbody");
   const rest = restOf(MOST_ROWS);
   view.append(element("h1", {}, text("city.inventory")), files(told), told,
-    element("section", { class: "card" }, filter, element("div", { class: "scroll", tabindex: "0" }, element("table", {},
+    element("section", { class: "card" }, filter, element("div", { class: "scroll", tabindex: "0" }, element("table", { class: "stack" },
       element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col", class: "text" }, text(head))))), body)), rest.line));
   const draw = () => {
     const wanted = filter.value.trim().toLowerCase();
     const found = features.filter(({ id, properties: site }) => `${id} ${site.road} ${linesOf(site)}`.toLowerCase().includes(wanted));
-    body.replaceChildren(...found.slice(0, MOST_ROWS).map(({ id, properties: site }) => element("tr", {},
+    body.replaceChildren(...found.slice(0, MOST_ROWS).map(({ id, properties: site }) => stacked(heads, [
       element("th", { scope: "row" }, element("a", { href: `/inventory/${encodeURIComponent(id)}`, "data-view": true }, site.road)),
-      [id, site.time_zone, number(site.lanes), linesOf(site) || "–", site.public ? "✓" : "–"].map((cell) => element("td", { class: "text" }, cell)))));
+      [id, site.time_zone, number(site.lanes), linesOf(site) || "–", site.public ? "✓" : "–"].map((cell) => element("td", { class: "text" }, cell))].flat())));
     rest.told(found.length);
   };
   filter.addEventListener("input", draw);
@@ -47,17 +48,24 @@ function files(told) {
     }
     file.value = "";
   });
+  const writes = may("write");
   return element("section", { class: "card row" },
-    element("a", { class: "button", href: `/inventory/${NEW}`, "data-view": true }, text("city.new_site")),
+    writes ? element("a", { class: "button", href: `/inventory/${NEW}`, "data-view": true }, text("city.new_site")) : null,
     element("a", { href: "/api/v1/inventory.csv", download: true }, "CSV"), element("a", { href: "/api/v1/inventory.geojson", download: true }, "GeoJSON"),
-    file, element("label", { class: "button", for: "file" }, text("city.import")));
+    ...(writes ? [file, element("label", { class: "button", for: "file" }, text("city.import"))] : []));
 }
 
 export async function showSite(view, id) {
   const fresh = id === NEW;
+  const writes = may("write");
+  if (fresh && !writes) {
+    view.append(element("h1", {}, text("city.inventory")), element("p", { class: "muted" }, text("city.for_engineers")));
+    return;
+  }
   const site = fresh ? empty() : await ask(`/api/v1/inventory/${encodeURIComponent(id)}`);
   const devices = await askAll("/api/v1/devices", "devices");
   document.title = fresh ? text("city.new_site") : site.road;
+  const heading = element("h1", {}, document.title);
   const told = element("p", { role: "alert" });
   const lines = element("div", {});
   const add = (one) => lines.append(attachmentPart(one));
@@ -90,6 +98,8 @@ export async function showSite(view, id) {
       const name = fresh ? form.elements.id.value : id;
       const done = await send("PUT", `/api/v1/inventory/${encodeURIComponent(name)}`, JSON.stringify(content(form, lines)));
       told.className = "";
+      site.road = form.elements.road.value.trim();
+      if (!fresh) heading.textContent = document.title = site.road;
       told.textContent = done.unheard.length ? text("city.saved_unheard", { lines: done.unheard.join(", ") }) : text("city.saved");
       if (fresh) go(`/inventory/${encodeURIComponent(name)}`);
     } catch (error) {
@@ -97,7 +107,13 @@ export async function showSite(view, id) {
       told.textContent = error.message;
     }
   });
-  view.append(element("h1", {}, document.title), form);
+  // Who may only read sees what there is, without what would be refused.
+  if (!writes) {
+    for (const button of form.querySelectorAll("button")) button.remove();
+    for (const input of form.elements) input.disabled = true;
+    told.textContent = text("city.for_engineers");
+  }
+  view.append(heading, form);
 }
 
 // A point is degrees east and north; the server reads WKT too.

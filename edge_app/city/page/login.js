@@ -55,12 +55,14 @@ export async function showLogin(view) {
     event.preventDefault();
     const button = form.querySelector("button");
     button.disabled = true;
+    button.textContent = text("city.logging_in");
     try {
       await send("POST", "/api/v1/login", JSON.stringify({ name: form.elements.user.value.trim(), password: form.elements.password.value }));
       location.reload();
     } catch (error) {
       told.textContent = error.message;
       button.disabled = false;
+      button.textContent = text("city.log_in");
       form.elements.password.select();
     }
   });

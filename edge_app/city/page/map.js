@@ -58,6 +58,7 @@ export function drawMap(box, tiles, rates) {
     drawn.roads.clearLayers();
     if (near) for (const site of alone) road(site)?.addTo(drawn.roads);
     if (near) for (const site of alone) tell(site);
+    if (near) unclutter();
   }
 
   // Sites at the very same place, as two lines of one device, stand around it.
@@ -94,8 +95,8 @@ export function drawMap(box, tiles, rates) {
   function tell(site) {
     const known = rates.get(site.key);
     const marker = drawn.pins.get(site.id);
-    if (!marker || !known) return;
-    marker.content.querySelector(".ways").replaceChildren(...arrows(site, known));
+    if (!marker) return;
+    marker.content.querySelector(".ways").replaceChildren(...(known ? arrows(site, known) : []));
     marker.content.querySelector(".unseen").textContent = label(site, known);
   }
 
@@ -112,6 +113,18 @@ export function drawMap(box, tiles, rates) {
     return L.polyline([end(-1), end(1)], style);
   }
 
+  // A label that would lie on another one, on a pin or on a group is left out: zooming in makes room.
+  function unclutter() {
+    const labels = [...box.querySelectorAll(".pin .ways")].filter((one) => one.childElementCount);
+    const taken = [...box.querySelectorAll(".pin .site, .pin .group")].map((one) => [one, one.getBoundingClientRect()]);
+    for (const label of labels) {
+      const here = label.getBoundingClientRect();
+      const free = taken.every(([one, there]) => one.contains(label) || here.right < there.left || there.right < here.left || here.bottom < there.top || there.bottom < here.top);
+      label.classList.toggle("covered", !free);
+      if (free) taken.push([label, here]);
+    }
+  }
+
   map.on("moveend", draw);
   return {
     show,
@@ -122,6 +135,7 @@ export function drawMap(box, tiles, rates) {
     told(keys) {
       if (!box.classList.contains("near")) return;
       for (const marker of drawn.pins.values()) if (keys.has(marker.site.key)) tell(marker.site);
+      unclutter();
     },
     remove: () => map.remove(),
   };
@@ -140,7 +154,7 @@ function group(one, opened) {
   });
   const worst = states.find((state) => state !== "counting");
   const made = element("button", { class: many < 1000 ? "group" : "group large", onclick: opened },
-    element("span", { class: "unseen" }, `${text("city.group", { n: number(many) })}: ${states.map((state) => `${number(one.properties[state])} ${text(`city.state.${state}`)}`).join(", ")}`),
+    element("span", { class: "unseen" }, `${text("city.group", { n: number(many) })}: ${states.map((state) => `${text(`city.state.${state}`)}: ${number(one.properties[state])}`).join(", ")}`),
     element("span", { class: "many", "aria-hidden": "true" }, number(many)),
     worst ? element("span", { class: `state ${worst}`, "aria-hidden": "true" }, number(one.properties[worst])) : null);
   made.style.background = `conic-gradient(${ring.join(", ")})`;

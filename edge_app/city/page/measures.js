@@ -4,7 +4,7 @@ import { nameOf } from "/page/flows.js";
 import { WAYS } from "/page/live.js";
 import { axis, colour } from "/page/theme.js";
 import { ask, rfc } from "/page/requests.js";
-import { element, language, moment, number, text } from "/page/texts.js";
+import { element, locale, moment, number, text } from "/page/texts.js";
 
 const DAYS = 7;
 const BIN_KMH = 2;
@@ -66,8 +66,8 @@ function histogram(speeds, ways) {
 function hourChart(box, site, found, ways) {
   const seconds = found.hours.map((hour) => Date.parse(hour.start) / 1000);
   const values = ways.map((way) => found.hours.map((hour) => hour.ways[way]?.percentile_85_kmh ?? null));
-  const when = new Intl.DateTimeFormat(language(), { timeZone: site.time_zone, weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-  const day = new Intl.DateTimeFormat(language(), { timeZone: site.time_zone, weekday: "short" });
+  const when = new Intl.DateTimeFormat(locale(), { timeZone: site.time_zone, weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const day = new Intl.DateTimeFormat(locale(), { timeZone: site.time_zone, weekday: "short" });
   const lines = ["--today", "--usual"];
   return plotted(box, 220, site.time_zone, {
     axes: [{ ...axis(), incrs: [86400], values: (_, splits) => splits.map((at) => day.format(new Date(at * 1000))) }, { ...axis(), size: 46, values: (_, splits) => splits.map((n) => number(n)) }],

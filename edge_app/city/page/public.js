@@ -19,10 +19,11 @@ async function show() {
     return;
   }
   const sites = chosen ? [told] : told.sites;
+  const invented = told.synthetic ? element("p", { class: "note" }, text("public.invented")) : null;
   document.title = chosen ? told.road : text("public.title");
   const list = sites.length ? element("div", { class: "streets" }, sites.map(street)) : element("p", { class: "muted" }, text("public.none"));
-  view.replaceChildren(...[element("h1", { class: chosen ? "unseen" : "" }, document.title), list, chosen ? all() : null,
-    element("footer", {}, text("public.how"))].filter(Boolean));
+  view.replaceChildren(...[invented, element("h1", { class: chosen ? "unseen" : "" }, document.title), list, chosen ? all() : null,
+    element("footer", {}, text("public.how")), languages(known)].filter(Boolean));
 }
 
 const all = () => element("p", {}, element("a", { href: `/public${mine}` }, text("public.all")));
@@ -32,13 +33,16 @@ function street(site) {
   const both = now && now.left_to_right + now.right_to_left;
   return element("article", { class: "card" },
     element("h2", {}, element("a", { href: `/public/${encodeURIComponent(site.id)}${mine}` }, site.road)),
-    now ? element("div", { class: "figure" }, text("public.per_hour", { n: number(both) })) : element("div", { class: "figure muted" }, text("public.unseen")),
+    now ? element("div", { class: "figure" }, text("public.per_hour", { n: number(both) })) : element("div", { class: "figure muted" }, text(site.part_seen ? "public.part_seen" : "public.unseen")),
     now ? element("div", {}, compared(both, now.usual)) : null,
     now && chosen ? element("ul", { class: "ways" }, ["left_to_right", "right_to_left"].map((way) =>
       element("li", {}, `${site[way].name || text(`direction.${way}`)}: ${number(now[way])}`))) : null,
-    day(site), element("p", { class: "legend" }, busiest(site)),
+    day(site), element("p", { class: "legend" }, element("span", {}, element("span", { class: "box typical" }), ` ${text("public.typical", { weekday: weekday(site) })}`),
+      element("span", {}, element("span", { class: "box today" }), ` ${text("public.today")}`)), element("p", { class: "legend" }, busiest(site)),
     now ? element("div", { class: "muted" }, text("public.as_of", { at: moment(now.end, site.time_zone, { timeStyle: "short" }) })) : null);
 }
+
+const weekday = (site) => moment(site.today.start, site.time_zone, { weekday: "long" });
 
 function compared(both, usual) {
   if (usual === null) return text("public.no_usual");
@@ -59,7 +63,7 @@ function day(site) {
   const most = Math.max(...site.usual.vehicles, ...site.today.vehicles, 1);
   const x = (second) => (second / 86400) * WIDE;
   const y = (rate) => HIGH - (rate / most) * (HIGH - 8);
-  const told = text("public.day", { weekday: moment(site.today.start, site.time_zone, { weekday: "long" }) });
+  const told = text("public.day", { weekday: weekday(site) });
   const usual = runs(site.usual).map((run) => `M${x(run[0][0])},${HIGH}${run.map(([second, rate]) => `L${x(second)},${y(rate)}L${x(second + 900)},${y(rate)}`).join("")}L${x(run.at(-1)[0] + 900)},${HIGH}Z`);
   const today = runs(site.today).map((run) => `M${run.map(([second, rate]) => `${x(second + 450)},${y(rate)}`).join("L")}`);
   const last = runs(site.today).at(-1)?.at(-1);
@@ -79,6 +83,14 @@ function runs({ seconds, vehicles }) {
   return found;
 }
 
-await load(asked);
+// Within pages of others their language is set in the address; here a reader may choose another one.
+function languages(known) {
+  const select = element("select", { "aria-label": text("page.language") },
+    Object.entries(known.names).map(([code, name]) => element("option", { value: code, selected: code === known.language }, name)));
+  select.addEventListener("change", () => { location.search = `?language=${encodeURIComponent(select.value)}`; });
+  return element("p", { class: "languages" }, select);
+}
+
+const known = await load(asked);
 await show();
 setInterval(() => show().catch(() => {}), EVERY_MS); // what is shown stays while the city does not answer

@@ -18,4 +18,4 @@ function reason({ detail, code, parameters = {} }) {
 }
 
 // A part of a key; items of a list are numbered from 1.
-const named = (part) => (/^\d+$/.test(part) ? Number(part) + 1 : FIELDS[part] ? text(FIELDS[part]) : part);
+export const named = (part) => (/^\d+$/.test(part) ? Number(part) + 1 : FIELDS[part] ? text(FIELDS[part]) : part);

@@ -11,7 +11,10 @@ export async function load(language) {
   return known;
 }
 
-export const language = () => known.language;
+// The language of the page as the browser's owner writes it: who reads English in Europe wants no American dates.
+export const locale = () => navigator.languages.find((one) => one.split("-")[0] === known.language && one.includes("-")) ?? USUAL[known.language] ?? known.language;
+
+const USUAL = { en: "en-GB" }; // where the browser names no country
 
 export const has = (key) => key in known.texts;
 
@@ -20,12 +23,15 @@ export function text(key, values = {}) {
 }
 
 export function number(value, digits = 0) {
-  return value === null || value === undefined ? "–" : value.toLocaleString(known.language, { maximumFractionDigits: digits });
+  return value === null || value === undefined ? "–" : value.toLocaleString(locale(), { maximumFractionDigits: digits });
 }
 
-export function moment(value, timeZone, options = { dateStyle: "medium", timeStyle: "short" }) {
-  return new Intl.DateTimeFormat(known.language, { timeZone, ...options }).format(new Date(value));
+// Without a time zone it is that of the browser, which is told.
+export function moment(value, timeZone, options = timeZone ? { dateStyle: "medium", timeStyle: "short" } : ZONED) {
+  return new Intl.DateTimeFormat(locale(), { timeZone, ...options }).format(new Date(value));
 }
+
+const ZONED = { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short" };
 
 // element("p", { class: "muted" }, "text", child): never HTML, so nothing that a device sends becomes code.
 export function element(name, attributes = {}, ...children) {
@@ -47,6 +53,12 @@ export function restOf(most) {
     line.hidden = many <= most;
     line.textContent = text("city.more", { n: number(many - most) });
   } };
+}
+
+// A row of a table that stands as a list of its own on a phone, where each cell tells the head of its column.
+export function stacked(heads, cells) {
+  cells.forEach((cell, at) => cell.setAttribute("data-head", text(heads[at])));
+  return element("tr", {}, cells);
 }
 
 const SVG = new Set(["rect", "text", "title", "defs", "pattern", "path", "g", "circle"]);

@@ -28,6 +28,7 @@ class City:
     read the API. utc: UTC s. done: what the worker of this process has done since its start, for metrics. overdue: days
     that should be in the archive by now.
     datex2: who publishes; None: the feed is off. fiware, sensorthings: the feed is on. tiles: of the map; None: none.
+    demo: the public page may show what is invented, and says so.
     """
 
     database: Database
@@ -41,6 +42,7 @@ class City:
     fiware: bool = False
     sensorthings: bool = False
     tiles: Tiles | None = None
+    demo: bool = False
 
 
 def caller(request: Request) -> Caller:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from datetime import datetime
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -20,6 +20,7 @@ from edge_app.city.database import changes, reading
 from edge_app.city.database.engine import Connection
 from edge_app.city.database.lost import lost_files, lost_of_site
 from edge_app.city.database.reading import AnyStep, Site
+from edge_app.city.database.recent import read_recent
 from edge_app.city.parquet import write_parquet
 from edge_app.city.routes.city import City, SiteId, known_site, needs
 from edge_app.http.problems import RefusalError
@@ -53,7 +54,10 @@ def _add_sites(routes: APIRouter, city: City) -> None:
     def sites(limit: Limit = _PAGE, after: After = "") -> Sites:
         with city.database.connect() as connection:
             found = reading.read_sites(connection, city.utc(), after=after, most=limit + 1)
-        told = [telling.site_of(one, city.utc()) for one in found[:limit]]
+            shown = found[:limit]
+            span = (shown[0].row.id, shown[-1].row.id) if shown else ("", "")
+            recent = read_recent(connection, city.utc(), *span)
+        told = [telling.site_of(one, city.utc(), recent.get(one.row.id)) for one in shown]
         return Sites(sites=told, next=told[-1].id if len(found) > limit else None)
 
     @routes.get(
@@ -71,7 +75,9 @@ def _add_sites(routes: APIRouter, city: City) -> None:
     @routes.get("/sites/{site}", summary="One site")
     def site(site: SiteId) -> SiteAnswer:
         with city.database.connect() as connection:
-            return telling.site_of(known_site(connection, site, city.utc()), city.utc())
+            found = known_site(connection, site, city.utc())
+            recent = read_recent(connection, city.utc(), site, site)
+        return telling.site_of(found, city.utc(), recent.get(site))
 
     @routes.get("/sites/{site}/usual", summary="The usual day of a site, for the weekday of a time")
     def usual(site: SiteId, at: Annotated[AwareDatetime, Query(description="A time of the day to compare")]) -> Usual:
@@ -120,7 +126,7 @@ def _add_counts(routes: APIRouter, city: City) -> None:
             one = known_site(connection, site, city.utc())
             totals = reading.read_totals(connection, site, *_span(begin, to, step), step)
         text = telling.csv_of(site, totals, step, zone(one.row.time_zone))
-        name = f"{site}-{begin.date()}-{to.date()}-{step}.csv"
+        name = _file_name(one, begin, to, step, "csv")
         return Response(text, media_type="text/csv; charset=utf-8", headers=attachment(name))
 
     @routes.get(
@@ -138,8 +144,14 @@ def _add_counts(routes: APIRouter, city: City) -> None:
             file = Path(folder) / "counts.parquet"
             write_parquet([rows], file)
             content = file.read_bytes()
-        name = f"{site}-{begin.date()}-{to.date()}-{step}.parquet"
+        name = _file_name(one, begin, to, step, "parquet")
         return Response(content, media_type=_PARQUET, headers=attachment(name))
+
+
+def _file_name(site: Site, begin: datetime, end: datetime, step: str, kind: str) -> str:
+    """Return a name with the first and the last day, where the site lies."""
+    first, last = (at.astimezone(zone(site.row.time_zone)).date() for at in (begin, end - timedelta(seconds=1)))
+    return f"{site.row.id}-{first}{'' if last == first else f'-{last}'}-{step}.{kind}"
 
 
 def attachment(name: str) -> dict[str, str]:
@@ -168,7 +180,10 @@ def _add_fleet(routes: APIRouter, city: City) -> None:
 
 
 def usual_of(connection: Connection, site: Site, at: int) -> Usual:
-    """Return the usual day of a site for the weekday of a time, UTC s: of days since its series broke last."""
+    """Return the usual day of a site for the weekday of a time, UTC s: of days since its series broke last.
+
+    What was invented is left out, unless its device invents still.
+    """
     tz = zone(site.row.time_zone)
     today, _ = step_around(at, "day", tz)
     # Noon of the same weekday: a week of 7 * 86,400 s may begin an hour beside midnight where clocks are changed.
@@ -176,7 +191,11 @@ def usual_of(connection: Connection, site: Site, at: int) -> Usual:
     since = changes.newest_break(connection, site.row.id, days[-1][0], today + 86_400)
     comparable = [span for span in days if span[0] >= since]
     totals = [(begin, reading.read_totals(connection, site.row.id, begin, end, "quarter")) for begin, end in comparable]
-    counted = [{total.start - begin: total for total in found} for begin, found in totals if found]
+    days_of = [
+        {total.start - begin: total for total in found if site.synthetic or not total.synthetic}
+        for begin, found in totals
+    ]
+    counted = [day for day in days_of if day]
     median = reading.usual_day(counted)
     return Usual(days=len(counted), seconds=list(median), vehicles=list(median.values()))
 

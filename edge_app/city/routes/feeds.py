@@ -70,7 +70,9 @@ def _add_datex2(routes: APIRouter, city: City, seen: Kept[_Seen]) -> None:
         places, observed = seen.now()
         if not observed:
             raise RefusalError(
-                HTTPStatus.NOT_FOUND, "nothing was seen at any site in the last hour, and DATEX II has no empty list"
+                HTTPStatus.NOT_FOUND,
+                "no site has a quarter of an hour that is over, began within the last hour and was seen by half, and "
+                "DATEX II has no empty list",
             )
         return Response(measured_data(places, observed, publisher, moment(now)), media_type=_XML)
 
@@ -118,15 +120,18 @@ def _text(page: list[dict[str, Any]]) -> str:
 
 
 def _seen(city: City, now: int) -> _Seen:
-    """Return all sites, and the newest quarter of each that was seen lately. now: UTC s."""
+    """Return all sites that count, and the newest quarter of each that was seen lately. now: UTC s.
+
+    What is invented is no traffic: neither a site whose device invents now nor such a quarter is there.
+    """
     with city.database.connect() as connection:
         sites = reading.read_sites(connection, now, meta=True)
         quarters = reading.read_quarters(connection, now - _WINDOW_S, now)
     places, observed = [], []
-    for site in sites:
+    for site in (one for one in sites if not one.synthetic):
         place = place_of(site)
         places.append(place)
-        newest = newest_seen(quarters.get(place.id, ()), now)
+        newest = newest_seen([one for one in quarters.get(place.id, ()) if not one.synthetic], now)
         if newest is not None:
             end = moment(newest.start + QUARTER_S)
             observed.append(Observed(place, moment(newest.start), end, newest.covered_s, newest.counts))

@@ -72,8 +72,12 @@ class _Told:
     def read(self, now: float) -> PublicSites:
         with self._city.database.connect() as connection:
             found = [site for site in reading.read_sites(connection, now) if site.row.public]
-            told = [_told(connection, site, int(now), self._usual_of(connection, site, now)) for site in found]
-        return PublicSites(at=moment(int(now)), sites=told)
+            demo = self._city.demo
+            shown = [site for site in found if demo or not site.synthetic]
+            told = [
+                _told(connection, site, int(now), self._usual_of(connection, site, now), demo=demo) for site in shown
+            ]
+        return PublicSites(at=moment(int(now)), synthetic=demo, sites=told)
 
     def _usual_of(self, connection: Connection, site: Site, now: float) -> Usual:
         day, _ = step_around(int(now), "day", zone(site.row.time_zone))
@@ -84,13 +88,15 @@ class _Told:
         return kept[1]
 
 
-def _told(connection: Connection, site: Site, now: int, usual: Usual) -> PublicSite:
+def _told(connection: Connection, site: Site, now: int, usual: Usual, *, demo: bool) -> PublicSite:
     row = site.row
     begin, _ = step_around(now, "day", zone(row.time_zone))
     totals = reading.read_totals(connection, row.id, min(begin, now - _HOUR_S), now + 1, "quarter")
+    totals = [total for total in totals if demo or not total.synthetic]
     seen = [total for total in totals if total.covered_s >= SEEN * QUARTER_S]
     today = [total for total in seen if total.start >= begin]
     by_second = dict(zip(usual.seconds, usual.vehicles, strict=True))
+    flow = _flow(seen, begin, now, by_second)
     return PublicSite(
         id=row.id,
         road=row.road,
@@ -99,7 +105,9 @@ def _told(connection: Connection, site: Site, now: int, usual: Usual) -> PublicS
         time_zone=row.time_zone,
         left_to_right=Way(name=row.left_name, bearing_deg=row.left_bearing),
         right_to_left=Way(name=row.right_name, bearing_deg=row.right_bearing),
-        now=_flow(seen, begin, now, by_second),
+        now=flow,
+        synthetic=demo,
+        part_seen=flow is None and any(total.covered_s > 0 for total in totals if total.start >= now - _HOUR_S),
         today=PublicDay(
             start=moment(begin),
             seconds=[total.start - begin for total in today],

@@ -78,7 +78,8 @@ def _answer(city: City, path: str, options: _Options, address: str) -> dict[str,
     if asked is None:
         raise _nothing()
     with city.database.connect() as connection:
-        places = {site.row.id: place_of(site) for site in reading.read_sites(connection, city.utc(), meta=True)}
+        sites = reading.read_sites(connection, city.utc(), meta=True)
+    places = {site.row.id: place_of(site) for site in sites if not site.synthetic}
     if asked.of == "Observations":
         page, many = _observations(city, asked, places, options, address)
     else:

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from typing import Final
 
 from edge_app.app import build_device, build_ledger, build_lines, build_publisher, build_session
+from edge_app.city.records import SYNTHETIC
 from edge_app.city.simulator.traffic import Street
 from edge_app.config.model import Config
 from edge_app.mqtt.messages import Health, SourceHealth
@@ -73,7 +74,7 @@ class SimulatedDevice:
         self._frames += 1
         crossings, self._waiting = self._waiting, []
         self._counted += len(crossings)
-        self._ledger.record(now, crossings, 0)
+        self._ledger.record(now, crossings, 0, (SYNTHETIC,))
         measured, self._measured = self._measured, []
         for line, when, sums in measured:
             self._ledger.measure(line, when, sums)
@@ -110,6 +111,7 @@ class SimulatedDevice:
             unsent=self.publisher.unsent,
             source=SourceHealth(state="ok", width=1280, height=720),
             temperature_c=48.0,
+            quality=(SYNTHETIC,),
             installation=self._ledger.installation,
             newest_seq=self._ledger.newest_seq,
         )

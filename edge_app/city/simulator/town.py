@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from edge_app.city.records import NONE, Interval, LineName, Settings, added
+from edge_app.city.records import NONE, SYNTHETIC, Interval, LineName, Settings, added
 from edge_app.city.simulator.traffic import Street
 
 TIME_ZONE: Final = "Europe/Amsterdam"
@@ -93,7 +93,9 @@ def history(counter: Counter, begin: int, end: int) -> Iterator[Interval]:
             coverage=0.0 if blind else 0.9991,
             frames=0 if blind else 13_500,
             dropped=0,
-            settings=Settings("0" * 12, "5eed5eed0001", "0" * 12, float(_QUARTER_S), "blind" if blind else ""),
+            settings=Settings(
+                "0" * 12, "5eed5eed0001", "0" * 12, float(_QUARTER_S), f"blind,{SYNTHETIC}" if blind else SYNTHETIC
+            ),
             measures=json.dumps({"speed": speeds}, sort_keys=True) if speeds else "",
         )
 

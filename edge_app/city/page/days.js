@@ -1,0 +1,22 @@
+// Days where a site lies. Times are s since 1970.
+const DAY = 86400;
+
+// Begin of the local day: clocks may have been changed since.
+export function dayStart(at, timeZone) {
+  const parts = Object.fromEntries(new Intl.DateTimeFormat("en-GB", { timeZone, hourCycle: "h23", year: "numeric", month: "2-digit", day: "2-digit",
+    hour: "2-digit", minute: "2-digit", second: "2-digit" }).formatToParts(new Date(at * 1000)).map((part) => [part.type, Number(part.value)]));
+  const guess = Math.floor(at) - parts.hour * 3600 - parts.minute * 60 - parts.second;
+  const wall = Number(new Intl.DateTimeFormat("en-GB", { timeZone, hourCycle: "h23", hour: "2-digit" }).format(new Date(guess * 1000)));
+  return wall === 0 ? guess : guess + (wall > 12 ? 24 - wall : -wall) * 3600;
+}
+
+// The local day of a time, such as 2026-11-30.
+export function dayOf(at, timeZone) {
+  return new Intl.DateTimeFormat("en-CA", { timeZone, year: "numeric", month: "2-digit", day: "2-digit" }).format(new Date(at * 1000));
+}
+
+// Begin of a local day. Noon UTC lies on it everywhere but far in the east.
+export function beginOf(day, timeZone) {
+  const midnight = Date.parse(`${day}T00:00:00Z`) / 1000;
+  return dayStart([midnight + DAY / 2, midnight].find((at) => dayOf(at, timeZone) === day), timeZone);
+}
