@@ -16,6 +16,7 @@ from edge_app.city.database.storing import Storing
 from edge_app.city.database.tables import INTERVAL
 from edge_app.city.records import Gap, Interval
 from tests.city.cases import NAME, START, series
+from tests.support.postgres import Postgres
 
 BATCH = 10
 SERIES = series(400)
@@ -117,4 +118,22 @@ def test_what_cannot_be_done_is_one_sentence_and_changes_nothing(
         assert "pg_dump is not installed" in refused("backup")
     assert not (tmp_path / "saved").exists()
     assert sorted(path.name for path in tmp_path.iterdir() if ".part" in path.name) == []
+    assert store(url, []) == 10
+
+
+@pytest.mark.servers
+def test_a_database_with_a_password_is_saved_and_comes_back(
+    postgres_server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    password = "a: b@c/%"
+    url = postgres_server.emptied()
+    text = f'[database]\nurl = "{url.replace("counts@", "")}"\nusername = "counts"\n'
+    (tmp_path / "city.toml").write_text(text)
+    store(url, SERIES[:10])
+    with postgres_server.asking_for(password):
+        monkeypatch.setenv("EDGE_APP_DATABASE_PASSWORD", "another")
+        assert city(tmp_path, "backup") == 1
+        monkeypatch.setenv("EDGE_APP_DATABASE_PASSWORD", password)
+        assert city(tmp_path, "backup") == 0
+        assert city(tmp_path, "restore", "--replace") == 0
     assert store(url, []) == 10
