@@ -212,6 +212,7 @@ class CityHealth(Answer):
 
     state: Literal["ok"]
     version: str
+    broker: Literal["connected", "away"] = Field(description="Connection of the worker beside the page to its broker")
 
 
 class Me(Answer):

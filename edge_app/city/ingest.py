@@ -129,6 +129,11 @@ class Worker:
         if self._fault is not None:
             raise self._fault
 
+    @property
+    def broker_problem(self) -> str:
+        """One sentence on why there is no connection to the broker, empty with one; any thread may read it."""
+        return self._inbox.problem
+
     def turn(self) -> None:
         """Take one batch, and do what is due. While the database fails nothing is acknowledged."""
         batch = self._collect()

@@ -144,6 +144,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
                 page.cors,
                 done=lambda: dict(worker.tally.counts),
                 overdue=overdue,
+                broker=lambda: worker.broker_problem,
                 datex2=publisher_of(config.feeds),
                 fiware=config.feeds.fiware,
                 sensorthings=config.feeds.sensorthings,

@@ -26,7 +26,7 @@ class City:
 
     origin: by which people reach the page through a proxy, "" for loopback alone. cors: origins of other pages that may
     read the API. utc: UTC s. done: what the worker of this process has done since its start, for metrics. overdue: days
-    that should be in the archive by now.
+    that should be in the archive by now. broker: why the worker has no connection to the broker, "" with one.
     datex2: who publishes; None: the feed is off. fiware, sensorthings: the feed is on. tiles: of the map; None: none.
     """
 
@@ -37,6 +37,7 @@ class City:
     utc: Callable[[], float] = field(default=time.time)
     done: Callable[[], Mapping[str, int]] = field(default=dict)
     overdue: Callable[[], int] = field(default=int)
+    broker: Callable[[], str] = field(default=str)
     datex2: Publisher | None = None
     fiware: bool = False
     sensorthings: bool = False
