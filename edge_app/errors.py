@@ -8,12 +8,13 @@ for a person: what happened, where, and what to do.
 class EdgeAppError(Exception):
     """Any fault that the product can explain to a person.
 
-    code: names the fault where the local page says it in the person's language (`error.CODE` of its messages).
+    code: names the fault where a page says it in the person's language (`error.CODE` of the local page's messages,
+    `refused.CODE` of the city's). parameters: what those words name.
     """
 
-    def __init__(self, *args: object, code: str = "") -> None:
+    def __init__(self, *args: object, code: str = "", **parameters: str | int | float) -> None:
         super().__init__(*args)
-        self.code = code
+        self.code, self.parameters = code, parameters
 
 
 class ConfigError(EdgeAppError, ValueError):

@@ -147,6 +147,7 @@ PURE = {
     "city.records": {"records"},
     "city.numbers": {"city.records"},
     "city.spans": set[str](),
+    "city.course": set[str](),
     "city.measured": {"records", "measures.speed_sums"},
     "city.overlaps": {"city.records"},
     "city.sums": {"city.overlaps", "city.records"},
@@ -170,6 +171,7 @@ GRANTED = {
     "offline.scoring": {"json", "pathlib", "statistics"},  # read_truth
     "offline.bins": {"csv", "io", "datetime"},  # text and times of day, of which it reads none
     "city.records": {"uuid"},
+    "city.course": {"re"},
     "city.calendar": {"datetime", "zoneinfo"},  # steps of local time; it reads no clock
     "city.feeds.observed": {"datetime"},  # types; it reads no clock
     "city.feeds.datex2": {"datetime", "hashlib", "re", "xml"},  # the same, and text

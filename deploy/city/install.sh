@@ -19,8 +19,14 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 cd /
 healthy_s=${HEALTHY_S:-120}
 library=$here/releases.sh
-[ -f "$library" ] || library=$here/../releases.sh
+# Only a repository has it one folder above; beside an unpacked archive there may be anything.
+[ -f "$library" ] || [ -f "$here/SHA256SUMS" ] || library=$here/../releases.sh
 [ -f "$library" ] || { echo "install: releases.sh is missing beside $0: copy the whole folder" >&2 && exit 1; }
+# The whole archive is compared later, by what stands there.
+if [ -f "$here/SHA256SUMS" ] && ! (cd "$here" && grep ' \./releases\.sh$' SHA256SUMS | sha256sum --check --status); then
+    echo "install: the archive is damaged: copy it again, and compare it with the SHA256SUMS that lies beside it" >&2
+    exit 1
+fi
 . "$library"
 opt=/opt/edge-app-city etc=/etc/edge-app-city state=/var/lib/edge-app-city
 probation=$opt/probation

@@ -119,7 +119,9 @@ class Access:
             if wait:
                 seconds = int(wait) + 1
                 sentence = f"too many requests: ask again in {seconds} s"
-                raise RefusalError(HTTPStatus.TOO_MANY_REQUESTS, sentence, retry_after_s=seconds)
+                raise RefusalError(
+                    HTTPStatus.TOO_MANY_REQUESTS, sentence, seconds, code="too_many_requests", seconds=seconds
+                )
         if asked.method not in _CHANGES_NOTHING and "authorization" not in asked.headers:
             self._judge_page(asked, found)
         return found
@@ -146,7 +148,9 @@ class Access:
         own = {f"http://{asked.headers.get('host', '')}", self._origin}
         known = hmac.compare_digest(asked.headers.get("x-csrf-token", "").encode(), found.csrf.encode())
         if (origin and origin not in own) or (found.csrf and not known):
-            raise RefusalError(HTTPStatus.FORBIDDEN, "only the page itself may send this: load it again")
+            raise RefusalError(
+                HTTPStatus.FORBIDDEN, "only the page itself may send this: load it again", code="foreign_page"
+            )
 
     def log_in(self, asked: Asked, name: str, password: str) -> str:
         """Return the Set-Cookie of a new login. Raises RefusalError: a wrong name or password, too many attempts."""
@@ -155,12 +159,14 @@ class Access:
         if wait:
             seconds = int(wait) + 1
             sentence = f"too many attempts: try again in {seconds} s"
-            raise RefusalError(HTTPStatus.TOO_MANY_REQUESTS, sentence, retry_after_s=seconds)
+            raise RefusalError(
+                HTTPStatus.TOO_MANY_REQUESTS, sentence, seconds, code="too_many_attempts", seconds=seconds
+            )
         if not self._is_password(name, password):
             with self._lock:
                 self._limits.failed(asked.peer, self._utc())
             log.warning("a wrong name or password", extra={"peer": asked.peer})
-            raise RefusalError(HTTPStatus.FORBIDDEN, "that is not the name and password of a user")
+            raise RefusalError(HTTPStatus.FORBIDDEN, "that is not the name and password of a user", code="wrong_login")
         with self._lock:
             self._limits.succeeded(asked.peer)
         with self._database.begin() as connection:
@@ -173,14 +179,16 @@ class Access:
         with self._database.connect() as connection:
             stored = accounts.password_of(connection, name)
         if not self._comparing.acquire(timeout=_TURN_S):
-            raise RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, "too many log in at once: try again", retry_after_s=3)
+            raise RefusalError(
+                HTTPStatus.SERVICE_UNAVAILABLE, "too many log in at once: try again", 3, code="busy_logins"
+            )
         try:
             # A name that there is not takes as long as one that there is.
             self._nobodys = self._nobodys or hash_password("of a user that there is not")
             return is_password(password, stored or self._nobodys) and stored is not None
         except ConfigError:
             sentence = f"the stored password is damaged: set it anew with `edge-app city user password {name}`"
-            raise RefusalError(HTTPStatus.INTERNAL_SERVER_ERROR, sentence) from None
+            raise RefusalError(HTTPStatus.INTERNAL_SERVER_ERROR, sentence, code="damaged_password", name=name) from None
         finally:
             self._comparing.release()
 

@@ -30,6 +30,10 @@ class SiteAnswer(Answer):
     road: str
     lat: float | None
     lon: float | None
+    course: Annotated[
+        Sequence[tuple[float, float]] | None,
+        Field(description="Points of the road, each degrees east and north; null: not known"),
+    ]
     time_zone: str
     left_to_right: Way
     right_to_left: Way
@@ -96,6 +100,17 @@ class CountsOfStep(Answer):
     flags: Annotated[Sequence[str], Field(description="Quality flags; only with steps of a quarter")]
 
 
+class LostDay(Answer):
+    """A file of the archive that is lost for good: of its day there were at least so many as is told."""
+
+    start: AwareDatetime
+    end: AwareDatetime
+    file: Annotated[str, Field(description="Name below the archive's folder; it had a thousand lines at most")]
+    intervals: Annotated[int, Field(description="That were in it; their sums are still there")]
+    reason: Annotated[str, Field(description="Why, as the person said who has given it up")]
+    noted: Annotated[AwareDatetime, Field(description="When it was given up")]
+
+
 class Counts(Answer):
     """Counts of a site. A step that is not named has no data: that is no zero."""
 
@@ -103,6 +118,7 @@ class Counts(Answer):
     step: str
     time_zone: str
     steps: Sequence[CountsOfStep]
+    lost: Annotated[Sequence[LostDay], Field(description="Days for which there were at least so many")]
 
 
 class Hours(Answer):
@@ -195,6 +211,7 @@ class Whole(Answer):
     """What is missing from the data, what contradicts, and what was kept aside."""
 
     gaps: Sequence[GapAnswer]
+    lost: Annotated[Sequence[LostDay], Field(description="Files of the archive, the oldest day first")]
     contradictions: Sequence[Contradicted]
     aside: Sequence[Aside]
 

@@ -18,7 +18,8 @@ from starlette.middleware.cors import CORSMiddleware
 from edge_app import __version__
 from edge_app.city.access import Access, Asked
 from edge_app.city.database.accounts import AccountError
-from edge_app.city.inventory import InventoryError, told
+from edge_app.city.invalid import reason_of_invalid
+from edge_app.city.inventory import InventoryError
 from edge_app.city.routes.city import City
 from edge_app.city.routes.data import data_routes
 from edge_app.city.routes.feeds import feed_routes
@@ -31,7 +32,7 @@ from edge_app.city.routes.public import public_routes
 from edge_app.city.routes.sensorthings import sensorthings_routes
 from edge_app.city.routes.watching import watching_routes
 from edge_app.errors import ConfigError, StoreError
-from edge_app.http.problems import PROBLEM_KIND, Problem, RefusalError, problem_of
+from edge_app.http.problems import PROBLEM_KIND, Problem, RefusalError, problem_of, refusal_of
 
 log = logging.getLogger(__name__)
 
@@ -163,15 +164,15 @@ async def _on_http(request: Request, error: Any) -> Response:
 
 
 async def _on_invalid(_: Request, error: Any) -> Response:
-    return _refused(HTTPStatus.UNPROCESSABLE_ENTITY, told(error.errors()[0]))
+    return _answer(refusal_of(HTTPStatus.UNPROCESSABLE_ENTITY, [reason_of_invalid(error.errors()[0])]))
 
 
 async def _on_inventory(_: Request, error: Any) -> Response:
-    return _refused(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(error.problems))
+    return _answer(refusal_of(HTTPStatus.UNPROCESSABLE_ENTITY, error.reasons))
 
 
 async def _on_account(_: Request, error: Any) -> Response:
-    return _refused(HTTPStatus.CONFLICT, str(error))
+    return _answer(RefusalError(HTTPStatus.CONFLICT, str(error), code=error.code, **error.parameters))
 
 
 async def _on_config(_: Request, error: Any) -> Response:
@@ -180,11 +181,12 @@ async def _on_config(_: Request, error: Any) -> Response:
 
 async def _on_store(_: Request, error: Any) -> Response:
     log.warning("a request failed: %s", error)
-    return _refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+    return _answer(RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, str(error), code="store", why=str(error)))
 
 
 async def _on_fault(_: Request, __: Any) -> Response:
-    return _refused(HTTPStatus.INTERNAL_SERVER_ERROR, "this is a fault of the program; its log says more")
+    sentence = "this is a fault of the program; its log says more"
+    return _answer(RefusalError(HTTPStatus.INTERNAL_SERVER_ERROR, sentence, code="fault"))
 
 
 _HANDLERS: Final[dict[Any, Any]] = {

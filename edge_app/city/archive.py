@@ -134,6 +134,27 @@ class Archive:
         if not good:
             raise _damaged(file)
 
+    def is_whole(self, file: ArchiveFile) -> bool:
+        """Return whether a file is there as it was written."""
+        try:
+            self.judge(file, again=True)
+        except UnreadableFileError:
+            return False
+        return True
+
+    def set_aside(self, file: ArchiveFile) -> None:
+        """Rename what is left of a file, if anything, so that nothing takes it for one of the archive.
+
+        Raises StoreError: when that cannot be done.
+        """
+        path = self.folder / file.name
+        try:
+            path.replace(path.with_name(f"{path.name}.lost"))
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise StoreError(_unwritable(self.folder, error)) from error
+
     def looks_well(self, file: ArchiveFile) -> Problem:
         """Return what is wrong with a file at first sight: by its size alone."""
         try:

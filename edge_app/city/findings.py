@@ -17,6 +17,7 @@ from edge_app.checks.sentence import as_sentence
 from edge_app.city.config import CityConfig, database_url
 from edge_app.city.database.archived import all_files
 from edge_app.city.database.engine import Tables, state_of
+from edge_app.city.database.lost import lost_files
 from edge_app.city.running import Running, ask_running
 from edge_app.city.service import client_id_of, opened, timing_of
 from edge_app.city.tiles import read_tiles
@@ -65,7 +66,7 @@ def _archive(config: CityConfig, folder: Path) -> Finding:
     """Judge the archive at first sight, by the sizes of its files and what was found when they were read last."""
     try:
         with opened(config, folder) as database, database.connect() as connection:
-            files = all_files(connection)
+            files, lost = all_files(connection), len(lost_files(connection))
     except StoreError as error:
         return Finding("FAIL", "archive", as_sentence(error))
     days, archive = config.archive.minutes_days, database.archive
@@ -80,7 +81,8 @@ def _archive(config: CityConfig, folder: Path) -> Finding:
         sentence = f"{len(bad)} of {len(files)} files in {archive.folder} are missing or damaged, such as {bad[0]}"
         return Finding("FAIL", "archive", f"{sentence}: `edge-app city archive --verify` names all.")
     size = sum(file.size for file, *_ in files) / 1e6
-    return Finding("ok", "archive", f"{len(files)} files, {size:.1f} MB, in {archive.folder}.")
+    given_up = f"; {lost} are lost for good" if lost else ""
+    return Finding("ok", "archive", f"{len(files)} files, {size:.1f} MB, in {archive.folder}{given_up}.")
 
 
 def _room(database: Path) -> Finding:

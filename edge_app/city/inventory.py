@@ -18,9 +18,13 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from edge_app.city.calendar import zone
+from edge_app.city.course import DIGITS, LEAST_POINTS, MOST_POINTS, Point, points_of
+from edge_app.city.invalid import Place, reason_of_invalid
 from edge_app.errors import ConfigError, EdgeAppError
+from edge_app.http.problems import Reason, because
 
 MOST_ATTACHMENTS: Final = 200
 MOST_SITES: Final = 20_000
@@ -28,17 +32,17 @@ _FAR: Final = 32_503_680_000  # the year 3000
 
 
 class InventoryError(EdgeAppError, ValueError):
-    """A description of sites that cannot be; `problems` lists every one in a sentence."""
+    """A description of sites that cannot be; `reasons` lists every one, `problems` their sentences."""
 
-    def __init__(self, *problems: str) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+    def __init__(self, *reasons: Reason) -> None:
+        self.reasons, self.problems = reasons, tuple(reason.detail for reason in reasons)
+        super().__init__("\n".join(self.problems))
 
 
 def _written(at: object) -> object:
     """Refuse a number, which pydantic would take for seconds since 1970."""
     if isinstance(at, (int, float)):
-        raise ValueError("must be a time with an offset, such as 2026-11-30T06:00:00Z")
+        raise PydanticCustomError("no_time", "must be a time with an offset, such as 2026-11-30T06:00:00Z")
     return at
 
 
@@ -50,14 +54,15 @@ def _whole_second(at: datetime) -> datetime:
             raise ValueError
         return datetime.fromtimestamp(seconds, timezone.utc)
     except (ValueError, OverflowError):
-        raise ValueError("must be a time between 1970 and 2999") from None
+        raise PydanticCustomError("far_year", "must be a time between 1970 and 2999") from None
 
 
 def _known_zone(name: str) -> str:
     try:
         zone(name)
-    except ConfigError as error:
-        raise ValueError(str(error).removeprefix("time_zone: ")) from None
+    except ConfigError:
+        words = 'there is no "{zone}"; give an IANA name such as Europe/Berlin'
+        raise PydanticCustomError("unknown_zone", words, {"zone": name[:60]}) from None
     return name
 
 
@@ -68,6 +73,40 @@ Words: TypeAlias = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
 ]
 SiteName: TypeAlias = Annotated[str, StringConstraints(max_length=200, pattern=r"^[a-z0-9][a-z0-9-]*$")]
+
+
+def _read_course(course: object) -> object:
+    """Return the points of a course that is given as text; an empty one is none."""
+    if not isinstance(course, str):
+        return course
+    try:
+        return points_of(course) if course.strip() else None
+    except ValueError:
+        words = "must be LINESTRING (4.89 52.37, 4.9 52.38) or 4.89 52.37; 4.9 52.38: degrees east, then north"
+        raise PydanticCustomError("no_course", words) from None
+
+
+def _on_earth(point: Point) -> Point:
+    east, north = point
+    if not (abs(east) <= 180 and abs(north) <= 90):
+        raise PydanticCustomError("far_point", "must be degrees east, -180 to 180, then north, -90 to 90")
+    return round(east, DIGITS), round(north, DIGITS)
+
+
+def _with_length(points: Sequence[Point]) -> Sequence[Point]:
+    if len(set(points)) < LEAST_POINTS:
+        raise PydanticCustomError("no_length", "must have two different points at least")
+    return points
+
+
+_Points: TypeAlias = Annotated[
+    list[Annotated[Point, AfterValidator(_on_earth)]],
+    Field(min_length=LEAST_POINTS, max_length=MOST_POINTS),
+    AfterValidator(_with_length),
+]
+Course: TypeAlias = Annotated[
+    _Points | None, BeforeValidator(_read_course, json_schema_input_type=list[Point] | str | None)
+]
 
 
 class _Part(BaseModel):
@@ -103,7 +142,7 @@ class Attachment(_Part):
     @model_validator(mode="after")
     def _has_a_length(self) -> Attachment:
         if self.span[0] >= self.span[1]:
-            raise ValueError("`ends` must be later than `begins`")
+            raise PydanticCustomError("ends_early", "`ends` must be later than `begins`")
         return self
 
     @property
@@ -124,6 +163,12 @@ class SiteContent(_Part):
     road: Annotated[Words, Field(min_length=1)]
     lat: Annotated[float | None, Field(ge=-90, le=90, description="Degrees north")] = None
     lon: Annotated[float | None, Field(ge=-180, le=180, description="Degrees east")] = None
+    course: Annotated[
+        Course,
+        Field(
+            description="Points of the road, each degrees east and north, or as text: WKT, or `4.89 52.37; 4.9 52.38`"
+        ),
+    ] = None
     time_zone: Annotated[str, AfterValidator(_known_zone), Field(max_length=60, description="IANA name")]
     left_to_right: Heading = Heading()
     right_to_left: Heading = Heading()
@@ -134,12 +179,13 @@ class SiteContent(_Part):
     @model_validator(mode="after")
     def _fits_together(self) -> SiteContent:
         if (self.lat is None) != (self.lon is None):
-            raise ValueError("lat and lon go together: give both or none")
+            raise PydanticCustomError("half_position", "lat and lon go together: give both or none")
         for one, other in combinations(sorted(self.attachments, key=lambda a: a.span), 2):
             if other.span[0] < one.span[1]:
-                raise ValueError(
-                    f"{one.device}/{one.line} and {other.device}/{other.line} would count at the same time: let one "
-                    "end where the other begins"
+                raise PydanticCustomError(
+                    "count_together",
+                    "{one} and {other} would count at the same time: let one end where the other begins",
+                    {"one": f"{one.device}/{one.line}", "other": f"{other.device}/{other.line}"},
                 )
         return self
 
@@ -150,24 +196,21 @@ class SiteDescription(SiteContent):
     id: SiteName
 
 
-def described(values: Any, where: str) -> SiteDescription:
-    """Return a site from plain values. where: for the sentences. Raises InventoryError."""
+def described(values: Any, place: Place | None = None) -> SiteDescription:
+    """Return a site from plain values. place: where they stand in a file. Raises InventoryError."""
     try:
         return SiteDescription.model_validate(values)
     except ValidationError as error:
-        raise InventoryError(*(f"{where}: {told(one)}" for one in error.errors(include_url=False))) from None
-
-
-def told(error: Any) -> str:
-    """Return one error of pydantic as a sentence, with the key first."""
-    key = ".".join(str(part) for part in error["loc"])
-    words = str(error["msg"]).removeprefix("Value error, ")
-    return f"{key}: {words}" if key else words
+        errors = error.errors(include_url=False)
+        raise InventoryError(*(reason_of_invalid(one, place) for one in errors)) from None
 
 
 def judge_together(sites: Sequence[SiteDescription]) -> None:
     """Raise InventoryError where an id comes twice or a line would count at two of the sites at once."""
-    problems = [f"{name} is described more than once" for name in _repeated(site.id for site in sites)]
+    problems = [
+        because(f"{name} is described more than once", code="described_twice", site=name)
+        for name in _repeated(site.id for site in sites)
+    ]
     attached = [(a.names, a.span, site.id) for site in sites for a in site.attachments]
     for names, group in groupby(sorted(attached), key=lambda one: one[0]):
         for (_, one, first), (_, other, second) in combinations(list(group), 2):
@@ -177,9 +220,10 @@ def judge_together(sites: Sequence[SiteDescription]) -> None:
         raise InventoryError(*problems)
 
 
-def counts_twice(line: str, one: str, other: str) -> str:
-    """Return the sentence about a line that two sites claim at the same time."""
-    return f"{line} would count at {one} and at {other} at the same time: end it at one of them first"
+def counts_twice(line: str, one: str, other: str) -> Reason:
+    """Return the reason against a line that two sites claim at the same time."""
+    detail = f"{line} would count at {one} and at {other} at the same time: end it at one of them first"
+    return because(detail, code="counts_twice", line=line, one=one, other=other)
 
 
 def _repeated(names: Iterable[str]) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Write and read the inventory as CSV and as GeoJSON. No I/O: texts in, texts out.
 
 CSV has a row for each attachment, and one for a site without any; the columns of the site repeat. GeoJSON (RFC 7946)
-has a feature for each site, with its attachments as a list.
+has a feature for each site, with its attachments as a list: a Point, or the LineString of its road's course, whose
+properties then have the position.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from edge_app.city.course import wkt_of
+from edge_app.city.invalid import Place
 from edge_app.city.inventory import MOST_SITES, InventoryError, SiteDescription, described
+from edge_app.http.problems import Reason, because
 from edge_app.offline.bins import csv_text
 
 _OF_SITE: Final = (
     *("site", "road", "lat", "lon", "time_zone", "left_to_right", "left_to_right_bearing_deg"),
-    *("right_to_left", "right_to_left_bearing_deg", "lanes", "public"),
+    *("right_to_left", "right_to_left_bearing_deg", "lanes", "public", "course"),
 )
 _OF_ATTACHMENT: Final = ("device", "line", "begins", "ends", "turned", "breaks", "reason")
 COLUMNS: Final = (*_OF_SITE, *_OF_ATTACHMENT)
@@ -36,7 +40,7 @@ def _rows(site: SiteDescription) -> Iterator[list[str | int | float]]:
     mine = [told["id"], *(_cell(told[name]) for name in ("road", "lat", "lon", "time_zone"))]
     for way in _WAYS:
         mine += [told[way]["name"], _cell(told[way]["bearing_deg"])]
-    mine += [_cell(told["lanes"]), _cell(told["public"])]
+    mine += [_cell(told["lanes"]), _cell(told["public"]), wkt_of(site.course) if site.course else ""]
     for attachment in told["attachments"] or [{}]:
         yield [*mine, *(_cell(attachment.get(name)) for name in _OF_ATTACHMENT)]
 
@@ -52,8 +56,12 @@ def inventory_geojson(sites: Iterable[SiteDescription]) -> str:
     features = []
     for site in sites:
         told = site.model_dump(mode="json")
-        identifier, lat, lon = (told.pop(name) for name in ("id", "lat", "lon"))
-        features.append(feature(identifier, lat, lon, told))
+        identifier, lat, lon, course = (told.pop(name) for name in ("id", "lat", "lon", "course"))
+        made = feature(identifier, lat, lon, told)
+        if course:
+            made["geometry"] = {"type": "LineString", "coordinates": course}
+            made["properties"] |= {"lat": lat, "lon": lon}
+        features.append(made)
     return json.dumps({"type": "FeatureCollection", "features": features}, ensure_ascii=False) + "\n"
 
 
@@ -69,13 +77,21 @@ def read_inventory_csv(text: str) -> list[SiteDescription]:
         reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
         missing = [name for name in ("site", "road", "time_zone") if name not in (reader.fieldnames or ())]
         unknown = [name for name in reader.fieldnames or () if name not in COLUMNS]
-        if missing or unknown:
-            what = f"has no column {missing[0]!r}" if missing else f"has an unknown column {unknown[0]!r}"
-            raise InventoryError(f"the first line {what}; the columns are {', '.join(COLUMNS)}")
+        if missing:
+            raise InventoryError(_about_column("has no column", missing[0], code="no_column"))
+        if unknown:
+            raise InventoryError(_about_column("has an unknown column", unknown[0], code="unknown_column"))
         rows = [(reader.line_num, {key: _plain(value) for key, value in row.items()}) for row in reader]
     except csv.Error as error:
-        raise InventoryError(f"this is no CSV file ({error})") from None
+        why = str(error)
+        raise InventoryError(because(f"this is no CSV file ({why})", code="no_csv", why=why)) from None
     return _judged(_sites_of(rows))
+
+
+def _about_column(what: str, column: str, *, code: str) -> Reason:
+    columns = ", ".join(COLUMNS)
+    detail = f"the first line {what} {column!r}; the columns are {columns}"
+    return because(detail, code=code, column=column, columns=columns)
 
 
 def _plain(value: Any) -> str:
@@ -84,7 +100,7 @@ def _plain(value: Any) -> str:
     return text[1:] if text[:1] == "'" and text[1:2] in tuple("=+-@") else text
 
 
-def _sites_of(rows: Iterable[tuple[int, Mapping[str, str]]]) -> Iterator[tuple[str, Any]]:
+def _sites_of(rows: Iterable[tuple[int, Mapping[str, str]]]) -> Iterator[tuple[Place, Any]]:
     """Yield where each site begins and its values. Raises InventoryError: rows of a site do not agree."""
     sites: dict[str, tuple[int, Mapping[str, str], dict[str, Any]]] = {}
     for number, row in rows:
@@ -94,11 +110,14 @@ def _sites_of(rows: Iterable[tuple[int, Mapping[str, str]]]) -> Iterator[tuple[s
         first, before, values = sites[name]
         differing = next((column for column in _OF_SITE if row.get(column, "") != before.get(column, "")), None)
         if differing:
-            raise InventoryError(f"row {number}: {differing} of {name} is another one than in row {first}")
+            detail = f"row {number}: {differing} of {name} is another one than in row {first}"
+            raise InventoryError(
+                because(detail, code="rows_differ", row=number, column=differing, site=name, first=first)
+            )
         if any(row.get(column) for column in _OF_ATTACHMENT):
             values["attachments"].append(_attachment_values(row, number))
     for number, _, values in sites.values():
-        yield f"row {number}", values
+        yield ("row", number), values
 
 
 def _site_values(row: Mapping[str, str], number: int) -> dict[str, Any]:
@@ -107,7 +126,7 @@ def _site_values(row: Mapping[str, str], number: int) -> dict[str, Any]:
         "id": row.get("site", ""),
         "road": row.get("road", ""),
         "time_zone": row.get("time_zone", ""),
-        **{name: row.get(name) or None for name in ("lat", "lon", "lanes")},
+        **{name: row.get(name) or None for name in ("lat", "lon", "lanes", "course")},
         "public": _truth(row, "public", number),
         **ways,
         "attachments": [],
@@ -126,7 +145,8 @@ def _truth(row: Mapping[str, str], name: str, number: int) -> bool:
     try:
         return _TRUE[row.get(name, "").lower()]
     except KeyError:
-        raise InventoryError(f"row {number}: {name}: must be yes or no") from None
+        detail = f"row {number}: {name}: must be yes or no"
+        raise InventoryError(because(detail, code="no_truth", row=number, field=name)) from None
 
 
 def read_inventory_geojson(text: str) -> list[SiteDescription]:
@@ -134,43 +154,49 @@ def read_inventory_geojson(text: str) -> list[SiteDescription]:
     try:
         whole = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InventoryError(f"this is no JSON ({str(error)[:100]})") from None
+        raise InventoryError(because(f"this is no JSON ({str(error)[:100]})", code="no_json")) from None
     features = whole.get("features") if isinstance(whole, dict) and whole.get("type") == "FeatureCollection" else None
     if not isinstance(features, list):
-        raise InventoryError("this is no FeatureCollection of GeoJSON")
+        raise InventoryError(because("this is no FeatureCollection of GeoJSON", code="no_collection"))
     return _judged(_feature_values(features))
 
 
-def _feature_values(features: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+def _feature_values(features: Sequence[Any]) -> Iterator[tuple[Place, Any]]:
     for number, feature in enumerate(features, 1):
-        where = f"feature {number}"
         if not isinstance(feature, dict) or not isinstance(feature.get("properties"), dict):
-            raise InventoryError(f"{where}: is no feature with properties")
+            detail = f"feature {number}: is no feature with properties"
+            raise InventoryError(because(detail, code="no_feature", feature=number))
         values = {**feature["properties"], "id": feature.get("id", feature["properties"].get("id", ""))}
         if feature.get("geometry") is not None:
-            values |= _position(feature["geometry"], where)
-        yield where, values
+            values |= _placed(feature["geometry"], number)
+        yield ("feature", number), values
 
 
-def _position(geometry: Any, where: str) -> dict[str, Any]:
-    point = geometry.get("coordinates") if isinstance(geometry, dict) and geometry.get("type") == "Point" else None
-    if not isinstance(point, list) or len(point) not in (2, 3):
-        raise InventoryError(f"{where}: its geometry must be a Point or null")
-    return {"lon": point[0], "lat": point[1]}
+def _placed(geometry: Any, number: int) -> dict[str, Any]:
+    """Return the position or the course that a geometry tells; heights are left out."""
+    kind, told = (geometry.get("type"), geometry.get("coordinates")) if isinstance(geometry, dict) else (None, None)
+    if kind == "MultiLineString" and isinstance(told, list) and len(told) == 1:  # as some programs write any line
+        kind, told = "LineString", told[0]
+    points = {"Point": [told], "LineString": told}.get(str(kind))
+    if not isinstance(points, list) or not all(isinstance(one, list) and len(one) in (2, 3) for one in points):
+        detail = f"feature {number}: its geometry must be a Point, a LineString or null"
+        raise InventoryError(because(detail, code="no_geometry", feature=number))
+    return {"lon": points[0][0], "lat": points[0][1]} if kind == "Point" else {"course": [one[:2] for one in points]}
 
 
-def _judged(found: Iterable[tuple[str, Any]]) -> list[SiteDescription]:
+def _judged(found: Iterable[tuple[Place, Any]]) -> list[SiteDescription]:
     sites: list[SiteDescription] = []
-    problems: list[str] = []
-    for where, values in found:
+    problems: list[Reason] = []
+    for place, values in found:
         try:
-            sites.append(described(values, where))
+            sites.append(described(values, place))
         except InventoryError as error:
-            problems += error.problems
+            problems += error.reasons
         if len(problems) >= _MOST_TOLD or len(sites) > MOST_SITES:
             break
     if len(sites) > MOST_SITES:
-        problems = [f"more than {MOST_SITES:,} sites: import them in parts"]
+        detail = f"more than {MOST_SITES:,} sites: import them in parts"
+        problems = [because(detail, code="too_many_sites", most=MOST_SITES)]
     if problems:
         raise InventoryError(*problems[:_MOST_TOLD])
     return sites

@@ -17,12 +17,15 @@ from edge_app.city.answers import (
     DeviceAnswer,
     GapAnswer,
     Hours,
+    LostDay,
     SiteAnswer,
     State,
     Way,
     Whole,
 )
 from edge_app.city.calendar import step_around
+from edge_app.city.database.days import DAY_S
+from edge_app.city.database.lost import LostFile
 from edge_app.city.database.reading import AnyStep, HourSum, Site, Total
 from edge_app.city.inventory_files import feature
 from edge_app.city.records import COLUMNS, Change, Vector
@@ -112,6 +115,7 @@ def site_of(site: Site, now: float) -> SiteAnswer:
         road=row.road,
         lat=row.lat,
         lon=row.lon,
+        course=row.course,
         time_zone=row.time_zone,
         left_to_right=Way(name=row.left_name, bearing_deg=row.left_bearing),
         right_to_left=Way(name=row.right_name, bearing_deg=row.right_bearing),
@@ -175,8 +179,21 @@ def device_of(row: Any) -> DeviceAnswer:
     )
 
 
+def lost_day_of(lost: LostFile) -> LostDay:
+    """Return a file that is lost for good."""
+    return LostDay(
+        start=moment(lost.file.day),
+        end=moment(lost.file.day + DAY_S),
+        file=lost.file.name,
+        intervals=lost.file.intervals,
+        reason=lost.reason,
+        noted=moment(lost.at),
+    )
+
+
 def whole_of(
     series: Iterable[tuple[Any, list[tuple[int, int]]]],
+    lost: Iterable[LostFile],
     contradictions: Iterable[Any],
     poison: Iterable[Any],
 ) -> Whole:
@@ -189,6 +206,7 @@ def whole_of(
         gaps += [GapAnswer(**common, first=a, last=b, state="lost", reason=why) for a, b, why in row.gone]
     return Whole(
         gaps=gaps,
+        lost=[lost_day_of(one) for one in lost],
         contradictions=[
             Contradicted(
                 line=f"{row.topic_site}/{row.device}/{row.name}",

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from edge_app.commands._answers import host_and_port, mqtt_table, toml_of
 from edge_app.commands._options import CITY, credentials_folder, reach_secrets
-from edge_app.commands._questions import Question, StoppedError, read_line, show, unreachable
+from edge_app.commands._questions import Question, Rules, StoppedError, ask, problem_of, read_line, show, unreachable
 from edge_app.commands._setup_files import explained, refuse_place, secret_places, write_secrets
 from edge_app.errors import ConfigError, reason_of
 from edge_app.system.files import write_atomic
@@ -86,8 +86,9 @@ def _asked(arguments: argparse.Namespace, stop: threading.Event) -> tuple[dict[s
         answer = given[question.flag]
         if answer is None:
             asks = terminal and _is_needed(question.flag, answers)
-            answer = _ask(question, answers, stop) if asks else question.default or ""
-        elif problem := _problem_of(question, answer, answers):
+            default = question.default or ""
+            answer = ask(question, answers, _RULES, stopped=stop.is_set) if asks else default
+        elif problem := problem_of(question, answer, answers, _RULES):
             raise ConfigError(f"--{question.flag}: {problem}")
         answers[question.flag] = answer
         name = _PASSWORDS.get(question.flag)
@@ -107,43 +108,21 @@ def _is_needed(flag: str, answers: Mapping[str, str]) -> bool:
     return bool(needs.get(flag, True))
 
 
-def _ask(question: Question, before: Mapping[str, str], stop: threading.Event) -> str:
-    """Ask until the answer is one that the configuration takes and, unless it is given again, one that works."""
-    doubted = None
-    while True:
-        if stop.is_set():
-            raise StoppedError
-        shown = f" [{question.default}]" if question.default else ""
-        answer = read_line(f"{question.text}{shown}:") or question.default
-        problem = "An answer is needed." if answer is None else _problem_of(question, answer, before)
-        if not problem and answer != doubted and (doubt := _doubt(question, answer or "", before)):
-            doubted, problem = answer, f"{doubt} The same answer again keeps it."
-        if not problem:
-            return answer or ""
-        show(problem)
-
-
-def _problem_of(question: Question, answer: str, before: Mapping[str, str]) -> str:
-    """Return one sentence on what is wrong with an answer, empty when nothing is."""
-    from edge_app.city.config import validated
-
+def _own_problem(question: Question, answer: str, before: Mapping[str, str]) -> str:
+    """Return one sentence on what is wrong with an answer and no configuration judges, empty when nothing is."""
     if question.flag == "broker-kind" and answer not in _KINDS:
         return f"This is none of {', '.join(_KINDS)}."
     if question.flag == "key" and before.get("cert") and not answer:
         return "A certificate needs its key."
     if question.flag in ("cert", "key") and answer and not Path(answer).is_file():
         return f"There is no file {answer}."
-    answers = {q.flag: _HARMLESS.get(q.flag, "") for q in _QUESTIONS} | dict(before) | {question.flag: answer}
-    try:
-        tables = _tables({**answers, "cert": "", "key": ""}, Path())
-    except ConfigError as error:  # names the option, which nobody has typed
-        return f"This {str(error).partition(': ')[2]}."
-    try:
-        validated(tables, Path.cwd(), {})
-    except ConfigError as error:
-        own = [text.partition(": ")[2] for text in error.problems if question.keys and text.startswith(question.keys)]
-        return f"This {own[0]}." if own else ""
     return ""
+
+
+def _validated(tables: Mapping[str, Any]) -> object:
+    from edge_app.city.config import validated
+
+    return validated(tables, Path.cwd(), {})
 
 
 def _doubt(question: Question, answer: str, before: Mapping[str, str]) -> str:
@@ -154,6 +133,16 @@ def _doubt(question: Question, answer: str, before: Mapping[str, str]) -> str:
     if question.flag == "database" and answer:
         return unreachable(answer.partition("/")[0], encrypted=False) if ":" in answer else ""
     return ""
+
+
+_RULES: Final = Rules(
+    _QUESTIONS,
+    _HARMLESS,
+    lambda answers: _tables({**answers, "cert": "", "key": ""}, Path()),
+    _validated,
+    _doubt,
+    _own_problem,
+)
 
 
 # --- the files

@@ -1,4 +1,4 @@
-"""Ask the questions of `edge-app setup` on a terminal, and judge each answer before the next question."""
+"""Ask the questions of a setup on a terminal, and judge each answer before the next question."""
 
 from __future__ import annotations
 
@@ -8,16 +8,12 @@ import socket
 import sys
 import termios
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
-from edge_app.commands._answers import host_and_port, is_address, source_table, tables_of
+from edge_app.commands._answers import host_and_port
 from edge_app.errors import ConfigError
-
-if TYPE_CHECKING:
-    from edge_app.sources.discovery import FoundCamera
 
 _REACH_S: Final = 3.0
 
@@ -43,42 +39,48 @@ class Question:
     keys: tuple[str, ...] = ()
 
 
-QUESTIONS: Final = (
-    Question("enrolment", "Enrolment file of the city, *.p12; empty: none"),
-    Question("site", "Site, such as harbour (a-z, 0-9, hyphen)", None, ("device.site",)),
-    Question("device", "Device, unique within the site, such as pole-7", None, ("device.device",)),
-    Question(
-        "source",
-        "Camera: a number of the list, /dev/video0, picamera, jetson-csi, an IP address, rtsp://..., a video file, or "
-        "street (invented counts)",
-        "/dev/video0",
-        ("source.",),
-    ),
-    Question("camera-user", "User name at the camera; empty: none", "", ("source.username",)),
-    Question("line", "Counting line ID:x0,y0,x1,y1 in 0..1 of the picture", "main:0.1,0.6,0.9,0.6", ("lines",)),
-    Question("broker", "Broker, HOST or HOST:PORT", None, ("mqtt.host", "mqtt.port")),
-    Question("ca", "Authority of the broker, a PEM file; empty: the system's, - for no encryption"),
-    Question("cert", "Certificate of this device, a PEM file; empty: none"),
-    Question("key", "Its key; empty: the service's credential mqtt_key"),
-    Question("username", "User name at the broker; empty: none", "", ("mqtt.username",)),
-)
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How the answers of one setup are judged: by its configuration, and by what works now.
+
+    questions: all of them. harmless: flag -> a valid answer, for those whose question is still to come; without one
+    an empty text is valid. tables: flag -> answer into tables of the configuration; validated: judges these. Both raise
+    ConfigError. own: returns one sentence on what no configuration judges. doubt: one on a valid answer that does not
+    work now, since the service might be away. Both take a question, its answer and the answers before, by flag.
+    """
+
+    questions: Sequence[Question]
+    harmless: Mapping[str, str]
+    tables: Callable[[Mapping[str, str]], Mapping[str, Any]]
+    validated: Callable[[Mapping[str, Any]], object]
+    doubt: Callable[[Question, str, Mapping[str, str]], str]
+    own: Callable[[Question, str, Mapping[str, str]], str] = lambda _question, _answer, _before: ""
 
 
-def ask(question: Question, before: Mapping[str, str], cameras: Sequence[FoundCamera] = ()) -> str:
+def ask(
+    question: Question,
+    before: Mapping[str, str],
+    rules: Rules,
+    choices: Sequence[str] = (),
+    stopped: Callable[[], bool] = lambda: False,
+) -> str:
     """Ask until the answer is one that the configuration takes and, unless it is given again, one that works.
 
-    before: flag -> answer so far. cameras: for the question about the camera, those that may be named by number.
+    before: flag -> answer so far. choices: answers that may be named by number, from 1; an empty answer means the first.
+    stopped: whether somebody has ended the program while an answer was tried. Raises StoppedError.
     """
-    default, doubted = cameras[0].source if cameras else question.default, ""
+    default, doubted = choices[0] if choices else question.default, None
     while True:
+        if stopped():
+            raise StoppedError
         answer = read_line(f"{question.text}{f' [{default}]' if default else ''}:") or default
         if answer is None:
             show("An answer is needed.")
             continue
-        if question.flag == "source" and answer.isdecimal() and 0 < int(answer) <= len(cameras):
-            answer = cameras[int(answer) - 1].source
-        problem = problem_of(question, answer, before)
-        doubt = "" if problem or answer == doubted else _doubt(question, answer, before)
+        if answer.isdecimal() and 0 < int(answer) <= len(choices):
+            answer = choices[int(answer) - 1]
+        problem = problem_of(question, answer, before, rules)
+        doubt = "" if problem or answer == doubted else rules.doubt(question, answer, before)
         if doubt:
             problem, default, doubted = f"{doubt} Enter keeps it all the same.", answer, answer
         if not problem:
@@ -86,38 +88,20 @@ def ask(question: Question, before: Mapping[str, str], cameras: Sequence[FoundCa
         show(problem)
 
 
-def problem_of(question: Question, answer: str, before: Mapping[str, str]) -> str:
-    """Return one sentence on what is wrong with an answer, empty when nothing is: the rules are the configuration's."""
-    from edge_app.config.load import validated
-
-    harmless = {"site": "site", "device": "device", "source": "street", "line": "main:0,0,1,1", "broker": "localhost"}
-    answers = {q.flag: harmless.get(q.flag, "") for q in QUESTIONS} | dict(before) | {question.flag: answer}
+def problem_of(question: Question, answer: str, before: Mapping[str, str], rules: Rules) -> str:
+    """Return one sentence on what is wrong with an answer, empty when nothing is."""
+    if problem := rules.own(question, answer, before):
+        return problem
+    answers = {q.flag: rules.harmless.get(q.flag, "") for q in rules.questions} | dict(before) | {question.flag: answer}
     try:
-        tables = tables_of(answers, "/")
+        tables = rules.tables(answers)
     except ConfigError as error:  # names the option, which nobody has typed
         return f"This {str(error).partition(': ')[2]}."
     try:
-        validated(tables, Path.cwd())
+        rules.validated(tables)
     except ConfigError as error:
         own = [text.partition(": ")[2] for text in error.problems if text.startswith(question.keys)]
-        return f"This {own[0]}." if question.keys and own else ""
-    return ""
-
-
-def _doubt(question: Question, answer: str, before: Mapping[str, str]) -> str:
-    """Return one sentence on a valid answer that does not work now, empty when it does: the service might be away."""
-    if question.flag == "broker":
-        return unreachable(answer, encrypted=before.get("ca") != "-")
-    if question.flag in ("ca", "cert", "key") and answer not in ("", "-") and not Path(answer).is_file():
-        return f"There is no file {answer}."
-    if question.flag != "source" or is_address(answer):
-        return ""
-    table = source_table(answer)
-    if table["kind"] == "file" and not Path(answer).is_file():
-        return f"There is no file {answer}, and this is no other camera that is known."
-    if table["kind"] == "camera" and answer.startswith("/") and not Path(answer).exists():
-        present = ", ".join(str(path) for path in sorted(Path("/dev").glob("video*"))) or "no /dev/video at all"
-        return f"There is no camera {answer} (the system has {present})."
+        return f"This {own[0]}." if own else ""
     return ""
 
 

@@ -16,8 +16,9 @@ from typing import Final
 
 from edge_app.commands import check, setup
 from edge_app.commands._cameras import configs_in, identity, refuse_twin, tables_of_file
+from edge_app.commands._device_questions import QUESTIONS
 from edge_app.commands._options import INSTALLED, credentials_folder, unit_of
-from edge_app.commands._questions import QUESTIONS, show
+from edge_app.commands._questions import show
 from edge_app.errors import ConfigError, ResourceError
 from edge_app.keeper.unit import Unit, UnitState
 from edge_app.system.unit import systemctl

@@ -18,8 +18,9 @@ from urllib.parse import quote, urlsplit
 from edge_app.commands import check
 from edge_app.commands._answers import is_address, source_table, tables_of, toml_of
 from edge_app.commands._cameras import refuse_twin
+from edge_app.commands._device_questions import QUESTIONS, RULES
 from edge_app.commands._options import INSTALLED, credentials_folder, reach_secrets
-from edge_app.commands._questions import QUESTIONS, StoppedError, ask, read_line, show
+from edge_app.commands._questions import StoppedError, ask, read_line, show
 from edge_app.commands._setup_files import explained, refuse_place, secret_places, write_secrets
 from edge_app.errors import ConfigError, ResourceError
 
@@ -150,13 +151,14 @@ def _asked(arguments: argparse.Namespace, path: Path, stop: threading.Event) -> 
         answer = given[question.flag]
         if answer is None:
             cameras = _cameras() if question.flag == "source" else ()
-            answer = ask(question, setup.answers, cameras) if _is_needed(question.flag, setup.answers) else ""
+            sources, needed = [camera.source for camera in cameras], _is_needed(question.flag, setup.answers)
+            answer = ask(question, setup.answers, RULES, sources) if needed else ""
         setup.answers[question.flag] = answer
         while question.flag == "device" and (problem := _taken(path, setup.answers)):
             if given["device"] is not None:
                 raise ConfigError(problem)
             show(f"{problem}.")
-            setup.answers["device"] = ask(question, setup.answers)
+            setup.answers["device"] = ask(question, setup.answers, RULES)
         _follow_up(question.flag, setup)
     return setup
 
@@ -265,7 +267,7 @@ def _stream(setup: _Setup) -> str:
             show(problem)
             question = next(question for question in QUESTIONS if question.flag == "source")
             again = type(question)("source", "Enter keeps it, or another address", source, question.keys)
-            return ask(again, setup.answers)
+            return ask(again, setup.answers, RULES)
         show(f"{problem.rpartition(': ')[0]}.")
         user = read_line("User name at the camera; Enter keeps what was typed:")
         if not user:

@@ -91,6 +91,7 @@ HEALTHY: Mapping[str, str] = {
     "edge_app_city_aside_messages": f"1x{_MINUTES}",
     'edge_app_city_archive_files{state="whole"}': f"900x{_MINUTES}",
     'edge_app_city_archive_files{state="damaged"}': f"0x{_MINUTES}",
+    'edge_app_city_archive_files{state="lost"}': f"2x{_MINUTES}",
     "edge_app_city_archive_overdue_days": f"1x{_MINUTES}",
 }
 FAULTS: Mapping[str, dict[str, str]] = {

@@ -248,7 +248,7 @@ def test_entities_are_those_of_the_smart_data_model(
     attachment = {"device": f"{NAME.site}/{NAME.device}", "line": NAME.line}
     values = {"id": site, "road": "Quay Road", "time_zone": "UTC", "lat": 52.5, "lon": 13.4}
     with database.begin() as connection:
-        put_sites(connection, [described({**values, "attachments": [attachment]}, "")], "test", NOW)
+        put_sites(connection, [described({**values, "attachments": [attachment]})], "test", NOW)
     answer = client.get(ENTITIES, params=FLOW, headers={"accept": "application/ld+json"})
     assert answer.headers["content-type"] == "application/ld+json"
     entities = answer.json()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -11,6 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from edge_app.city.calendar import STEPS
+from edge_app.city.course import middle_of
 from edge_app.city.database.audit import read_audit
 from edge_app.city.database.changes import newest_break, read_changes
 from edge_app.city.database.engine import Database
@@ -46,7 +48,7 @@ def attached(name: LineName = NAME, **values: Any) -> dict[str, Any]:
 
 def quay(*attachments: dict[str, Any], **values: Any) -> SiteDescription:
     told = {"id": "quay", "road": "Quay Road", "time_zone": "Europe/Amsterdam", "attachments": list(attachments)}
-    return described({**told, **values}, "quay")
+    return described({**told, **values})
 
 
 def put(database: Database, *sites: SiteDescription) -> dict[str, Any]:
@@ -70,6 +72,7 @@ FULL = [
         left_to_right={"name": "=into town", "bearing_deg": 0},
     ),
     quay(id="empty", road='"Ring", north\u00fc'),
+    quay(id="long", course=[(4.9, -52.1), (4.9000001, -52.2), (5.0, 52.3)], lat=52.0, lon=4.9),
 ]
 
 
@@ -84,7 +87,7 @@ def test_a_file_of_the_inventory_reads_back_as_it_was(write: Any, read: Any) -> 
 
 
 def test_what_is_put_is_read_and_a_second_time_nothing_changes(database: Database) -> None:
-    assert set(put(database, *FULL)) == {"quay", "empty"}
+    assert set(put(database, *FULL)) == {"quay", "empty", "long"}
     assert inventory(database) == sorted(FULL, key=lambda site: site.id)
     assert put(database, *FULL) == {}
     assert put(database, quay(*[], road="Quay Road")).keys() == {"quay"}
@@ -92,14 +95,14 @@ def test_what_is_put_is_read_and_a_second_time_nothing_changes(database: Databas
         newest = read_audit(connection)[0]
         assert (newest.who, newest.action, newest.subject) == ("anna", "site.put", "quay")
         assert newest.change["lanes"] == [2, None]
-        assert len(read_audit(connection)) == 3
+        assert len(read_audit(connection)) == 4
         assert unheard_lines(connection, FULL) == ["harbour/pole-7/quay-road", "harbour/pole-9/main"]
 
 
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"lat": 90.5, "lon": 0}, "quay: lat: Input should be less than or equal to 90"),
+        ({"lat": 90.5, "lon": 0}, "lat: Input should be less than or equal to 90"),
         ({"lat": 1}, "lat and lon go together"),
         ({"time_zone": "Europe/Nowhere"}, 'time_zone: there is no "Europe/Nowhere"'),
         ({"id": "Quay Road"}, "id: "),
@@ -108,6 +111,16 @@ def test_what_is_put_is_read_and_a_second_time_nothing_changes(database: Databas
         ({"lanes": 0}, "lanes: "),
         ({"colour": "red"}, "colour: "),
         ({"left_to_right": {"bearing_deg": 360}}, "left_to_right.bearing_deg: "),
+        ({"course": [(1, 2)]}, "course: List should have at least 2 items"),
+        ({"course": [(n / 9, 1) for n in range(501)]}, "course: List should have at most 500 items"),
+        ({"course": [(1, 2), (1, 2)]}, "course: must have two different points at least"),
+        ({"course": [(1, 2), (52, 91)]}, "course.1: must be degrees east, -180 to 180, then north, -90 to 90"),
+        ({"course": [(1, 2), (float("nan"), 2)]}, "course.1.0: Input should be a finite number"),
+        ({"course": [(1, 2), (3, 4, 5)]}, "course.1: "),
+        ({"course": "LINESTRING (1 2; 3 4)"}, "course: must be LINESTRING (4.89 52.37, 4.9 52.38) or"),
+        ({"course": "1,5 2; 3 4"}, "course: must be LINESTRING"),
+        ({"course": "POINT (1 2)"}, "course: must be LINESTRING"),
+        ({"course": "1e999 2; 3 4"}, "course.0.0: Input should be a finite number"),
         ({"attachments": [attached(), attached(OTHER)]}, "would count at the same time"),
         ({"attachments": [attached(begins=moment(9), ends=moment(9))]}, "`ends` must be later than `begins`"),
         ({"attachments": [attached(begins="0001-01-01T00:00:00+10:00")]}, "must be a time between 1970 and 2999"),
@@ -116,7 +129,7 @@ def test_what_is_put_is_read_and_a_second_time_nothing_changes(database: Databas
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(values: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(InventoryError, match=r"^quay: ") as refused:
+    with pytest.raises(InventoryError) as refused:
         quay(**values)
     assert sentence in refused.value.problems[0]
 
@@ -130,6 +143,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(values: dict[str, Any], sentenc
         ("site,road,time_zone\nquay,Quay,UTC\nquay,Key,UTC\n", "row 3: road of quay is another one than in row 2"),
         ("site,road,time_zone,lat\nquay,Quay,UTC,north\n", "row 2: lat: "),
         ('site,road,time_zone\n"quay,Quay,UTC\n', "this is no CSV file"),
+        ("site,road,time_zone,course\nquay,Quay,UTC,1 2 3 4\n", "row 2: course: must be LINESTRING"),
     ],
 )
 def test_a_wrong_csv_file_is_refused_in_a_sentence(text: str, sentence: str) -> None:
@@ -146,7 +160,12 @@ def test_a_wrong_csv_file_is_refused_in_a_sentence(text: str, sentence: str) -> 
         ('{"type": "FeatureCollection", "features": [1]}', "feature 1: is no feature"),
         (
             '{"type": "FeatureCollection", "features": [{"properties": {}, "geometry": {"type": "Polygon"}}]}',
-            "feature 1: its geometry must be a Point or null",
+            "feature 1: its geometry must be a Point, a LineString or null",
+        ),
+        (
+            '{"type": "FeatureCollection", "features": [{"properties": {}, "geometry": {"type": "MultiLineString",'
+            '"coordinates": [[[1, 2], [3, 4]], [[5, 6], [7, 8]]]}}]}',
+            "feature 1: its geometry must be a Point, a LineString or null",
         ),
         (
             '{"type": "FeatureCollection", "features": [{"id": "a", "properties": {"road": "A", "time_zone": "UTC"},'
@@ -159,6 +178,44 @@ def test_a_wrong_geojson_file_is_refused_in_a_sentence(text: str, sentence: str)
     with pytest.raises(InventoryError) as refused:
         read_inventory_geojson(text)
     assert sentence in refused.value.problems[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "LINESTRING (4.9 52.1, 4.91 52.1)",
+        "linestring z(4.9 52.1 -3,4.91 52.1 -2)",
+        "SRID=4326;LINESTRING(4.9 52.1, 4.91 52.1)",
+        "4.9 52.1; 4.91 52.1",
+        " 4.9\t52.1 ;\n+4.91 5.21e1 ",
+    ],
+)
+def test_a_course_is_read_from_text(text: str) -> None:
+    assert quay(course=text).course == [(4.9, 52.1), (4.91, 52.1)]
+    assert quay(course=" ").course is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "coordinates"),
+    [("LineString", [[4.9, 52.1, 7], [4.91, 52.1, 8]]), ("MultiLineString", [[[4.9, 52.1], [4.91, 52.1]]])],
+)
+def test_a_drawn_line_is_a_site_that_stands_halfway_along_it(database: Database, kind: str, coordinates: Any) -> None:
+    feature = {"type": "Feature", "id": "quay", "properties": {"road": "Quay Road", "time_zone": "UTC"}}
+    drawn = {**feature, "geometry": {"type": kind, "coordinates": coordinates}}
+    put(database, *read_inventory_geojson(json.dumps({"type": "FeatureCollection", "features": [drawn]})))
+    (site,) = inventory(database)
+    assert (site.course, site.lat, site.lon) == ([(4.9, 52.1), (4.91, 52.1)], 52.1, 4.905)
+    (told,) = json.loads(inventory_geojson([site]))["features"]
+    assert told["geometry"] == {"type": "LineString", "coordinates": [[4.9, 52.1], [4.91, 52.1]]}
+    assert (told["properties"]["lat"], told["properties"]["lon"]) == (52.1, 4.905)
+    assert put(database, *read_inventory_geojson(inventory_geojson([site]))) == {}
+    assert put(database, *read_inventory_csv(inventory_csv([site]))) == {}
+    assert put(database, quay(time_zone="UTC", lat=52.1, lon=4.905))["quay"]["course"][1] is None
+
+
+def test_halfway_is_measured_along_the_course() -> None:
+    assert middle_of([(0.0, 0.0), (0.0, 0.0), (0.0, 0.3), (0.1, 0.3)]) == pytest.approx((0.0, 0.2), abs=1e-6)
+    assert middle_of([(0.0, 60.0), (0.2, 60.0), (0.2, 60.2)])[0] == 0.2  # a degree east is short there
 
 
 def test_every_wrong_row_of_a_file_is_told() -> None:

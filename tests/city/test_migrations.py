@@ -34,10 +34,24 @@ FIRST_RELEASE = (
 )
 
 
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+"""Tables of the releases so far."""
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])
-def first_release(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a database as the first release has left it, with a site in it."""
-    if request.param == "sqlite":
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=REVISIONS)
+def revision(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def former_release(request: pytest.FixtureRequest, tmp_path: Path, kind: str, revision: str) -> str:
+    """The URL of a database as a release has left it, with a site in it that the first one could have made."""
+    if kind == "sqlite":
         url = f"sqlite:///{tmp_path / 'city.sqlite3'}"
     else:
         url = request.getfixturevalue("postgres_server").emptied()
@@ -46,8 +60,8 @@ def first_release(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     config.set_main_option("script_location", str(ROOT / "edge_app/city/migrations"))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        if request.param == "postgresql":
+        command.upgrade(config, revision)
+        if kind == "postgresql":
             connection.execute(text("CREATE TABLE counts_0 PARTITION OF counts FOR VALUES FROM (0) TO (86400)"))
         for statement in FIRST_RELEASE:
             connection.execute(text(statement))
@@ -61,13 +75,14 @@ def test_the_migrations_make_the_tables_of_this_release(database: Database) -> N
         assert compare_metadata(context, METADATA) == []
 
 
-def test_what_the_first_release_has_stored_is_still_there(first_release: str) -> None:
-    database = open_database(first_release)
+def test_what_any_release_has_stored_is_still_there(former_release: str, revision: str) -> None:
+    database = open_database(former_release)
     try:
         with database.connect() as connection:
             (site,) = read_inventory(connection)
-            assert (site.id, site.lanes, site.public) == ("quay", 2, True)
-            assert connection.execute(select(SERIES.c.begins)).scalars().all() == [120]
+            assert (site.id, site.lanes, site.public, site.course) == ("quay", 2, True, None)
+            begins = 120 if revision < "0004" else None  # from then on stored with each interval
+            assert connection.execute(select(SERIES.c.begins)).scalars().all() == [begins]
             (attachment,) = site.attachments
             assert (attachment.device, attachment.line, attachment.breaks) == ("harbour/pole-7", "quay-road", False)
             opts: dict[str, Any] = {"compare_type": True, "include_name": lambda name, *_: name != "counts_0"}
@@ -75,6 +90,11 @@ def test_what_the_first_release_has_stored_is_still_there(first_release: str) ->
             assert compare_metadata(context, METADATA) == []
     finally:
         database.close()
+
+
+def test_every_release_before_this_one_is_tried() -> None:
+    versions = sorted(path.name[:4] for path in (ROOT / "edge_app/city/migrations/versions").glob("0*.py"))
+    assert tuple(versions[:-1]) == REVISIONS
 
 
 def test_a_database_of_a_newer_release_is_left_alone(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_a_site_is_edited_on_the_page(address: tuple[str, str], tmp_path: Path) 
         browser.wait_for("document.querySelector('[name=road]') !== null")
         browser.type("[name=time_zone]", "Nowhere")
         browser.click("button.first")
-        browser.wait_for("document.querySelector('.refused')?.textContent.includes('there is no \"Nowhere\"')")
+        browser.wait_for("document.querySelector('.refused')?.textContent.includes('There is no \"Nowhere\"')")
         browser.type("[name=time_zone]", "Europe/Amsterdam")
         browser.type("[name=lanes]", "2")
         browser.click("button.first")
@@ -149,6 +149,51 @@ def test_a_site_is_edited_on_the_page(address: tuple[str, str], tmp_path: Path) 
         assert browser.errors == []
     finally:
         browser.close()
+
+
+def test_the_course_of_a_road_is_written_on_the_page_and_drawn_on_the_map(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}")
+    browser, live = Browser(tmp_path / "profile", 1280, 900), Live()
+    # What the canvas of the roads shows: width and height of all that is drawn, px.
+    drawn = """
+        (() => {
+          const sheet = document.querySelector('.leaflet-overlay-pane canvas');
+          if (!sheet?.width) return null;
+          const all = sheet.getContext('2d').getImageData(0, 0, sheet.width, sheet.height).data;
+          const xs = [], ys = [];
+          for (let at = 3; at < all.length; at += 4) if (all[at]) {
+            xs.push(((at - 3) / 4) % sheet.width);
+            ys.push(Math.floor((at - 3) / 4 / sheet.width));
+          }
+          const wide = (some) => some.reduce((a, b) => Math.max(a, b)) - some.reduce((a, b) => Math.min(a, b));
+          return xs.length ? [wide(xs), wide(ys)] : null;
+        })()
+    """
+    try:
+        with Server(build_api(City(database, live)), "127.0.0.1", 0) as server:
+            base = f"http://127.0.0.1:{server.port}"
+            browser.open(f"{base}/inventory/-")
+            browser.wait_for("document.querySelector('[name=course]') !== null")
+            for name, words in (("id", "quay"), ("road", "Quay Road"), ("course", "4.9 52.1")):
+                browser.type(f"[name={name}]", words)
+            browser.click("button.first")
+            few = f"{messages('en')['city.course']}: {messages('en')['refused.too_few'].replace('{limit}', '2')}"
+            browser.wait_for(f"document.querySelector('.refused')?.textContent === {few!r}")
+            browser.type("[name=course]", "LINESTRING (4.9 52.1, 4.902 52.1, 4.902 52.101)")
+            browser.click("button.first")
+            browser.wait_for("location.pathname === '/inventory/quay'")
+            browser.wait_for("document.querySelector('[name=course]')?.value === '4.9 52.1; 4.902 52.1; 4.902 52.101'")
+            assert violations(browser) == [] if AXE else True
+            browser.open(base)
+            browser.wait_for("performance.getEntriesByName('map').length")
+            width, height = browser.wait_for(drawn)
+            # At zoom 15 they are 47 and 38 px, and the line is 8 px wide.
+            assert (40 < width < 60, 34 < height < 54) == (True, True), (width, height)
+            assert browser.errors == []
+            live.end()
+    finally:
+        browser.close()
+        database.close()
 
 
 def test_the_first_user_is_made_on_the_page_and_logs_in(tmp_path: Path) -> None:
@@ -213,6 +258,36 @@ def test_it_speaks_every_language_and_finds_its_way(address: tuple[str, str], tm
         browser.wait_for("document.getElementById('search') !== null")
         browser.type("#search", "nothing like it")
         browser.wait_for("document.querySelector('.list li') === null")
+        assert browser.errors == []
+    finally:
+        browser.close()
+
+
+def test_refusals_are_told_in_the_language_of_the_page(address: tuple[str, str], tmp_path: Path) -> None:
+    base, site = address
+    file = tmp_path / "sites.csv"
+    file.write_text("site,road,time_zone,lanes\nquay,Quay,Nowhere,many\n", "utf-8")
+    browser = Browser(tmp_path / "profile", 1280, 900)
+    try:
+        browser.open(base)
+        for language in NAMES:
+            browser.run(f"localStorage.setItem('language', '{language}')")
+            texts = messages(language)
+            zone = texts["refused.unknown_zone"].replace("{zone}", "Nowhere")
+            browser.open(f"{base}/inventory/{site}")
+            browser.wait_for("document.querySelector('[name=road]') !== null")
+            browser.type("[name=time_zone]", "Nowhere")
+            browser.click("button.first")
+            told = f"{texts['city.time_zone']}: {zone}"
+            browser.wait_for(f"document.querySelector('.refused')?.textContent === {told!r}")
+            browser.open(f"{base}/inventory")
+            browser.wait_for("document.getElementById('file') !== null")
+            browser.choose("#file", file)
+            row = texts["refused.in_row"].replace("{row}", "2")
+            lines = [f"{row}: {texts['city.time_zone']}: {zone}"]
+            lines.append(f"{row}: {texts['city.lanes']}: {texts['refused.no_whole_number']}")
+            joined = "\n".join(lines)
+            browser.wait_for(f"document.querySelector('.refused')?.textContent === {joined!r}")
         assert browser.errors == []
     finally:
         browser.close()

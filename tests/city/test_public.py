@@ -35,7 +35,7 @@ def client(database: Database, clock: list[float]) -> Iterator[httpx.Client]:
     quay = {"id": "quay", "road": "Quay Road", "time_zone": "UTC", "public": True, "attachments": [attachment]}
     hidden = {"id": "hidden", "road": "Back Lane", "time_zone": "UTC"}
     with database.begin() as connection:
-        put_sites(connection, [described(quay, ""), described(hidden, "")], "test", NOW)
+        put_sites(connection, [described(quay), described(hidden)], "test", NOW)
         accounts.add_account(connection, "anna", "administrator", "four random words", "test", NOW)
     api = build_api(City(database, Live(), utc=lambda: clock[0]))
     with client_of(api) as made:

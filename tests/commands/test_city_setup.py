@@ -145,7 +145,7 @@ def test_what_no_host_can_be_called_and_what_is_no_text_are_told_in_sentences(tm
 
 
 def test_it_asks_again_after_a_wrong_answer_and_shows_no_password(tmp_path: Path) -> None:
-    answers = ("kafka", "", "localhost:1", "localhost:1", "-", "anna", "broker-secret", "", "here", "")
+    answers = ("kafka", "", "localhost:1", "", "-", "anna", "broker-secret", "", "here", "")
     ours, theirs = pty.openpty()
     command = ("-m", "edge_app", "city", "setup", "--config", str(tmp_path / "city.toml"), "--no-check")
     asked = subprocess.Popen((sys.executable, *command), stdin=theirs, stdout=theirs, stderr=theirs)
@@ -160,7 +160,7 @@ def test_it_asks_again_after_a_wrong_answer_and_shows_no_password(tmp_path: Path
         asked.kill()
         os.close(ours)
     assert "This is none of mqtt, nats, rabbitmq." in seen
-    assert "Nothing answers at localhost, port 1. The same answer again keeps it." in seen
+    assert "Nothing answers at localhost, port 1. Enter keeps it all the same." in seen
     assert "This must be https://NAME" in seen
     assert "broker-secret" not in seen
     mqtt = load(tmp_path / "city.toml", {}).mqtt

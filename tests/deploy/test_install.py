@@ -80,6 +80,44 @@ def test_a_wrong_call_shows_the_usage_from_any_folder(tmp_path: Path, name: str)
     assert not list(tmp_path.rglob("ran"))
 
 
+INSTALLERS = [ROOT / "deploy/install.sh", ROOT / "deploy/city/install.sh"]
+
+
+def unpacked(folder: Path, installer: Path) -> Path:
+    """Return an archive with an installer and its library alone, which a script in the folder above could replace."""
+    archive = folder / "archive"
+    archive.mkdir()
+    for script in (installer, ROOT / "deploy/releases.sh"):
+        shutil.copy(script, archive)
+    summed = ("sha256sum", "./install.sh", "./releases.sh")
+    done = subprocess.run(summed, cwd=archive, capture_output=True, text=True, check=True)
+    (archive / "SHA256SUMS").write_text(done.stdout)
+    (folder / "releases.sh").write_text(f"touch {folder / 'ran'}\n")
+    return archive
+
+
+def called(archive: Path) -> tuple[int, str]:
+    done = subprocess.run(("sh", archive / "install.sh", "x"), capture_output=True, text=True, timeout=10, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("installer", INSTALLERS, ids=["device", "city"])
+def test_no_library_is_run_before_it_is_compared(tmp_path: Path, installer: Path) -> None:
+    archive = unpacked(tmp_path, installer)
+    library, sums = archive / "releases.sh", archive / "SHA256SUMS"
+    assert called(archive)[0] == 2  # the wrong call alone
+    whole, told = library.read_text(), sums.read_text()
+    library.write_text(f"touch {tmp_path / 'ran'}\n{whole}")
+    code, error = called(archive)
+    assert (code, error.startswith("install: the archive is damaged: copy it again")) == (1, True)
+    sums.write_text("".join(line for line in told.splitlines(True) if "releases.sh" not in line))
+    assert called(archive)[0] == 1
+    library.unlink()
+    code, error = called(archive)
+    assert (code, error.startswith("install: releases.sh is missing beside")) == (1, True)
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("seconds", ["abc", "1.5", "12 0", "0x10", "-5"])
 def test_a_wrong_time_is_told_before_anything_is_done(seconds: str) -> None:
     """Later the new release would run, and nobody would go back; here it stands before the check of the call itself."""

@@ -103,6 +103,11 @@ class Browser:
         self.run(f"document.querySelector({json.dumps(selector)}).select()")
         self._call("Input.insertText", text=text)
 
+    def choose(self, selector: str, file: Path) -> None:
+        """Choose a file in a field for files, as a person would."""
+        found = self._call("Runtime.evaluate", expression=f"document.querySelector({json.dumps(selector)})")
+        self._call("DOM.setFileInputFiles", files=[str(file)], objectId=found["result"]["objectId"])
+
     def drag(self, *points: tuple[float, float]) -> None:
         """Press at the first point, px of the page, move over the others and release at the last one."""
         self._pointer("down", points[0])

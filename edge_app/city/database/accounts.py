@@ -54,9 +54,10 @@ def add_account(connection: Connection, name: str, role: Role, password: str, wh
     lock_alone(connection, ACCOUNT)
     _judge_name(name)
     if password_of(connection, name) is not None:
-        raise AccountError(f"there is a user {name} already")
+        raise AccountError(f"there is a user {name} already", code="user_exists", name=name)
     if role != _ADMINISTRATOR and not has_accounts(connection):
-        raise AccountError("the first user must be an administrator: nobody else could add further ones")
+        sentence = "the first user must be an administrator: nobody else could add further ones"
+        raise AccountError(sentence, code="first_administrator")
     row = {"name": name, "role": role, "password": hash_password(password), "made": int(at)}
     connection.execute(ACCOUNT.insert(), row)
     note_change(connection, at, who, "user.add", name, {"role": (None, role)})
@@ -92,19 +93,21 @@ def remove_account(connection: Connection, name: str, who: str, at: float) -> No
 def _role(connection: Connection, name: str) -> str:
     role: str | None = connection.execute(select(ACCOUNT.c.role).where(ACCOUNT.c.name == name)).scalar()
     if role is None:
-        raise AccountError(f"there is no user {name}")
+        raise AccountError(f"there is no user {name}", code="no_user", name=name)
     return role
 
 
 def _judge_last(connection: Connection, name: str, role: str) -> None:
     others = select(func.count()).where(ACCOUNT.c.role == _ADMINISTRATOR, ACCOUNT.c.name != name)
     if role == _ADMINISTRATOR and not connection.execute(others).scalar():
-        raise AccountError(f"{name} is the last administrator: make another user one first")
+        sentence = f"{name} is the last administrator: make another user one first"
+        raise AccountError(sentence, code="last_administrator", name=name)
 
 
 def _judge_name(name: str) -> None:
     if not re.fullmatch(NAME, name):
-        raise AccountError("a name has 1 to 64 of a-z, 0-9, dot, hyphen and underscore, and begins with a-z or 0-9")
+        sentence = "a name has 1 to 64 of a-z, 0-9, dot, hyphen and underscore, and begins with a-z or 0-9"
+        raise AccountError(sentence, code="wrong_name")
 
 
 def begin_login(connection: Connection, name: str, now: float) -> str:
@@ -146,7 +149,7 @@ def add_token(connection: Connection, name: str, scope: Scope, ends: int | None,
     lock_alone(connection, TOKEN)
     _judge_name(name)
     if connection.execute(select(TOKEN.c.name).where(TOKEN.c.name == name)).scalar() is not None:
-        raise AccountError(f"there is a token {name} already")
+        raise AccountError(f"there is a token {name} already", code="token_exists", name=name)
     secret = f"city_{secrets.token_urlsafe(32)}"
     row = {"name": name, "digest": _digest(secret), "scope": scope, "made": int(at), "ends": ends}
     connection.execute(TOKEN.insert(), row)
@@ -157,7 +160,7 @@ def add_token(connection: Connection, name: str, scope: Scope, ends: int | None,
 def remove_token(connection: Connection, name: str, who: str, at: float) -> None:
     """Remove a token. Raises AccountError: when there is none of that name."""
     if not connection.execute(delete(TOKEN).where(TOKEN.c.name == name)).rowcount:
-        raise AccountError(f"there is no token {name}")
+        raise AccountError(f"there is no token {name}", code="no_token", name=name)
     note_change(connection, at, who, "token.remove", name)
 
 

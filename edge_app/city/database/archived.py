@@ -12,11 +12,12 @@ from collections.abc import Collection, Iterable, Mapping, Set
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
-from sqlalchemy import Connection, Select, and_, func, select, update
+from sqlalchemy import Connection, Select, and_, delete, func, select, update
 
 from edge_app.city.archive import Archive, ArchiveFile, Problem, UnreadableFileError, part_of
 from edge_app.city.database import engine
 from edge_app.city.database.days import DAY_S, day_of
+from edge_app.city.database.lost import lost_files
 from edge_app.city.database.tables import ARCHIVED, LINE
 from edge_app.city.records import Interval, Kept, LineName, Stretch
 
@@ -35,9 +36,10 @@ class Asked(NamedTuple):
 
 
 class Past(NamedTuple):
-    """What the archive knows of a batch. known: by key. doubtful: keys of days whose file cannot be read now.
+    """What the archive knows of a batch. known: by key.
 
-    places: of the batch that are in the archive, or are being moved there.
+    doubtful: keys of days whose file cannot be read now, or is lost. places: those of the batch that are in the archive
+    or are being moved there.
     """
 
     known: Mapping[Key, Interval] = MappingProxyType({})
@@ -76,6 +78,12 @@ def note_judged(connection: Connection, file: ArchiveFile, problem: Problem, now
     """Note what was found when a file was looked at. now: UTC s."""
     here = and_(ARCHIVED.c.day == file.day, ARCHIVED.c.part == file.part, ARCHIVED.c.name == file.name)
     connection.execute(update(ARCHIVED).where(here).values(problem=problem, judged=now))
+
+
+def forget_file(connection: Connection, file: ArchiveFile) -> bool:
+    """Know a file no longer; return whether it was known."""
+    here = ARCHIVED.c.day == file.day, ARCHIVED.c.part == file.part, ARCHIVED.c.name == file.name
+    return bool(connection.execute(delete(ARCHIVED).where(*here)).rowcount)
 
 
 def disturb(connection: Connection, places: Iterable[Place]) -> None:
@@ -140,13 +148,15 @@ def read_all(connection: Connection, archive: Archive | None, asked: Asked) -> l
 def past_of(connection: Connection, archive: Archive | None, keys: Collection[Key], now: int) -> Past:
     """Return what the archive knows of the intervals of a batch, within its transaction. now: UTC s."""
     days = {day_of(start) for _, start, _ in keys}
-    if not days or connection.execute(_of_days(connection, days).limit(1)).first() is None:
+    lost = {(one.file.day, one.file.part) for one in lost_files(connection, days)} if days else set()
+    if not days or not (lost or connection.execute(_of_days(connection, days).limit(1)).first()):
         return Past()  # as nearly always: what comes is of today
     of_place: dict[Place, list[Key]] = defaultdict(list)
     for key in keys:
         of_place[day_of(key[1]), part_of(key[0])].append(key)
     files = _known_places(connection, of_place.keys())
-    known, doubtful, names = dict[Key, Interval](), set[Key](), names_of(connection, {line for line, *_ in keys})
+    known, names = dict[Key, Interval](), names_of(connection, {line for line, *_ in keys})
+    doubtful = {key for place in lost & of_place.keys() for key in of_place[place]}
     for place, file in files.items():
         asked = [Asked(line, start, start + 1) for line, start, _ in of_place[place]]
         try:

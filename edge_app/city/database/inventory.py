@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, delete, exists, select, update
 
+from edge_app.city.course import middle_of
 from edge_app.city.database.audit import note_change
 from edge_app.city.database.engine import lock_alone, put
 from edge_app.city.database.rolling import roll_site
@@ -53,6 +54,7 @@ def _description(row: Any, attachments: Sequence[Attachment]) -> SiteDescription
         right_to_left=Heading.model_construct(name=row.right_name, bearing_deg=row.right_bearing),
         lanes=row.lanes,
         public=row.public,
+        course=[(east, north) for east, north in row.course] if row.course else None,
         attachments=list(attachments),
     )
 
@@ -82,7 +84,7 @@ def put_sites(connection: Connection, sites: Sequence[SiteDescription], who: str
     Raises InventoryError: when a line would count at two sites at once; and then nothing is changed.
     """
     judge_together(sites)
-    sites = [_in_order(site) for site in sites]
+    sites = [_settled(site) for site in sites]
     lock_alone(connection, ATTACHMENT)  # who adds up at the same time would do so by the old attachments
     before = {site.id: site for site in _read_in_parts(connection, [site.id for site in sites])}
     changes = {site.id: _difference(before.get(site.id), site) for site in sites}
@@ -96,8 +98,12 @@ def put_sites(connection: Connection, sites: Sequence[SiteDescription], who: str
     return {name: change for name, change in changes.items() if change}
 
 
-def _in_order(site: SiteDescription) -> SiteDescription:
-    return site.model_copy(update={"attachments": sorted(site.attachments, key=lambda one: one.span)})
+def _settled(site: SiteDescription) -> SiteDescription:
+    """Return a site with its attachments in order; without a position it stands halfway along its road's course."""
+    found: dict[str, Any] = {"attachments": sorted(site.attachments, key=lambda one: one.span)}
+    if site.course and site.lat is None:
+        found["lon"], found["lat"] = middle_of(site.course)
+    return site.model_copy(update=found)
 
 
 def _read_in_parts(connection: Connection, names: Sequence[str]) -> list[SiteDescription]:
@@ -115,7 +121,7 @@ def _difference(before: SiteDescription | None, after: SiteDescription) -> Diffe
 
 def _row(site: SiteDescription) -> dict[str, Any]:
     return {
-        **site.model_dump(include={"id", "road", "lat", "lon", "time_zone", "lanes", "public"}),
+        **site.model_dump(include={"id", "road", "lat", "lon", "course", "time_zone", "lanes", "public"}),
         "left_name": site.left_to_right.name,
         "left_bearing": site.left_to_right.bearing_deg,
         "right_name": site.right_to_left.name,

@@ -21,6 +21,7 @@ from edge_app.city.archive import Archive, ArchiveFile, UnreadableFileError, has
 from edge_app.city.database.archived import files_of, note_unreadable
 from edge_app.city.database.days import DAY_S, drop_day, keep_days, of_part, parts_of, write_csv
 from edge_app.city.database.engine import Database, insert_new
+from edge_app.city.database.lost import forget_lost, lost_files
 from edge_app.city.database.tables import ARCHIVED, CONTRADICTION, DIRTY, INTERVAL, LINE, MEASURE, SERIES, SETTINGS
 from edge_app.city.interval_columns import INTERVALS
 from edge_app.city.parquet import Written, quarters_of, write_intervals
@@ -82,12 +83,14 @@ def _announce(database: Database, archive: Archive, day: int) -> dict[int, str]:
         if connection.execute(waiting).first() is not None:
             return {}
         parts = parts_of(connection, day)
-        insert_new(connection, ARCHIVED, [{"day": day, "part": part, "moving": "", **_EMPTY} for part in parts])
-        names = {}
+        for part in parts:
+            begin_file(connection, day, part)
+        lost, names = lost_files(connection, [day]), {}
         for row in connection.execute(select(ARCHIVED).where(ARCHIVED.c.day == day, ARCHIVED.c.part.in_(parts))).all():
             if row.moving not in ("", row.name):  # of one that was killed
                 (archive.folder / row.moving).unlink(missing_ok=True)
-            there = [*archive.versions(day, row.part), row.name]
+            gone = [one.file.name for one in lost if one.file.part == row.part]
+            there = [*archive.versions(day, row.part), row.name, *gone]
             names[row.part] = name_of(day, row.part, 1 + max(map(version_of, there)))
             here = (ARCHIVED.c.day == day) & (ARCHIVED.c.part == row.part)
             connection.execute(update(ARCHIVED).where(here).values(moving=names[row.part]))
@@ -103,7 +106,7 @@ def _make(
     with database.connect() as connection:
         write_csv(connection, _rows(), day, part, rows)
         known = files_of(connection, [place]).get(place)
-        lines = keys_of_lines(connection)
+        lines, lost = keys_of_lines(connection), {one.file.name: one.file for one in lost_files(connection, [day])}
     if known is not None:
         try:
             archive.judge(known, again=True)
@@ -113,6 +116,7 @@ def _make(
             log.warning("%s; what has come of that day stays in the database", error)
             return None
     strays = [one for one in archive.versions(day, part) if not known or one != known.name]
+    strays = [one for one in strays if one not in lost or archive.is_whole(lost[one])]
     strays = [one for one in strays if is_of(archive.folder / one, lines)]
     written = write_intervals(
         rows, archive.folder / known.name if known else None, [archive.folder / one for one in strays], file
@@ -143,7 +147,13 @@ def _settle(database: Database, day: int, made: Mapping[int, _Made], now: int) -
             know_file(connection, one.file, now)
             _tell(connection, one.written.contradictions, lines, now)
             mark_changed(connection, one.written.regained, lines)
+            forget_lost(connection, one.replaced)
     return good
+
+
+def begin_file(connection: Connection, day: int, part: int) -> None:
+    """Have a row for the file of a day and a part, if there is none yet."""
+    insert_new(connection, ARCHIVED, [{"day": day, "part": part, "moving": "", **_EMPTY}])
 
 
 def know_file(connection: Connection, file: ArchiveFile, now: int) -> None:

@@ -15,6 +15,7 @@ from edge_app.city.archive import Archive, UnreadableFileError
 from edge_app.city.database import engine
 from edge_app.city.database.archived import Asked, files_of, names_of, note_unreadable, places_of, read_file
 from edge_app.city.database.days import DAY_S
+from edge_app.city.database.lost import lost_files
 from edge_app.city.database.tables import INTERVAL, LINE, SERIES, SETTINGS
 from edge_app.city.overlaps import Piece
 from edge_app.city.records import COLUMNS, Kept
@@ -28,18 +29,19 @@ Quarter: TypeAlias = tuple[int, int]
 class Found:
     """The intervals that touch each quarter, and under which model and config those that begin in it counted.
 
-    unknown: quarters of which a file of the archive cannot be read.
+    unknown: quarters of which a file of the archive cannot be read. lost: those of which one is lost for good.
     """
 
     pieces: dict[Quarter, list[Piece]] = field(default_factory=lambda: defaultdict(list))
     settings: dict[Quarter, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     unknown: set[Quarter] = field(default_factory=set)
+    lost: set[Quarter] = field(default_factory=set)
 
 
 def find_pieces(connection: Connection, archive: Archive | None, quarters: Sequence[Quarter]) -> Found:
     """Return what some quarters are added up from. What is in the database and in the archive is found once."""
     found = Found()
-    past = _from_archive(connection, archive, quarters, found.unknown)
+    past = _from_archive(connection, archive, quarters, found)
     known: dict[Quarter, dict[tuple[int, Any], tuple[Piece, str, str]]] = defaultdict(dict)
     for row in _from_database(connection, quarters):
         known[row.line_id, row.quarter][row.start, row.id] = _piece(row), row.model, row.config
@@ -84,26 +86,29 @@ def _from_database(connection: Connection, quarters: Sequence[Quarter]) -> Itera
 
 
 def _from_archive(
-    connection: Connection, archive: Archive | None, quarters: Sequence[Quarter], unknown: set[Quarter]
+    connection: Connection, archive: Archive | None, quarters: Sequence[Quarter], told: Found
 ) -> list[tuple[int, Kept]]:
     """Return what the archive has of some quarters, with the keys of the lines.
 
-    unknown: gets the quarters that it cannot tell. An interval of the day before may reach into a quarter.
+    told: gets the quarters that it cannot tell. An interval of the day before may reach into a quarter.
     """
-    files = files_of(connection, places_of(Asked(line, start - DAY_S, start + QUARTER_S) for line, start in quarters))
-    if not files:
+    places = places_of(Asked(line, start - DAY_S, start + QUARTER_S) for line, start in quarters)
+    files = files_of(connection, places)
+    gone = {(one.file.day, one.file.part) for one in lost_files(connection, {day for day, _ in places})}
+    if not files and not gone:
         return []
     lines = {line for line, _ in quarters}
     statement = select(LINE.c.id, LINE.c.longest_s).where(engine.among(connection, LINE.c.id, lines))
     longest = {row.id: row.longest_s for row in connection.execute(statement)}
     asked = {(line, start): Asked(line, start - longest[line] + 1, start + QUARTER_S) for line, start in quarters}
+    told.lost.update(quarter for quarter, one in asked.items() if gone & places_of([one]))
     names, found = names_of(connection, lines), list[tuple[int, Kept]]()
     for place, file in files.items():
         of_file = {quarter: one for quarter, one in asked.items() if place in places_of([one])}
         try:
             found += read_file(archive, file, of_file.values(), names)
         except UnreadableFileError as error:
-            unknown.update(of_file)
+            told.unknown.update(of_file)
             note_unreadable(connection, file, error, int(time.time()))
     return found
 

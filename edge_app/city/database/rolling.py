@@ -40,7 +40,8 @@ def roll_up(connection: Connection, most: int = 2_000, *, archive: Archive | Non
     """Add up at most so many changed quarters, within the transaction of `connection`; return their number.
 
     Several workers may do so at once: what one has taken the others leave. archive: where the intervals of days that
-    have left the database are. A quarter that needs a file that cannot be read waits, and keeps the sum that it has.
+    have left the database are. A quarter that needs a file that cannot be read waits, and keeps the sum that it has; of
+    one whose file is lost for good the sum stays that of which more was seen.
     """
     keep_days(connection)
     taken = select(DIRTY).order_by(DIRTY.c.line_id, DIRTY.c.start).limit(most)
@@ -54,7 +55,7 @@ def roll_up(connection: Connection, most: int = 2_000, *, archive: Archive | Non
         found = find_pieces(connection, archive, part)
         if part := [quarter for quarter in part if quarter not in found.unknown]:
             connection.execute(delete(DIRTY).where(tuple_(DIRTY.c.line_id, DIRTY.c.start).in_(part)))
-            _roll_quarters(connection, part, found)
+            _roll_quarters(connection, part, found, _covered(connection, found.lost))
             rolled += part
     _roll_steps(connection, rolled)
     return len(dirty)
@@ -72,10 +73,24 @@ def _needs(connection: Connection, places: Sequence[Place]) -> ColumnElement[boo
     return exists().where(*touching).correlate(DIRTY)
 
 
-def _roll_quarters(connection: Connection, quarters: Sequence[Quarter], found: Found) -> None:
+def _covered(connection: Connection, quarters: Iterable[Quarter]) -> dict[Quarter, float]:
+    """Return how much of some quarters was seen by the sums that they have, s."""
+    keys = QUARTER.c.line_id, QUARTER.c.start
+    if not (asked := sorted(quarters)):
+        return {}
+    rows = connection.execute(select(*keys, QUARTER.c.covered_s).where(tuple_(*keys).in_(asked)))
+    return {(row.line_id, row.start): row.covered_s for row in rows}
+
+
+def _roll_quarters(
+    connection: Connection, quarters: Sequence[Quarter], found: Found, before: Mapping[Quarter, float]
+) -> None:
+    """Store the sums of quarters. before: s seen by those of which a part is lost; one with more stays."""
     rows = []
     for line, start in quarters:
         total = quarter_sum(found.pieces[line, start], start)
+        if (line, start) in before and before[line, start] >= total.covered_s:
+            continue
         rows.append(
             {
                 "line_id": line,

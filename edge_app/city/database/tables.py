@@ -119,6 +119,21 @@ ARCHIVED: Final = Table(
     Column("moving", Text, nullable=False, comment="file that is being made; empty, when an interval has come since"),
     comment="files of the archive, which hold the intervals of days that have left this database",
 )
+LOST: Final = Table(
+    "lost_file",
+    METADATA,
+    Column("name", Text, primary_key=True, comment="of the file, below the archive's folder"),
+    Column("day", BigInteger, nullable=False, comment="its first second, UTC"),
+    Column("part", Integer, nullable=False, comment="of the lines: a thousand by their keys"),
+    Column("intervals", BigInteger, nullable=False),
+    Column("vehicles", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False, comment="bytes"),
+    Column("sha256", String(64), nullable=False),
+    Column("reason", Text, nullable=False, comment="why it is lost, for people"),
+    Column("who", Text, nullable=False, comment="who has said so"),
+    Column("at", BigInteger, nullable=False, comment="when"),
+    comment="files of the archive that are lost for good",
+)
 CONTRADICTION: Final = Table(
     "contradiction",
     METADATA,
@@ -188,6 +203,7 @@ SITE: Final = Table(
     Column("lanes", SmallInteger),
     Column("public", Boolean, nullable=False, default=False),
     Column("by_hand", Boolean, nullable=False, default=False, comment="edited here: devices do not change it any more"),
+    Column("course", JSON(none_as_null=True), comment="points of its road, degrees east and north; null: not known"),
     comment="places at roads where vehicles are counted",
 )
 ATTACHMENT: Final = Table(

@@ -70,7 +70,8 @@ export async function showSite(view, id) {
       field("time_zone", text("city.time_zone"), site.time_zone, { required: true, list: "zones" }),
       field("lat", text("city.lat"), site.lat, { type: "number", step: "any", min: -90, max: 90 }),
       field("lon", text("city.lon"), site.lon, { type: "number", step: "any", min: -180, max: 180 }),
-      field("lanes", text("city.lanes"), site.lanes, { type: "number", min: 1, max: 30 })),
+      field("lanes", text("city.lanes"), site.lanes, { type: "number", min: 1, max: 30 }),
+      element("label", { class: "field" }, element("span", {}, text("city.course")), element("textarea", { name: "course", rows: 2, spellcheck: "false", placeholder: "4.8921 52.3731; 4.8934 52.3738" }, courseText(site.course)))),
     element("div", { class: "fields" },
       WAYS.flatMap((way) => [field(`${way}.name`, text(`direction.${way}`), site[way].name, { maxlength: 200 }),
         field(`${way}.bearing`, `${text(`direction.${way}`)}: ${text("city.bearing")}`, site[way].bearing_deg, { type: "number", min: 0, max: 359 })])),
@@ -99,7 +100,10 @@ export async function showSite(view, id) {
   view.append(element("h1", {}, document.title), form);
 }
 
-const empty = () => ({ road: "", lat: null, lon: null, lanes: null, public: false, attachments: [],
+// A point is degrees east and north; the server reads WKT too.
+const courseText = (points) => (points ?? []).map((point) => point.join(" ")).join("; ");
+
+const empty = () => ({ road: "", lat: null, lon: null, course: null, lanes: null, public: false, attachments: [],
   time_zone: Intl.DateTimeFormat().resolvedOptions().timeZone, left_to_right: { name: "", bearing_deg: null }, right_to_left: { name: "", bearing_deg: null } });
 
 function attachmentPart(one) {
@@ -119,7 +123,7 @@ function content(form, lines) {
   const fields = form.elements;
   const figure = (name) => (fields[name].value === "" ? null : Number(fields[name].value));
   const way = (name) => ({ name: fields[`${name}.name`].value, bearing_deg: figure(`${name}.bearing`) });
-  return { road: fields.road.value, time_zone: fields.time_zone.value, lat: figure("lat"), lon: figure("lon"), lanes: figure("lanes"),
+  return { road: fields.road.value, time_zone: fields.time_zone.value, lat: figure("lat"), lon: figure("lon"), course: fields.course.value, lanes: figure("lanes"),
     public: fields.public.checked, left_to_right: way("left_to_right"), right_to_left: way("right_to_left"),
     attachments: [...lines.children].map((part) => {
       const of = (name) => part.querySelector(`[name=${name}]`);

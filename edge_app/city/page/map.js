@@ -100,6 +100,8 @@ export function drawMap(box, tiles, rates) {
   }
 
   function road(site) {
+    const style = { color: colour("--usual"), weight: 4 + 2 * Math.min(site.lanes ?? 2, 8), opacity: 0.6, lineCap: "butt", interactive: false };
+    if (site.course) return L.polyline(site.course.map(([east, north]) => [north, east]), style);
     const bearing = site.left_to_right.bearing_deg ?? site.right_to_left.bearing_deg;
     if (bearing === null) return null;
     const metre = 2 ** map.getZoom() / (EARTH_M * Math.cos((site.lat * Math.PI) / 180)); // in pixels
@@ -107,7 +109,7 @@ export function drawMap(box, tiles, rates) {
     const at = map.project([site.lat, site.lon]);
     const turn = (bearing * Math.PI) / 180;
     const end = (side) => map.unproject([at.x + side * half * Math.sin(turn), at.y - side * half * Math.cos(turn)]);
-    return L.polyline([end(-1), end(1)], { color: colour("--usual"), weight: 4 + 2 * Math.min(site.lanes ?? 2, 8), opacity: 0.6, lineCap: "butt", interactive: false });
+    return L.polyline([end(-1), end(1)], style);
   }
 
   map.on("moveend", draw);

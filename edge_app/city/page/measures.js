@@ -4,7 +4,7 @@ import { nameOf } from "/page/flows.js";
 import { WAYS } from "/page/live.js";
 import { axis, colour } from "/page/theme.js";
 import { ask, rfc } from "/page/requests.js";
-import { element, language, number, text } from "/page/texts.js";
+import { element, language, moment, number, text } from "/page/texts.js";
 
 const DAYS = 7;
 const BIN_KMH = 2;
@@ -20,6 +20,7 @@ export function measureCards(site, found) {
     cards.push(element("section", { class: "card" },
       element("div", { class: "row" }, element("h2", {}, text("city.speeds")),
         element("span", { class: "muted end" }, text("city.speeds_of_days", { n: number(ways.reduce((sum, way) => sum + found.speeds[way].n, 0)) }))),
+      found.lost.map((one) => element("p", { class: "muted" }, text("city.lost_day", { day: moment(one.start, "UTC", { dateStyle: "medium" }), reason: one.reason }))),
       element("div", { class: "scroll", tabindex: "0" }, speedTable(site, found.speeds, ways)),
       element("h3", {}, text("city.speed_histogram")), histogram(found.speeds, ways), legend(site, ways),
       element("h3", {}, text("city.speed_hours")), chart));

@@ -1,4 +1,5 @@
 // Ask the API, and say so in sight when it does not answer; send what changes something.
+import { worded } from "/page/refusals.js";
 import { text } from "/page/texts.js";
 
 export async function ask(path, options = {}) {
@@ -29,7 +30,7 @@ export async function askAll(path, name, most = 1000) {
   return found;
 }
 
-// What the server refuses is thrown as its sentence, for the form to show.
+// What the server refuses is thrown in the language of the page, for the form to show.
 export function send(method, path, body, type = "application/json") {
   const headers = me.csrf ? { "X-CSRF-Token": me.csrf } : {};
   return asked(path, { method, body, headers: body === undefined ? headers : { ...headers, "Content-Type": type } });
@@ -42,8 +43,10 @@ export function know(found) {
 }
 
 async function asked(path, options) {
-  const answer = await fetch(path, options);
+  const answer = await fetch(path, options).catch((error) => {
+    throw error.name === "AbortError" ? error : new Error(text("city.unreachable"));
+  });
   if (answer.status === 401 && me.user) location.reload(); // the login is over
-  if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail ?? answer.statusText);
+  if (!answer.ok) throw new Error(worded(await answer.json().catch(() => ({ detail: answer.statusText }))));
   return answer.status === 204 ? null : answer.json();
 }

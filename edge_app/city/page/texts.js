@@ -13,6 +13,8 @@ export async function load(language) {
 
 export const language = () => known.language;
 
+export const has = (key) => key in known.texts;
+
 export function text(key, values = {}) {
   return (known.texts[key] ?? key).replace(/{(\w+)}/g, (whole, name) => values[name] ?? whole);
 }

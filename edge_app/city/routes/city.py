@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Path, Request, Security
 from fastapi.security import HTTPBearer
 
-from edge_app.city.access import NOBODY, Caller, Right
+from edge_app.city.access import NOBODY, PROXIED, Caller, Right
 from edge_app.city.database import reading
 from edge_app.city.database.engine import Connection, Database
 from edge_app.city.feeds.datex2 import Publisher
@@ -60,8 +60,12 @@ def needs(right: Right) -> Any:
         found = caller(request)
         if found.right < right:
             if found is NOBODY:
-                raise RefusalError(HTTPStatus.UNAUTHORIZED, "log in first, or send a token as `Authorization: Bearer`")
-            raise RefusalError(HTTPStatus.FORBIDDEN, f"{found.name} may not do this; ask an administrator")
+                sentence = "log in first, or send a token as `Authorization: Bearer`"
+                raise RefusalError(HTTPStatus.UNAUTHORIZED, sentence, code="no_login")
+            sentence = f"{found.name} may not do this; ask an administrator"
+            if found is PROXIED:
+                raise RefusalError(HTTPStatus.FORBIDDEN, sentence, code="unnamed_proxy")
+            raise RefusalError(HTTPStatus.FORBIDDEN, sentence, code="no_right")
         return found
 
     return Depends(judge)
@@ -76,5 +80,10 @@ def known_site(connection: Connection, identifier: str, now: float) -> reading.S
     """Return a site with its state. Raises RefusalError."""
     found = reading.read_sites(connection, now, identifier)
     if not found:
-        raise RefusalError(HTTPStatus.NOT_FOUND, "there is no such site; /api/v1/sites lists them")
+        raise no_site()
     return found[0]
+
+
+def no_site() -> RefusalError:
+    """Return the refusal for an id that no site has."""
+    return RefusalError(HTTPStatus.NOT_FOUND, "there is no such site; /api/v1/sites lists them", code="no_site")

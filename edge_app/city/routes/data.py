@@ -18,6 +18,7 @@ from edge_app.city.answers import Changes, Counts, Devices, Hours, SiteAnswer, S
 from edge_app.city.calendar import step_around, zone
 from edge_app.city.database import changes, reading
 from edge_app.city.database.engine import Connection
+from edge_app.city.database.lost import lost_files, lost_of_site
 from edge_app.city.database.reading import AnyStep, Site
 from edge_app.city.parquet import write_parquet
 from edge_app.city.routes.city import City, SiteId, known_site, needs
@@ -89,11 +90,17 @@ def _add_counts(routes: APIRouter, city: City) -> None:
     @routes.get("/sites/{site}/counts", summary="Counts of a site by steps of its own time")
     def counts(site: SiteId, begin: From, to: To, step: StepQuery = "hour") -> Counts:
         with city.database.connect() as connection:
-            one = known_site(connection, site, city.utc())
-            totals = reading.read_totals(connection, site, *_span(begin, to, step), step)
+            one, span = known_site(connection, site, city.utc()), _span(begin, to, step)
+            totals = reading.read_totals(connection, site, *span, step)
+            lost = lost_of_site(connection, site, *span)
         tz = zone(one.row.time_zone)
-        steps = [telling.counts_of(total, step, tz) for total in totals]
-        return Counts(site=site, step=step, time_zone=one.row.time_zone, steps=steps)
+        return Counts(
+            site=site,
+            step=step,
+            time_zone=one.row.time_zone,
+            steps=[telling.counts_of(total, step, tz) for total in totals],
+            lost=[telling.lost_day_of(day) for day in lost],
+        )
 
     @routes.get("/sites/{site}/hours", summary="Hours of a site as columns: a heat map of a year in one answer")
     def hours(site: SiteId, begin: From, to: To) -> Hours:
@@ -154,6 +161,7 @@ def _add_fleet(routes: APIRouter, city: City) -> None:
         with city.database.connect() as connection:
             return telling.whole_of(
                 reading.read_series(connection),
+                lost_files(connection),
                 reading.read_contradictions(connection),
                 reading.read_poison(connection),
             )
@@ -193,7 +201,9 @@ def _second(at: datetime) -> int:
         second = -1
     # Beyond, the day around it or the weeks before are times that no calendar has.
     if not 90 * 86_400 <= second < 32_503_680_000:
-        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, "a time must lie between April 1970 and 2999")
+        raise RefusalError(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "a time must lie between April 1970 and 2999", code="far_time"
+        )
     return second
 
 
@@ -208,7 +218,9 @@ def span_of(begin: datetime, end: datetime, days: int, what: str = "", advice: s
     except (OverflowError, ValueError):
         span = 0, 0
     if not 0 <= span[0] < span[1]:
-        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, "`to` must be later than `from`, both after 1970")
+        sentence = "`to` must be later than `from`, both after 1970"
+        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, code="no_span")
     if days and span[1] - span[0] > days * 86_400:
-        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{what}at most {days} days are answered{advice}")
+        sentence = f"{what}at most {days} days are answered{advice}"
+        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, code="long_span", days=days)
     return span

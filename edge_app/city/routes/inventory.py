@@ -17,7 +17,7 @@ from edge_app.city.inventory_files import (
     read_inventory_csv,
     read_inventory_geojson,
 )
-from edge_app.city.routes.city import City, SiteId, Writer, needs
+from edge_app.city.routes.city import City, SiteId, Writer, needs, no_site
 from edge_app.city.routes.data import attachment
 from edge_app.http.problems import RefusalError
 
@@ -32,11 +32,13 @@ async def _content(request: Request) -> str:
     async for part in request.stream():
         content += part
         if len(content) > _MOST_BYTES:
-            raise RefusalError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "a file has at most 20 MB: import it in parts")
+            sentence = "a file has at most 20 MB: import it in parts"
+            raise RefusalError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence, code="file_too_large", mb=20)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
-        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, "the file is not written in UTF-8: save it so") from None
+        sentence = "the file is not written in UTF-8: save it so"
+        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, code="no_utf8") from None
 
 
 Content = Annotated[str, Depends(_content)]
@@ -65,7 +67,7 @@ def _add_one(routes: APIRouter, city: City) -> None:
         with city.database.connect() as connection:
             found = inventory.read_inventory(connection, [site])
         if not found:
-            raise RefusalError(HTTPStatus.NOT_FOUND, "there is no such site; /api/v1/sites lists them")
+            raise no_site()
         return found[0]
 
     @routes.put("/inventory/{site}", summary="Make or replace a site with all that is attached to it")
@@ -78,7 +80,7 @@ def _add_one(routes: APIRouter, city: City) -> None:
     def delete_site(site: SiteId, who: Writer) -> None:
         with city.database.begin() as connection:
             if not inventory.delete_site(connection, site, who.name, city.utc()):
-                raise RefusalError(HTTPStatus.NOT_FOUND, "there is no such site; /api/v1/sites lists them")
+                raise no_site()
 
 
 def _add_files(routes: APIRouter, city: City) -> None:

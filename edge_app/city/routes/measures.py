@@ -12,12 +12,14 @@ from fastapi import APIRouter
 from pydantic import AwareDatetime, Field
 
 from edge_app.city.access import Right
-from edge_app.city.answers import Answer
+from edge_app.city.answers import Answer, LostDay
 from edge_app.city.calendar import step_around, zone
+from edge_app.city.database.lost import lost_of_site
 from edge_app.city.database.measured import Content, read_flows, read_measures
 from edge_app.city.measured import add_flows, add_speeds
 from edge_app.city.routes.city import City, SiteId, known_site, needs
 from edge_app.city.routes.data import From, To, span_of
+from edge_app.city.telling import lost_day_of
 from edge_app.records import DIRECTIONS
 
 _MOST_DAYS: Final = 8
@@ -57,6 +59,7 @@ class Measures(Answer):
     speeds: Annotated[Mapping[str, SpeedsOfWay], Field(description="By direction, over all of the time")]
     hours: Sequence[SpeedsOfHour]
     flows: Sequence[FlowOfClass]
+    lost: Annotated[Sequence[LostDay], Field(description="Days of which what was measured is lost for good")]
 
 
 def measure_routes(city: City) -> APIRouter:
@@ -70,6 +73,7 @@ def measure_routes(city: City) -> APIRouter:
             one = known_site(connection, site, city.utc())
             found = read_measures(connection, city.database.archive, site, *span)
             flows = add_flows(read_flows(connection, city.database.archive, site, *span))
+            lost = lost_of_site(connection, site, *span)
         speeds = _ways(found)
         return Measures(
             site=site,
@@ -77,6 +81,7 @@ def measure_routes(city: City) -> APIRouter:
             speeds=speeds,
             hours=_hours(found, zone(one.row.time_zone)) if speeds else [],
             flows=[FlowOfClass(origin=a, to=b, vehicle_class=label, n=n) for a, b, label, n in flows],
+            lost=[lost_day_of(day) for day in lost],
         )
 
     return routes

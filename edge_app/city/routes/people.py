@@ -7,7 +7,8 @@ from http import HTTPStatus
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from edge_app.city.access import HERE, Access, Right
 from edge_app.city.answers import Audit, AuditEntry, Me, Secret, TokenAnswer, Tokens, UserAnswer, Users
@@ -17,8 +18,9 @@ from edge_app.city.database.audit import read_audit
 from edge_app.city.inventory import Moment
 from edge_app.city.routes.city import Administrator, City, caller, needs
 from edge_app.city.telling import moment
+from edge_app.errors import ConfigError
 from edge_app.http.problems import RefusalError
-from edge_app.web.passwords import LONGEST, SHORTEST
+from edge_app.web.passwords import LONGEST, SHORTEST, judge_password
 
 _RIGHTS: Final[Mapping[Right, Literal["none", "read", "write", "admin"]]] = {
     Right.NONE: "none",
@@ -28,7 +30,18 @@ _RIGHTS: Final[Mapping[Right, Literal["none", "read", "write", "admin"]]] = {
 }
 Name = Annotated[str, Path(pattern=NAME)]
 GivenName = Annotated[str, Field(pattern=NAME)]
-Password = Annotated[str, Field(min_length=SHORTEST, max_length=LONGEST)]
+
+
+def _fit(password: str) -> str:
+    try:
+        judge_password(password)
+    except ConfigError as error:
+        limits = {"shortest": SHORTEST, "longest": LONGEST}
+        raise PydanticCustomError("unfit_password", str(error), limits) from None
+    return password
+
+
+Password = Annotated[str, Field(min_length=SHORTEST, max_length=LONGEST), AfterValidator(_fit)]
 
 
 class _Wish(BaseModel):
@@ -101,7 +114,8 @@ def _add_logins(routes: APIRouter, city: City, access: Access) -> None:
     def change_password(request: Request, given: NewPassword) -> None:
         found = caller(request)
         if not found.user:
-            raise RefusalError(HTTPStatus.FORBIDDEN, "only who has logged in has a password")
+            sentence = "only who has logged in has a password"
+            raise RefusalError(HTTPStatus.FORBIDDEN, sentence, code="no_own_password")
         access.log_in(request.state.asked, found.user, given.password)
         with city.database.begin() as connection:
             accounts.change_account(connection, found.user, found.name, city.utc(), password=given.new)

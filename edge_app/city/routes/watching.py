@@ -12,6 +12,7 @@ from edge_app.city import telling
 from edge_app.city.access import Right
 from edge_app.city.answers import CityHealth
 from edge_app.city.database import archived, reading
+from edge_app.city.database.lost import lost_files
 from edge_app.city.metrics import KIND, Figures, metrics_text
 from edge_app.city.routes.city import City, needs
 from edge_app.city.routes.kept import Kept
@@ -51,7 +52,7 @@ def _read(city: City, now: float) -> Figures:
         devices = reading.read_devices(connection)
         series = reading.read_series(connection)
         kinds, aside, waiting = reading.read_tallies(connection)
-        files = archived.tally(connection)
+        files = {**archived.tally(connection), "lost": len(lost_files(connection))}
     return Figures(
         version=__version__,
         sites=Counter(telling.site_of(site, now).state for site in sites),

@@ -1,0 +1,21 @@
+// Word a refusal of the server (RFC 9457) in the language of the page, by its code.
+import { has, number, text } from "/page/texts.js";
+
+// Keys of what was sent -> what the page calls them.
+const FIELDS = { id: "city.site", public: "city.on_public_page", bearing_deg: "city.bearing", attachments: "city.attached", new: "city.new_password",
+  left_to_right: "direction.left_to_right", right_to_left: "direction.right_to_left" };
+for (const key of ["road", "lat", "lon", "course", "time_zone", "lanes", "device", "line", "begins", "ends", "turned", "breaks", "reason", "name", "password", "role", "scope"]) FIELDS[key] = `city.${key}`;
+
+// One line a reason. What has no code, or one that is newer than this page, stays as the server has written it.
+export const worded = (told) => (told.errors ?? [told]).map(reason).join("\n");
+
+function reason({ detail, code, parameters = {} }) {
+  if (!has(`refused.${code}`)) return detail;
+  const values = Object.fromEntries(Object.entries(parameters).map(([key, value]) => [key, typeof value === "number" ? number(value, 3) : value]));
+  const places = ["row", "feature"].filter((kind) => kind in values).map((kind) => text(`refused.in_${kind}`, values));
+  const field = parameters.field ? [parameters.field.split(".").map(named).join(" ")] : [];
+  return [...places, ...field, text(`refused.${code}`, values)].join(": ");
+}
+
+// A part of a key; items of a list are numbered from 1.
+const named = (part) => (/^\d+$/.test(part) ? Number(part) + 1 : FIELDS[part] ? text(FIELDS[part]) : part);

@@ -1,0 +1,137 @@
+"""Refusals have codes: every one is told by the API, and the page has words for it in every language."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from edge_app.city.api import build_api
+from edge_app.city.database import accounts
+from edge_app.city.database.engine import Database
+from edge_app.city.invalid import CODES
+from edge_app.city.live import Live
+from edge_app.city.routes.city import City
+from edge_app.web.languages import NAMES, messages
+from tests.city.cases import START
+from tests.city.test_storing import make_site
+from tests.support.city_api import client_of
+from tests.support.paths import ROOT
+
+SERVER = "\n".join(path.read_text("utf-8") for path in sorted((ROOT / "edge_app/city").rglob("*.py")))
+OF_PLACES = {"in_row", "in_feature"}
+SITE = {"road": "Quay Road", "time_zone": "UTC"}
+CSV = "text/csv"
+
+
+def codes() -> set[str]:
+    """Return every code that the server may answer."""
+    raised = re.findall(r'\bcode="(\w+)"', SERVER)
+    judged = re.findall(r'PydanticCustomError\(\s*"(\w+)"', SERVER)
+    return {*raised, *judged, *CODES.values()}
+
+
+@pytest.mark.parametrize("language", NAMES)
+def test_every_code_has_words_in_every_language_and_all_words_a_code(language: str) -> None:
+    assert len(codes()) > 50
+    worded = {key.removeprefix("refused.") for key in messages(language) if key.startswith("refused.")}
+    assert worded == codes() | OF_PLACES
+
+
+@pytest.fixture
+def http(database: Database) -> Iterator[httpx.Client]:
+    make_site(database, "UTC")
+    with client_of(build_api(City(database, Live(), utc=lambda: float(START)))) as client:
+        yield client
+
+
+def attached(line: str, **values: str) -> dict[str, Any]:
+    return {"device": "harbour/pole-7", "line": line, **values}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "code", "parameters"),
+    [
+        ("PUT", "inventory/quay", {**SITE, "lat": 91, "lon": 0}, "too_large", {"field": "lat", "limit": 90}),
+        ("PUT", "inventory/quay", {"road": "Quay"}, "missing", {"field": "time_zone"}),
+        ("PUT", "inventory/quay", {**SITE, "lanes": 1.5}, "no_whole_number", {"field": "lanes"}),
+        ("PUT", "inventory/quay", {**SITE, "colour": "red"}, "unknown_key", {"field": "colour"}),
+        ("PUT", "inventory/quay", {**SITE, "time_zone": "{x}"}, "unknown_zone", {"field": "time_zone", "zone": "{x}"}),
+        ("PUT", "inventory/quay", {**SITE, "lat": 1}, "half_position", {}),
+        (
+            *("PUT", "inventory/quay", {**SITE, "attachments": [attached("a", begins="2026-01-01T00:00:00")]}),
+            *("no_time", {"field": "attachments.0.begins"}),
+        ),
+        (
+            *("PUT", "inventory/quay", {**SITE, "attachments": [attached("a"), attached("b")]}),
+            *("count_together", {"one": "harbour/pole-7/a", "other": "harbour/pole-7/b"}),
+        ),
+        (
+            *("PUT", "inventory/quay", {**SITE, "course": "4.9 52.1; 4.9 98.2"}),
+            *("far_point", {"field": "course.1"}),
+        ),
+        ("PUT", "inventory/quay", {**SITE, "course": "4.9 52.1"}, "too_few", {"field": "course", "limit": 2}),
+        ("DELETE", "inventory/nowhere", None, "no_site", {}),
+        ("POST", "login", {"name": "eve", "password": "no such words"}, "wrong_login", {}),
+        (
+            *("POST", "users", {"name": "eve", "role": "administrator", "password": " " * 12}),
+            *("unfit_password", {"field": "password", "shortest": 10, "longest": 200}),
+        ),
+        (
+            *("POST", "users", {"name": "eve", "role": "administrator", "password": "short"}),
+            *("too_short", {"field": "password", "limit": 10}),
+        ),
+        (
+            *("POST", "users", {"name": "eve", "role": "viewer", "password": "four random words"}),
+            *("first_administrator", {}),
+        ),
+        ("DELETE", "tokens/map", None, "no_token", {"name": "map"}),
+        ("GET", "sites/nowhere/counts?from=2026-01-01T00:00:00Z&to=2026-01-01T00:00:00Z", None, "no_site", {}),
+    ],
+)
+def test_a_refusal_has_a_code_beside_its_sentence(
+    http: httpx.Client, method: str, path: str, body: Any, code: str, parameters: dict[str, Any]
+) -> None:
+    answer = http.request(method, f"/api/v1/{path}", json=body)
+    told = answer.json()
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert told["status"] == answer.status_code >= 400
+    assert len(told["detail"]) > 10
+    expected = {key: value for key, value in told.get("parameters", {}).items() if key in parameters}
+    assert (told["code"], expected) == (code, parameters)
+    named = re.findall(r"\{(\w+)\}", messages("en")[f"refused.{code}"])
+    assert set(named) <= set(told.get("parameters", ()))
+
+
+def test_every_reason_against_a_file_is_told(http: httpx.Client) -> None:
+    rows = "site,road,time_zone,lanes,public\nquay,Quay,Nowhere,0,no\nring,Ring,UTC,2,perhaps\n"
+    told = http.post("/api/v1/inventory.csv", content=rows, headers={"content-type": CSV}).json()
+    assert (told["code"], told["parameters"]["row"]) == ("no_truth", 3)
+    rows = rows.replace("perhaps", "yes").replace("UTC", "Nowhere")
+    told = http.post("/api/v1/inventory.csv", content=rows, headers={"content-type": CSV}).json()
+    assert [(one["code"], one["parameters"]["row"], one["parameters"]["field"]) for one in told["errors"]] == [
+        ("unknown_zone", 2, "time_zone"),
+        ("too_small", 2, "lanes"),
+        ("unknown_zone", 3, "time_zone"),
+    ]
+    assert told["detail"] == "; ".join(one["detail"] for one in told["errors"])
+
+
+def test_what_only_programs_ask_stays_a_sentence(http: httpx.Client) -> None:
+    told = http.get("/api/v1/datex2/sites.xml").json()
+    assert told.keys() == {"type", "title", "status", "detail"}
+
+
+def test_a_line_that_counts_at_another_site_is_told_with_both(database: Database, http: httpx.Client) -> None:
+    with database.begin() as connection:
+        accounts.add_account(connection, "anna", "administrator", "four random words", "test", START)
+        secret = accounts.add_token(connection, "map", "write", None, "test", START)
+    http.headers["authorization"] = f"Bearer {secret}"
+    http.put("/api/v1/inventory/one", json={**SITE, "attachments": [attached("a")]})
+    told = http.put("/api/v1/inventory/two", json={**SITE, "attachments": [attached("a")]}).json()
+    assert told["code"] == "counts_twice"
+    assert told["parameters"] == {"line": "harbour/pole-7/a", "one": "one", "other": "two"}
+    assert http.get("/api/v1/users").json()["code"] == "no_right"
