@@ -22,6 +22,7 @@ from edge_app.city.database.engine import Connection, Database
 from edge_app.city.database.rolling import roll_up
 from edge_app.city.database.storing import Storing, keep_aside
 from edge_app.city.inbox import Inbox
+from edge_app.city.portion import Portion
 from edge_app.city.reading import (
     UnreadableError,
     check_name,
@@ -55,6 +56,9 @@ _ASK_REST: Final = 30
 _ROLL_EVERY_S: Final = 5.0
 _ROLL_BEHIND_S: Final = 60.0
 """Further wait while a backlog is worked off, whose quarters fill up first."""
+_ROLL_LEAST: Final = 50
+_ROLL_MOST: Final = 2_000
+"""Quarters that are added up in one transaction."""
 _HEARD_EVERY_S: Final = 15
 """How exact the time is at which a device was heard last."""
 _RECALL_EVERY_S: Final = 5.0
@@ -111,6 +115,7 @@ class Worker:
         self._asking, self._on_stored, self._utc, self._clock = asking, on_stored, utc, clock
         self._storing = Storing(database.archive)
         self._fault: Exception | None = None
+        self._rolling = Portion(_ROLL_LEAST, _ROLL_MOST)
         self._ask_at = self._roll_at = self._recall_at = 0.0
         self._recalled: set[DeviceName] = set()
         self._noted: dict[DeviceName, float] = {}
@@ -265,9 +270,12 @@ class Worker:
     def _do_due(self, *, behind: bool) -> None:
         now = self._clock()
         if now >= self._roll_at + (_ROLL_BEHIND_S if behind else 0.0):
+            most = self._rolling.size
             with self._database.begin() as connection:
-                rolled = roll_up(connection, archive=self._database.archive)
-            self._roll_at = now + _ROLL_EVERY_S if rolled < 2_000 else now - _ROLL_BEHIND_S  # the rest at once
+                begun = self._clock()
+                rolled = roll_up(connection, most, archive=self._database.archive)
+            self._rolling.took(rolled, self._clock() - begun)
+            self._roll_at = now + _ROLL_EVERY_S if rolled < most else now - _ROLL_BEHIND_S  # the rest at once
         if self._asking and now >= self._ask_at:
             with self._database.connect() as connection:
                 chosen = self._asking.choose(missing.find_gaps(connection), now)

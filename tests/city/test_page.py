@@ -144,7 +144,12 @@ def test_a_site_is_edited_on_the_page(address: tuple[str, str], tmp_path: Path) 
         browser.wait_for(
             f"document.querySelector('[role=alert]:not(#lost)').textContent === {messages('en')['city.saved']!r}"
         )
-        browser.open(f"{base}/inventory")
+        browser.type("[name=lanes]", "3")
+        for answer, path in (("false", f"/inventory/{site}"), ("true", "/inventory")):  # it asks before that is lost
+            browser.run(f"window.confirm = (asks) => (window.asks = asks, {answer})")
+            browser.click("a[href='/inventory']")
+            browser.wait_for(f"window.asks === {messages('en')['city.leave_sure']!r} && location.pathname === '{path}'")
+            browser.run("window.asks = ''")
         browser.wait_for("document.querySelectorAll('tbody td')[2]?.textContent === '2'")
         assert browser.errors == []
     finally:

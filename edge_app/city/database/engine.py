@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from enum import Enum
 from importlib import resources
 from pathlib import Path
@@ -45,6 +45,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.types import TypeEngine
 
 from edge_app.city.archive import Archive
+from edge_app.city.database.turns import Turns
 from edge_app.errors import ConfigError, StoreError
 
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
@@ -59,11 +60,16 @@ class Database:
 
     def __init__(self, engine: Engine, archive: Archive | None = None) -> None:
         self._engine, self.archive = engine, archive
+        self._turns = Turns() if engine.dialect.name == "sqlite" else None
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """Run a transaction within the context: committed at its end, undone by any exception. Raises StoreError."""
-        with _explained(), self._engine.begin() as connection:
+        """Run a transaction within the context: committed at its end, undone by any exception. Raises StoreError.
+
+        With SQLite the threads of this program take turns, so one transaction may not begin within another.
+        """
+        turn = self._turns.turn(_WAIT_S) if self._turns else nullcontext()
+        with turn, _explained(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -82,7 +88,9 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        raise StoreError(f"the database cannot be used ({reason(error)})") from error
+        if "database is locked" in (why := reason(error)):  # SQLite's words, when another program writes all the time
+            raise StoreError("another program writes to the database: try again in a minute", code="busy") from error
+        raise StoreError(f"the database cannot be used ({why})") from error
 
 
 def open_database(url: str, *, workers: int = 4, archive: Path | None = None) -> Database:
