@@ -96,8 +96,8 @@ class CountsOfStep(Answer):
     covered: Annotated[float, Field(ge=0, description="Share of the step in which no vehicle could pass unseen")]
     flagged: Annotated[float, Field(ge=0, description="Share of the step with a quality flag")]
     straddling_s: Annotated[int, Field(ge=0, description="Seconds of its intervals that lie beyond its end")]
-    counts: Annotated[Mapping[str, Mapping[str, int]], Field(description="By class and direction")]
-    flags: Annotated[Sequence[str], Field(description="Quality flags; only with steps of a quarter")]
+    counts: Annotated[Mapping[str, Mapping[str, int]], Field(description="By class and direction, of what is asked")]
+    flags: Annotated[Sequence[str], Field(description="Quality flags of its intervals, of one at least")]
 
 
 class LostDay(Answer):
