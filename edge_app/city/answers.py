@@ -189,6 +189,18 @@ class GapAnswer(Answer):
     reason: str
 
 
+class ClosedGapAnswer(Answer):
+    """Numbers of a line that were missing and asked for; each has come since, or will never come."""
+
+    line: Annotated[str, Field(description="SITE/DEVICE/LINE as in topics")]
+    installation: str
+    first: int
+    last: int
+    lost: Annotated[int, Field(ge=0, description="How many of them will never come")]
+    asked: Annotated[AwareDatetime, Field(description="When the device was asked first")]
+    closed: AwareDatetime
+
+
 class Contradicted(Answer):
     """What does not fit in what a line has sent."""
 
@@ -211,6 +223,7 @@ class Whole(Answer):
     """What is missing from the data, what contradicts, and what was kept aside."""
 
     gaps: Sequence[GapAnswer]
+    closed: Annotated[Sequence[ClosedGapAnswer], Field(description="In the last seven days, newest first")]
     lost: Annotated[Sequence[LostDay], Field(description="Files of the archive, the oldest day first")]
     contradictions: Sequence[Contradicted]
     aside: Sequence[Aside]

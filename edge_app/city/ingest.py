@@ -280,6 +280,7 @@ class Worker:
             with self._database.connect() as connection:
                 chosen = self._asking.choose(missing.find_gaps(connection), now)
             self._ask_at = now + max(_ASK_EVERY_S, _ASK_REST * (self._clock() - now))
+            self._note_closed(self._asking)
             for gap in chosen:
                 self._ask(self._asking, gap, now)
             for device in self._asking.silent(now):
@@ -305,8 +306,23 @@ class Worker:
         }
         identifier = self._command((gap.name.site, gap.name.device), "resend", args)
         if identifier:
-            asking.asked(gap, identifier, now)
             self.tally.counts["asked"] += 1
+            if whole := asking.asked(gap, identifier, now):
+                log.info("%s: asked for what is missing, %s", "/".join(gap.name), _told(whole))
+
+    def _note_closed(self, asking: Asking) -> None:
+        if not (closed := asking.closed()):
+            return
+        now, lost = self._utc(), list[int]()
+        with self._database.begin() as connection:
+            for one in closed:
+                key = self._storing.series(connection, one.gap.name, one.gap.installation)
+                asked = now - (self._clock() - one.asked)
+                lost.append(missing.note_closed(connection, key, one.gap, int(asked), int(now)))
+        asking.noted_closed()
+        for one, never in zip(closed, lost, strict=True):
+            outcome = f"{never} of it will never come" if never else "all of it has come"
+            log.info("%s: nothing is missing any more of %s: %s", "/".join(one.gap.name), _told(one.gap), outcome)
 
     def _command(self, device: DeviceName, command: str, args: Any) -> str:
         """Send a command; return its id, empty when there is no connection."""
@@ -315,6 +331,11 @@ class Worker:
         body = CommandMessage(id=identifier, at=at, expires=at + timedelta(minutes=10), args=args)
         topic = f"{self._root}/{device[0]}/{device[1]}/commands/{command}"
         return identifier if self._inbox.send(Message(topic, encode(body).encode(), qos=1)) else ""
+
+
+def _told(gap: Gap) -> str:
+    many = gap.last - gap.first + 1
+    return f"{many} interval{'s' * (many > 1)} with the numbers {gap.first} to {gap.last} of {gap.installation}"
 
 
 def parts_of(batch: Sequence[Message], root: str) -> Iterator[Sequence[Message]]:

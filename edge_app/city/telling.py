@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from edge_app.city.answers import (
     Aside,
     ChangeAnswer,
+    ClosedGapAnswer,
     Contradicted,
     CountsOfStep,
     DeviceAnswer,
@@ -197,6 +198,7 @@ def lost_day_of(lost: LostFile) -> LostDay:
 
 def whole_of(
     series: Iterable[tuple[Any, list[tuple[int, int]]]],
+    closed: Iterable[Any],
     lost: Iterable[LostFile],
     contradictions: Iterable[Any],
     poison: Iterable[Any],
@@ -210,6 +212,18 @@ def whole_of(
         gaps += [GapAnswer(**common, first=a, last=b, state="lost", reason=why) for a, b, why in row.gone]
     return Whole(
         gaps=gaps,
+        closed=[
+            ClosedGapAnswer(
+                line=f"{row.topic_site}/{row.device}/{row.name}",
+                installation=row.installation,
+                first=row.first,
+                last=row.last,
+                lost=row.lost,
+                asked=moment(row.asked),
+                closed=moment(row.closed),
+            )
+            for row in closed
+        ],
         lost=[lost_day_of(one) for one in lost],
         contradictions=[
             Contradicted(

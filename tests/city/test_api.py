@@ -16,7 +16,10 @@ import pytest
 from edge_app.city.api import build_api
 from edge_app.city.database.engine import Database
 from edge_app.city.database.fleet import note_status
+from edge_app.city.database.missing import note_closed, note_gone
+from edge_app.city.database.storing import Storing
 from edge_app.city.live import Live
+from edge_app.city.records import Gap
 from edge_app.city.routes.city import City
 from edge_app.http.server import Server
 from edge_app.mqtt.messages import Status
@@ -139,8 +142,17 @@ def test_what_was_not_seen_lowers_covered_and_what_has_no_data_is_left_out(
 def test_gaps_and_contradictions_are_told(database: Database, client: httpx.Client) -> None:
     intervals = series(9)
     store(database, [*intervals[:2], *intervals[5:], *series(1, installation="0c9e77a1")])
+    with database.begin() as connection:
+        key = Storing().series(connection, NAME, "5b1f09c4")
+        note_gone(connection, key, [(8, 20, "expired")])
+        assert note_closed(connection, key, Gap(NAME, "5b1f09c4", 7, 9), START, START + 60) == 2
     whole = client.get("/api/v1/gaps").json()
-    assert [(gap["first"], gap["last"], gap["state"]) for gap in whole["gaps"]] == [(3, 5, "asked for")]
+    closed = {"line": "harbour/pole-7/quay-road", "installation": "5b1f09c4", "first": 7, "last": 9, "lost": 2}
+    assert whole["closed"] == [{**closed, "asked": at(START), "closed": at(START + 60)}]
+    assert [(gap["first"], gap["last"], gap["state"]) for gap in whole["gaps"]] == [
+        (3, 5, "asked for"),
+        (8, 20, "lost"),
+    ]
     assert [one["kind"] for one in whole["contradictions"]] == ["overlap"]
 
 

@@ -142,7 +142,8 @@ def read_totals(connection: Connection, site: str, start: int, end: int, step: A
 def with_flags(connection: Connection, site: str, totals: Sequence[Total], end: int) -> list[Total]:
     """Return steps longer than a quarter with the flags of their quarters.
 
-    totals: of one site, by time. end: before which the last one begins, UTC s. Sums of hours and longer steps have the time with flags alone.
+    totals: of one site, by time. end: before which the last one begins, UTC s. Sums of hours and longer steps have the
+    time with flags alone.
     """
     flagged = [total.start for total in totals if total.flagged_s]
     if not flagged:

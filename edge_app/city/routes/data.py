@@ -19,6 +19,7 @@ from edge_app.city.calendar import step_around, zone
 from edge_app.city.database import changes, reading
 from edge_app.city.database.engine import Connection
 from edge_app.city.database.lost import lost_files, lost_of_site
+from edge_app.city.database.missing import closed_gaps
 from edge_app.city.database.reading import AnyStep, Site
 from edge_app.city.parquet import write_parquet
 from edge_app.city.routes.city import City, SiteId, known_site, needs
@@ -164,11 +165,12 @@ def _add_fleet(routes: APIRouter, city: City) -> None:
         told = [telling.device_of(row) for row in found[:limit]]
         return Devices(devices=told, next=told[-1].device if len(found) > limit else None)
 
-    @routes.get("/gaps", summary="What is missing, what contradicts, what was kept aside")
+    @routes.get("/gaps", summary="What is missing or was in the last days, what contradicts, what was kept aside")
     def gaps() -> Whole:
         with city.database.connect() as connection:
             return telling.whole_of(
                 reading.read_series(connection),
+                closed_gaps(connection, int(city.utc())),
                 lost_files(connection),
                 reading.read_contradictions(connection),
                 reading.read_poison(connection),
