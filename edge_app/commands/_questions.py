@@ -66,7 +66,7 @@ def ask(
 ) -> str:
     """Ask until the answer is one that the configuration takes and, unless it is given again, one that works.
 
-    before: flag -> answer so far. choices: answers that may be named by number, from 1; an empty answer means the first.
+    before: flag -> answer so far. choices: answers that may be named by number, from 1; an empty one is the first.
     stopped: whether somebody has ended the program while an answer was tried. Raises StoppedError.
     """
     default, doubted = choices[0] if choices else question.default, None
