@@ -48,7 +48,7 @@ def writing_all_the_time(database: Database) -> Iterator[list[float]]:
     thread = threading.Thread(target=write)
     thread.start()
     try:
-        eventually(lambda: commits or time.sleep(0.01))
+        eventually(lambda: bool(commits) or stop.wait(0.01))
         yield commits
     finally:
         stop.set()
@@ -78,7 +78,8 @@ def test_turns_are_in_the_order_in_which_they_are_asked_for() -> None:
         for number in range(5):
             threads.append(threading.Thread(target=take, args=(number,)))
             threads[-1].start()
-            eventually(lambda n=number: len(turns._waiting) == n + 2 or time.sleep(0.001))  # type: ignore[misc]
+            while len(turns._waiting) < number + 2:
+                time.sleep(0.001)
     for thread in threads:
         thread.join(10)
     assert order == [0, 1, 2, 3, 4]

@@ -40,7 +40,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import Connection as Connection  # others name it by this module
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.types import TypeEngine
 
@@ -50,6 +50,7 @@ from edge_app.errors import ConfigError, StoreError
 
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
 _WAIT_S: Final = 10.0
+_PORT: Final = 5432
 
 
 class Database:
@@ -128,10 +129,8 @@ def state_of(url: str) -> tuple[str, Tables]:
 
     Raises ConfigError: for a URL that names none. Raises StoreError: when it cannot be used.
     """
-    engine, _ = _engine(url, 1)
-    name, at = engine.url.database or "", f" at {engine.url.host}:{engine.url.port or 5432}" if engine.url.host else ""
-    where = f"{name}{at}"  # no address, of which a check shows no path
-    if engine.dialect.name == "sqlite" and not Path(name).exists():
+    engine, where = _engine(url, 1)
+    if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").exists():
         return f"{where}: there is none yet; the first start makes it", Tables.ABSENT
     scripts = ScriptDirectory.from_config(_scripts())
     try:
@@ -154,7 +153,7 @@ def state_of(url: str) -> tuple[str, Tables]:
 
 
 def _engine(url: str, workers: int) -> tuple[Engine, str]:
-    """Return an engine for a URL, and the URL without its password. Raises ConfigError."""
+    """Return an engine for a URL, and where the database is, in words. Raises ConfigError."""
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -168,7 +167,12 @@ def _engine(url: str, workers: int) -> tuple[Engine, str]:
     else:
         arguments = {"connect_timeout": int(_WAIT_S)}
         engine = create_engine(parsed, pool_size=workers, pool_pre_ping=True, connect_args=arguments)
-    return engine, parsed.render_as_string(hide_password=True)
+    return engine, _place(parsed)
+
+
+def _place(url: URL) -> str:
+    """Return where a database is, without a login: no address, of which a check shows no path."""
+    return f"{url.database or ''}{f' at {url.host}:{url.port or _PORT}' if url.host else ''}"
 
 
 def reason(error: SQLAlchemyError) -> str:

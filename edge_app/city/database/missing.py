@@ -64,7 +64,7 @@ def note_closed(connection: Connection, key: int, gap: Gap, asked: int, now: int
     key: of its series. asked, now: UTC s. Gaps that closed long ago are forgotten.
     """
     row = connection.execute(select(SERIES.c.line_id, SERIES.c.gone).where(SERIES.c.id == key)).one()
-    lost = sum(max(0, min(last, gap.last) - max(first, gap.first) + 1) for first, last, _ in row.gone)
+    lost: int = sum(max(0, min(last, gap.last) - max(first, gap.first) + 1) for first, last, _ in row.gone)
     connection.execute(delete(CLOSED_GAP).where(CLOSED_GAP.c.closed < now - _KEPT_S))
     values = {"installation": gap.installation, "first": gap.first, "last": gap.last, "lost": lost}
     connection.execute(CLOSED_GAP.insert().values(line_id=row.line_id, asked=asked, closed=now, **values))
