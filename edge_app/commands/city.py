@@ -75,7 +75,10 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         return _KINDS[arguments.kind](arguments, stop)
     except ImportError as error:
         missing = error.name or "a package"
-        raise ConfigError(f"{missing} is not installed: get the city side with pip install 'edge-app[city]'") from error
+        raise ConfigError(
+            f"{missing} is not installed: the city side needs the extra `city` of the wheel that `make wheel` makes, "
+            "pip install 'dist/WHEEL[city]'"
+        ) from error
 
 
 def _use(config: Path) -> None:
