@@ -70,9 +70,11 @@ def tell_status(arguments: argparse.Namespace, _: threading.Event) -> int:
     """
     from edge_app.city.config import load
     from edge_app.city.running import ask_running
+    from edge_app.system.unit import installed_unit
 
     page = load(arguments.config).page
-    found, unit = ask_running(page.host, page.port), arguments.config == CITY
+    found = ask_running(page.host, page.port)
+    unit = arguments.config == CITY and bool(installed_unit("edge-app-city"))
     log = "journalctl -u edge-app-city" if unit else "its log says why"
     match found.state:
         case "well":
