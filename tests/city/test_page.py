@@ -286,7 +286,8 @@ def test_refusals_are_told_in_the_language_of_the_page(address: tuple[str, str],
             told = f"{texts['city.time_zone']}: {zone}"
             browser.wait_for(f"document.querySelector('.refused')?.textContent === {told!r}")
             # As somebody who leaves the edit: the browser would ask.
-            browser.run("addEventListener('beforeunload', (event) => event.stopImmediatePropagation(), true)")
+            browser.run("import('/page/edits.js').then((edits) => { edits.edited(false); window.left = true; })")
+            browser.wait_for("window.left === true")
             browser.open(f"{base}/inventory")
             browser.wait_for("document.getElementById('file') !== null")
             browser.choose("#file", file)
