@@ -22,7 +22,7 @@ from edge_app import __version__, extras
 from edge_app.camera_health.monitor import ViewMonitor
 from edge_app.camera_health.quality import QualityMonitor
 from edge_app.config.model import Config
-from edge_app.config.mqtt import MqttConfig
+from edge_app.config.mqtt import BrokerAccess
 from edge_app.counting.motion import Motion
 from edge_app.counting.pipeline import COUNTING_REVISION, Pipeline
 from edge_app.counting.second_look import SecondLook
@@ -261,7 +261,7 @@ def build_endpoints(config: Config) -> tuple[Endpoint, ...]:
     return endpoints_of(config.mqtt)
 
 
-def endpoints_of(m: MqttConfig) -> tuple[Endpoint, ...]:
+def endpoints_of(m: BrokerAccess) -> tuple[Endpoint, ...]:
     """Return the addresses that a table [mqtt] gives."""
     tls = Tls(m.ca_file, m.cert_file, m.key_file) if m.tls else None
     password = m.password.get_secret_value() if m.password else ""

@@ -161,6 +161,7 @@ PURE = {
     "city.sums": {"city.overlaps", "city.records"},
     "city.interval_columns": {"city.records", "city.sums"},
     "city.asking": {"city.records"},
+    "city.portion": set[str](),
     "city.calendar": {"errors"},
     "city.feeds.observed": {"city.records", "records"},
     "city.feeds.datex2": {"city.feeds.observed", "records"},

@@ -10,7 +10,7 @@ from edge_app.checks.sentence import as_sentence
 from edge_app.config.model import Config
 from edge_app.errors import BrokerError, ConfigError
 from edge_app.mqtt.endpoint import Endpoint
-from edge_app.mqtt.events import Connected
+from edge_app.mqtt.events import Connected, Timing
 from edge_app.mqtt.identity import client_id_of
 from edge_app.mqtt.session import ProtocolChoice, probe
 from edge_app.preview.snapshot_socket import request_broker_problem
@@ -24,18 +24,22 @@ def check_broker(config: Config, *, running: bool) -> Finding:
     if may_disconnect_service(config, running=running):
         return _ask_service(config)
     d, m = config.device, config.mqtt
-    return try_broker(build_endpoints(config), m.client_id or client_id_of(d.site, d.device), m.protocol)
+    # An id of its own: with the service's id the broker would disconnect a service that runs.
+    client_id = f"{m.client_id or client_id_of(d.site, d.device)}-check"
+    return try_broker(build_endpoints(config), client_id, m.protocol)
 
 
-def try_broker(endpoints: Sequence[Endpoint], client_id: str, protocol: ProtocolChoice) -> Finding:
-    """Try each address of the broker; one of them is needed. client_id: that of the service."""
-    # An id of its own: with the service's id the broker would disconnect the running service.
-    client_id = f"{client_id}-check"
+def try_broker(
+    endpoints: Sequence[Endpoint], client_id: str, protocol: ProtocolChoice, timing: Timing | None = None
+) -> Finding:
+    """Try each address of the broker; one of them is needed. client_id, timing: see `probe`."""
     accepted: list[tuple[Endpoint, Connected]] = []
     problems: list[str] = []
     for to in endpoints:
         try:
-            accepted.append((to, probe(to, client_id, protocol=protocol, timeout_s=_BROKER_S)))
+            accepted.append(
+                (to, probe(to, client_id, protocol=protocol, timeout_s=_BROKER_S, timing=timing or Timing()))
+            )
         except (BrokerError, ConfigError) as error:
             problems.append(as_sentence(error).removeprefix("broker "))
     if not accepted:

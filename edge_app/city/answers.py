@@ -110,8 +110,8 @@ class CountsOfStep(Answer):
     covered: Annotated[float, Field(ge=0, description="Share of the step in which no vehicle could pass unseen")]
     flagged: Annotated[float, Field(ge=0, description="Share of the step with a quality flag")]
     straddling_s: Annotated[int, Field(ge=0, description="Seconds of its intervals that lie beyond its end")]
-    counts: Annotated[Mapping[str, Mapping[str, int]], Field(description="By class and direction")]
-    flags: Annotated[Sequence[str], Field(description="Quality flags; only with steps of a quarter")]
+    counts: Annotated[Mapping[str, Mapping[str, int]], Field(description="By class and direction, of what is asked")]
+    flags: Annotated[Sequence[str], Field(description="Quality flags of its intervals, of one at least")]
 
 
 class LostDay(Answer):
@@ -203,6 +203,18 @@ class GapAnswer(Answer):
     reason: str
 
 
+class ClosedGapAnswer(Answer):
+    """Numbers of a line that were missing and asked for; each has come since, or will never come."""
+
+    line: Annotated[str, Field(description="SITE/DEVICE/LINE as in topics")]
+    installation: str
+    first: int
+    last: int
+    lost: Annotated[int, Field(ge=0, description="How many of them will never come")]
+    asked: Annotated[AwareDatetime, Field(description="When the device was asked first")]
+    closed: AwareDatetime
+
+
 class Contradicted(Answer):
     """What does not fit in what a line has sent."""
 
@@ -225,6 +237,7 @@ class Whole(Answer):
     """What is missing from the data, what contradicts, and what was kept aside."""
 
     gaps: Sequence[GapAnswer]
+    closed: Annotated[Sequence[ClosedGapAnswer], Field(description="In the last seven days, newest first")]
     lost: Annotated[Sequence[LostDay], Field(description="Files of the archive, the oldest day first")]
     contradictions: Sequence[Contradicted]
     aside: Sequence[Aside]
@@ -243,6 +256,7 @@ class CityHealth(Answer):
 
     state: Literal["ok"]
     version: str
+    broker: Literal["connected", "away"] = Field(description="Connection of the worker beside the page to its broker")
 
 
 class Me(Answer):

@@ -47,6 +47,8 @@ _ASKS: Final = ("/api/", "/metrics")
 """Paths that tell something of the city; the others are the files of the page."""
 _STREAM: Final = "text/event-stream"
 _TEXTS: Final = ("application/json", "application/geo+json", "application/xml", "text/")
+_SOON_S: Final = 60
+"""When whoever found the database busy may try again."""
 _SMALL: Final = 1000
 """Bytes up to which an answer is not compressed: the length of the one with a login's secret tells nothing (BREACH)."""
 _MOST_TOLD: Final = 20
@@ -187,6 +189,8 @@ async def _on_config(_: Request, error: Any) -> Response:
 
 async def _on_store(_: Request, error: Any) -> Response:
     log.warning("a request failed: %s", error)
+    if error.code:  # words of its own
+        return _answer(RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, str(error), _SOON_S, code=error.code))
     return _answer(RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, str(error), code="store", why=str(error)))
 
 

@@ -15,6 +15,7 @@ from edge_app.city.records import Gap, LineName
 
 DeviceName: TypeAlias = tuple[str, str]
 """Site and device, as in topics."""
+_Series: TypeAlias = tuple[LineName, str]
 _Key: TypeAlias = tuple[LineName, str, int]
 """Line, installation and first number of a gap."""
 
@@ -44,6 +45,15 @@ class _Rest:
     since: float
     pause: float
     until: float
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A gap of which no number is missing any more: each has come, or will never come. asked: first time, s."""
+
+    gap: Gap
+    asked: float
 
 
 class Asking:
@@ -55,6 +65,8 @@ class Asking:
         self._rest: dict[_Key, _Rest] = {}
         self._heard: dict[DeviceName, float] = {}
         self._pinged: dict[DeviceName, float] = {}
+        self._open: dict[_Series, list[tuple[Gap, float]]] = {}
+        self._closed: list[Closed] = []
 
     @property
     def waiting(self) -> int:
@@ -66,10 +78,14 @@ class Asking:
         limits, chosen = self._limits, list[Gap]()
         self._asked = {name: asked for name, asked in self._asked.items() if now < asked[2]}
         room, busy, seen = limits.devices - len(self._asked), set(self._asked), set[_Key]()
+        missing: dict[_Series, list[Gap]] = {series: [] for series in self._open}
         for gap in gaps:
             key = gap.name, gap.installation, gap.first
             seen.add(key)
-            rest = self._rest.setdefault(key, _Rest(now, limits.again_s, now + limits.on_its_way_s))
+            if key[:2] in missing:
+                missing[key[:2]].append(gap)
+            rest = self._rest.setdefault(key, _Rest(now, limits.again_s, now + limits.on_its_way_s, gap.last))
+            rest.last = gap.last
             device = gap.name.site, gap.name.device
             if room <= 0 or device in busy or now < rest.until:
                 continue
@@ -79,11 +95,42 @@ class Asking:
             room -= 1
         for key in self._rest.keys() - seen:
             del self._rest[key]  # closed
+        for series, gaps in missing.items():
+            self._close(series, gaps)
         return chosen
 
-    def asked(self, gap: Gap, identifier: str, now: float) -> None:
-        """Note that a command is on its way. identifier: its id."""
+    def _close(self, series: _Series, missing: Sequence[Gap]) -> None:
+        """Move the gaps of a series of which nothing is missing any more to those that have closed."""
+        still = []
+        for gap, asked in self._open.pop(series):
+            if any(one.first <= gap.last and gap.first <= one.last for one in missing):
+                still.append((gap, asked))
+            else:
+                self._closed.append(Closed(gap, asked))
+        if still:
+            self._open[series] = still
+
+    def asked(self, gap: Gap, identifier: str, now: float) -> Gap | None:
+        """Note that a command is on its way; return the whole gap where nothing of it was asked for before.
+
+        identifier: of the command.
+        """
         self._asked[gap.name.site, gap.name.device] = identifier, gap, now + self._limits.reply_s
+        known = self._open.setdefault((gap.name, gap.installation), [])
+        if any(one.first <= gap.last and gap.first <= one.last for one, _ in known):
+            return None
+        rest = self._rest.get((gap.name, gap.installation, gap.first))
+        whole = Gap(gap.name, gap.installation, gap.first, max(gap.last, rest.last if rest else 0))
+        known.append((whole, now))
+        return whole
+
+    def closed(self) -> Sequence[Closed]:
+        """Return the gaps that were asked for and have closed since `noted_closed`, oldest first."""
+        return tuple(self._closed)
+
+    def noted_closed(self) -> None:
+        """Forget the gaps that have closed."""
+        self._closed.clear()
 
     def answered(self, device: DeviceName, identifier: str) -> Gap | None:
         """Return what a reply is about, and forget it; None for a reply to nothing that was asked here."""

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from edge_app.config.files import read_tables
-from edge_app.config.mqtt import MqttConfig
+from edge_app.config.mqtt import BrokerAccess, Text
 from edge_app.config.secrets import fill_key, fill_secrets
 from edge_app.config.types import FilePath, OwnAddress, Slug, Table
 from edge_app.config.wording import describe_error, own_errors
@@ -22,6 +22,28 @@ from edge_app.errors import ConfigError
 _SQLITE: Final = "sqlite:///"
 _CODE: Final = re.compile("[a-z]{2}")
 _ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
+
+
+class CityAccess(BrokerAccess):
+    """The city's MQTT broker, and how the city side logs in to it."""
+
+    client_id: Text | None = Field(
+        default=None,
+        min_length=1,
+        description="MQTT client id, of no other client; edge-app-city-WORKER without it. It stays the same.",
+        examples=["edge-app-city-1"],
+    )
+    username: Text | None = Field(
+        default=None, min_length=1, description="User name; none where the certificate is the login.", examples=["city"]
+    )
+    cert_file: FilePath | None = Field(
+        default=None,
+        description="Certificate of the city side, PEM; of kind `control` where the broker is ours.",
+        examples=["city.pem"],
+    )
+    key_file: FilePath | None = Field(
+        default=None, description="Key of that certificate, PEM.", examples=["city.key"], validate_default=True
+    )
 
 
 class BrokerConfig(Table):
@@ -195,7 +217,7 @@ class SigningConfig(Table):
 class CityConfig(Table):
     """The whole configuration of the city side."""
 
-    mqtt: MqttConfig = MqttConfig()
+    mqtt: CityAccess = CityAccess()
     broker: BrokerConfig = BrokerConfig()
     database: DatabaseConfig = DatabaseConfig()
     ingest: IngestConfig = IngestConfig()
@@ -206,7 +228,7 @@ class CityConfig(Table):
 
 
 TABLES: Final[Mapping[str, type[BaseModel]]] = {
-    "mqtt": MqttConfig,
+    "mqtt": CityAccess,
     "broker": BrokerConfig,
     "database": DatabaseConfig,
     "ingest": IngestConfig,

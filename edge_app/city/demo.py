@@ -19,6 +19,7 @@ from edge_app.city.inbox import topics
 from edge_app.city.ingest import Worker
 from edge_app.city.inventory import Attachment, Heading, SiteDescription
 from edge_app.city.mqtt_inbox import MqttInbox
+from edge_app.city.portion import Portion
 from edge_app.city.records import Interval
 from edge_app.city.simulator.device import SimulatedDevice
 from edge_app.city.simulator.town import TIME_ZONE, Counter, counters, history
@@ -41,7 +42,9 @@ _YEAR_OF: Final = 3
 _PUBLIC: Final = 4
 """Counters whose streets are on the public page."""
 _WAYS: Final = ("into town", "out of town")
-_BATCH: Final = 2_000
+_LEAST: Final = 100
+_MOST: Final = 2_000
+"""Intervals of the history that are stored in one transaction."""
 _DAY_S: Final = 86_400
 
 
@@ -131,20 +134,28 @@ def _drive(devices: Sequence[SimulatedDevice], stop: threading.Event) -> None:
 
 def _remember(database: Database, stop: threading.Event) -> None:
     """Store what the counters have told before, as if it had come over the broker: first what a page shows."""
-    storing, now = Storing(), int(time.time())
+    storing, now, portion = Storing(), int(time.time()), Portion(_LEAST, _MOST)
     recent = now - _RECENT_DAYS * _DAY_S
     parts = [(counter, recent, now) for counter in counters()]
     parts += [(counter, now - 365 * _DAY_S, recent) for counter in counters()[:_YEAR_OF]]
     for counter, begin, end in parts:
         intervals = list(history(counter, begin, end))
-        for at in range(0, len(intervals), _BATCH):
+        at = 0
+        while at < len(intervals):
             if stop.is_set():
                 return
-            _store(database, storing, intervals[at : at + _BATCH])
+            batch = intervals[at : at + portion.size]
+            at += len(batch)
+            portion.took(len(batch), _store(database, storing, batch))
 
 
-def _store(database: Database, storing: Storing, batch: Sequence[Interval]) -> None:
+def _store(database: Database, storing: Storing, batch: Sequence[Interval]) -> float:
+    """Store a batch and add it up; return the time of the longer transaction, s."""
     with database.begin() as connection:
+        begun = time.monotonic()
         storing.store(connection, batch, time.time())
+    stored = time.monotonic() - begun
     with database.begin() as connection:
-        roll_up(connection)
+        begun = time.monotonic()
+        roll_up(connection, len(batch))
+    return max(stored, time.monotonic() - begun)

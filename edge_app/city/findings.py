@@ -18,12 +18,14 @@ from edge_app.city.config import CityConfig, database_url
 from edge_app.city.database.archived import all_files
 from edge_app.city.database.engine import Tables, state_of
 from edge_app.city.database.lost import lost_files
-from edge_app.city.service import client_id_of, opened
+from edge_app.city.running import Running, ask_running
+from edge_app.city.service import client_id_of, opened, timing_of
 from edge_app.city.tiles import read_tiles
 from edge_app.errors import ConfigError, StoreError
 from edge_app.monitoring.certificate import expiry_warning
 from edge_app.web.line_check import Finding
 
+_ASK_S: Final = 3.0
 _ROOM_MB: Final = 2000.0
 """Free room, MB, below which a thousand lines fill a disk within weeks."""
 _NOT_SHOWN: Final = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
@@ -38,8 +40,8 @@ def findings(config: CityConfig, folder: Path) -> Iterator[Finding]:
         yield _archive(config, folder)
     if config.database.url.startswith("sqlite"):
         yield _room(folder / config.database.url.removeprefix("sqlite:///"))
-    endpoints = endpoints_of(config.mqtt)
-    yield try_broker(endpoints, client_id_of(config), config.mqtt.protocol)
+    running = ask_running(config.page.host, config.page.port, timeout=_ASK_S) if config.page.port else None
+    yield _broker(config, running)
     files = [file for file in (config.mqtt.cert_file, config.mqtt.ca_file) if file]
     if unread := [file for file in files if hidden(file)] if (folder / "credentials").is_dir() else []:
         sentence = f"{unread[0]}: the user of the service cannot read it; copy it to {folder}, readable by all."
@@ -47,7 +49,7 @@ def findings(config: CityConfig, folder: Path) -> Iterator[Finding]:
     elif files:
         warning = expiry_warning(files, time.time())
         yield Finding("warn" if warning else "ok", "certificates", as_sentence(warning or "none ends within 30 days"))
-    yield _page(config)
+    yield _page(config, running)
     if config.page.tiles:
         yield _tiles(config.page.tiles)
 
@@ -103,14 +105,42 @@ def hidden(file: Path) -> bool:
         return True
 
 
-def _page(config: CityConfig) -> Finding:
+def _broker(config: CityConfig, running: Running | None) -> Finding:
+    """Try the broker as the worker connects, or ask the worker that runs.
+
+    A broker may bind client ids to certificates or user names (mosquitto's use_username_as_clientid): whoever logs in
+    as the worker then is the worker, ends its connection, and with a clean session drops all that waits for it.
+    """
+    mqtt, endpoints = config.mqtt, endpoints_of(config.mqtt)
+    if not (mqtt.cert_file or mqtt.username):
+        return try_broker(endpoints, f"{client_id_of(config)}-check", mqtt.protocol)
+    if running is not None and running.there:
+        return _asked(running, " or ".join(map(str, endpoints)))
+    kept = timing_of(config) if config.broker.kind == "mqtt" else None
+    return try_broker(endpoints, client_id_of(config), mqtt.protocol, kept)
+
+
+def _asked(running: Running, where: str) -> Finding:
+    """Return what the running service says of its connection to the broker. where: its configured addresses."""
+    if running.broker:
+        sentence = f"the running service is connected to its broker; stop it to try {where} anew."
+        return Finding("ok", "broker", sentence)
+    if running.broker is None:
+        sentence = "the running service has the connection and cannot say more; stop it to check the broker."
+        return Finding("warn", "broker", sentence)
+    return Finding("FAIL", "broker", "the running service has no connection to its broker: its log says why.")
+
+
+def _page(config: CityConfig, running: Running | None) -> Finding:
     where = f"{config.page.host} port {config.page.port}"
+    if running is not None and running.there:
+        return Finding("ok", "page", f"the running service answers at {where}.")
     with socket.socket(socket.AF_INET6 if ":" in config.page.host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((config.page.host, config.page.port))
         except OSError as error:
-            return Finding("warn", "page", f"{where} is in use ({error.strerror}), perhaps by the running service.")
+            return Finding("warn", "page", f"{where} cannot be listened on ({error.strerror}): see page.port.")
     return Finding("ok", "page", f"{where} is free.")
 
 

@@ -22,6 +22,7 @@ from edge_app.city.database.engine import Connection, Database, ValueRefusedErro
 from edge_app.city.database.rolling import roll_up
 from edge_app.city.database.storing import Storing, keep_aside
 from edge_app.city.inbox import Inbox
+from edge_app.city.portion import Portion
 from edge_app.city.reading import (
     PingResult,
     ResendResult,
@@ -58,6 +59,9 @@ _ASK_REST: Final = 30
 _ROLL_EVERY_S: Final = 5.0
 _ROLL_BEHIND_S: Final = 60.0
 """Further wait while a backlog is worked off, whose quarters fill up first."""
+_ROLL_LEAST: Final = 50
+_ROLL_MOST: Final = 2_000
+"""Quarters that are added up in one transaction."""
 _HEARD_EVERY_S: Final = 15
 """How exact the time is at which a device was heard last."""
 _RECALL_EVERY_S: Final = 5.0
@@ -117,6 +121,7 @@ class Worker:
         self._asking, self._on_stored, self._utc, self._clock = asking, on_stored, utc, clock
         self._storing = Storing(database.archive)
         self._fault: Exception | None = None
+        self._rolling = Portion(_ROLL_LEAST, _ROLL_MOST)
         self._ask_at = self._roll_at = self._recall_at = 0.0
         self._recalled: set[DeviceName] = set()
         self._noted: dict[DeviceName, float] = {}
@@ -134,6 +139,11 @@ class Worker:
         """Raise the fault that has ended `run`, if one has."""
         if self._fault is not None:
             raise self._fault
+
+    @property
+    def broker_problem(self) -> str:
+        """One sentence on why there is no connection to the broker, empty with one; any thread may read it."""
+        return self._inbox.problem
 
     def turn(self) -> None:
         """Take one batch, and do what is due. While the database fails nothing is acknowledged."""
@@ -282,13 +292,17 @@ class Worker:
     def _do_due(self, *, behind: bool) -> None:
         now = self._clock()
         if now >= self._roll_at + (_ROLL_BEHIND_S if behind else 0.0):
+            most = self._rolling.size
             with self._database.begin() as connection:
-                rolled = roll_up(connection, archive=self._database.archive)
-            self._roll_at = now + _ROLL_EVERY_S if rolled < 2_000 else now - _ROLL_BEHIND_S  # the rest at once
+                begun = self._clock()
+                rolled = roll_up(connection, most, archive=self._database.archive)
+            self._rolling.took(rolled, self._clock() - begun)
+            self._roll_at = now + _ROLL_EVERY_S if rolled < most else now - _ROLL_BEHIND_S  # the rest at once
         if self._asking and now >= self._ask_at:
             with self._database.connect() as connection:
                 chosen = self._asking.choose(missing.find_gaps(connection), now)
             self._ask_at = now + max(_ASK_EVERY_S, _ASK_REST * (self._clock() - now))
+            self._note_closed(self._asking)
             for gap in chosen:
                 self._ask(self._asking, gap, now)
             for device in self._asking.silent(now):
@@ -314,8 +328,23 @@ class Worker:
         }
         identifier = self._command((gap.name.site, gap.name.device), "resend", args)
         if identifier:
-            asking.asked(gap, identifier, now)
             self.tally.counts["asked"] += 1
+            if whole := asking.asked(gap, identifier, now):
+                log.info("%s: asked for what is missing, %s", "/".join(gap.name), _told(whole))
+
+    def _note_closed(self, asking: Asking) -> None:
+        if not (closed := asking.closed()):
+            return
+        now, lost = self._utc(), list[int]()
+        with self._database.begin() as connection:
+            for one in closed:
+                key = self._storing.series(connection, one.gap.name, one.gap.installation)
+                asked = now - (self._clock() - one.asked)
+                lost.append(missing.note_closed(connection, key, one.gap, int(asked), int(now)))
+        asking.noted_closed()
+        for one, never in zip(closed, lost, strict=True):
+            outcome = f"{never} of it will never come" if never else "all of it has come"
+            log.info("%s: nothing is missing any more of %s: %s", "/".join(one.gap.name), _told(one.gap), outcome)
 
     def _command(self, device: DeviceName, command: str, args: Any) -> str:
         """Send a command; return its id, empty when there is no connection."""
@@ -324,6 +353,11 @@ class Worker:
         body = CommandMessage(id=identifier, at=at, expires=at + timedelta(minutes=10), args=args)
         topic = f"{self._root}/{device[0]}/{device[1]}/commands/{command}"
         return identifier if self._inbox.send(Message(topic, encode(body).encode(), qos=1)) else ""
+
+
+def _told(gap: Gap) -> str:
+    many = gap.last - gap.first + 1
+    return f"{many} interval{'s' * (many > 1)} with the numbers {gap.first} to {gap.last} of {gap.installation}"
 
 
 def parts_of(batch: Sequence[Message], root: str) -> Iterator[Sequence[Message]]:

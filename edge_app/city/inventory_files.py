@@ -26,6 +26,8 @@ _OF_SITE: Final = (
 )
 _OF_ATTACHMENT: Final = ("device", "line", "begins", "ends", "turned", "breaks", "reason")
 COLUMNS: Final = (*_OF_SITE, *_OF_ATTACHMENT)
+_SEPARATORS: Final = (",", ";", "\t")
+"""Between the columns: a comma, or what a spreadsheet writes where the comma is in its numbers."""
 _WAYS: Final = ("left_to_right", "right_to_left")
 _TRUE: Final = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
 
@@ -74,7 +76,9 @@ def feature(identifier: str, lat: float | None, lon: float | None, properties: M
 def read_inventory_csv(text: str) -> list[SiteDescription]:
     """Return the sites of a CSV file. Raises InventoryError: with up to twenty problems."""
     try:
-        reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
+        text = text.removeprefix("\ufeff")
+        separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
         missing = [name for name in ("site", "road", "time_zone") if name not in (reader.fieldnames or ())]
         unknown = [name for name in reader.fieldnames or () if name not in COLUMNS]
         twice = [name for name, many in Counter(reader.fieldnames or ()).items() if many > 1]
@@ -89,10 +93,17 @@ def read_inventory_csv(text: str) -> list[SiteDescription]:
         if longer:
             detail = f"row {longer}: has more cells than the first line; put a text with a comma in quotes"
             raise InventoryError(because(detail, code="long_row", row=longer))
+        if separator != _SEPARATORS[0]:
+            rows = [(number, _with_points(row)) for number, row in rows]
     except csv.Error as error:
         why = str(error)
         raise InventoryError(because(f"this is no CSV file ({why})", code="no_csv", why=why)) from None
     return _judged(_sites_of(rows))
+
+
+def _with_points(row: Mapping[str, str]) -> dict[str, str]:
+    """Return a row whose degrees have decimal points: a spreadsheet that does not separate by commas writes these."""
+    return {**row, **{key: row[key].replace(",", ".") for key in ("lat", "lon") if row.get(key)}}
 
 
 def _about_column(what: str, column: str, *, code: str) -> Reason:

@@ -53,6 +53,11 @@ def client_id_of(config: CityConfig) -> str:
     return config.mqtt.client_id or f"{GROUP}-{config.ingest.worker}"
 
 
+def timing_of(config: CityConfig) -> Timing:
+    """Return how a worker connects to a broker that keeps its session: what waits there is not dropped."""
+    return Timing(keepalive=config.mqtt.keepalive_s, session_expiry=config.ingest.session_s, by_hand=True)
+
+
 def open_inbox(config: CityConfig) -> Inbox:
     """Return the inbox of a worker, not connected yet.
 
@@ -81,13 +86,9 @@ def open_inbox(config: CityConfig) -> Inbox:
 
 def _session(config: CityConfig, *, keep: bool) -> Session:
     """Return a session. keep: the broker keeps it for the worker, whose messages are acknowledged by hand."""
-    mqtt, ingest = config.mqtt, config.ingest
-    return Session(
-        endpoints_of(mqtt),
-        client_id_of(config),
-        protocol=mqtt.protocol,
-        timing=Timing(keepalive=mqtt.keepalive_s, session_expiry=ingest.session_s if keep else 0, by_hand=keep),
-    )
+    mqtt = config.mqtt
+    timing = timing_of(config) if keep else Timing(keepalive=mqtt.keepalive_s)
+    return Session(endpoints_of(mqtt), client_id_of(config), protocol=mqtt.protocol, timing=timing)
 
 
 @contextmanager

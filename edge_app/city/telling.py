@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone, tzinfo
 from typing import Any, Final
@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from edge_app.city.answers import (
     Aside,
     ChangeAnswer,
+    ClosedGapAnswer,
     Contradicted,
     CountsOfStep,
     DeviceAnswer,
@@ -41,7 +42,7 @@ SEEN: Final = 0.5
 """Share of a quarter that must have been seen for its rate to be told."""
 _HOUR_S: Final = 3600
 _PAIRS: Final = [(name, direction) for name in VEHICLES for direction in DIRECTIONS]
-_HEADER: Final = ("site", "start", "end", "covered", "flagged", *COLUMNS, "vehicles")
+_SPAN: Final = ("site", "start", "end", "covered", "flagged")
 
 
 def moment(at: float) -> datetime:
@@ -54,13 +55,14 @@ def end_of(total: Total, step: AnyStep, tz: ZoneInfo) -> int:
     return total.start + QUARTER_S if step == "quarter" else step_around(total.start, step, tz)[1]
 
 
-def counts_of(total: Total, step: AnyStep, tz: ZoneInfo) -> CountsOfStep:
-    """Return a step as the API tells it."""
+def counts_of(total: Total, step: AnyStep, tz: ZoneInfo, classes: Collection[str] = VEHICLES) -> CountsOfStep:
+    """Return a step as the API tells it. classes: that are asked for."""
     end = end_of(total, step, tz)
     length = end - total.start
-    counts: dict[str, dict[str, int]] = {name: {} for name in VEHICLES}
+    counts: dict[str, dict[str, int]] = {name: {} for name in VEHICLES if name in classes}
     for (name, direction), many in zip(_PAIRS, total.counts, strict=True):
-        counts[name][direction] = many
+        if name in classes:
+            counts[name][direction] = many
     return CountsOfStep(
         start=moment(total.start),
         end=moment(end),
@@ -95,9 +97,12 @@ def newest_seen(totals: Iterable[Total], now: int) -> Total | None:
     return next((total for total in reversed(over) if total.covered_s >= SEEN * QUARTER_S), None)
 
 
-def csv_of(site: str, totals: Iterable[Total], step: AnyStep, tz: ZoneInfo) -> str:
-    """Return a CSV file: a row a step, times with the offset of the site's own zone."""
-    return csv_text((_row(site, counts_of(total, step, tz), total.counts, tz) for total in totals), _HEADER)
+def csv_of(site: str, totals: Iterable[Total], step: AnyStep, tz: ZoneInfo, classes: Collection[str] = VEHICLES) -> str:
+    """Return a CSV file: a row a step, times with the offset of the site's own zone. classes: that are asked for."""
+    wanted = [at for at, (name, _) in enumerate(_PAIRS) if name in classes]
+    header = (*_SPAN, *(COLUMNS[at] for at in wanted), "vehicles")
+    rows = (_row(site, counts_of(total, step, tz), tuple(total.counts[at] for at in wanted), tz) for total in totals)
+    return csv_text(rows, header)
 
 
 def rows_of(site: str, totals: Iterable[Total], step: AnyStep, tz: ZoneInfo) -> Iterator[tuple[str | int | float, ...]]:
@@ -207,6 +212,7 @@ def lost_day_of(lost: LostFile) -> LostDay:
 
 def whole_of(
     series: Iterable[tuple[Any, list[tuple[int, int]]]],
+    closed: Iterable[Any],
     lost: Iterable[LostFile],
     contradictions: Iterable[Any],
     poison: Iterable[Any],
@@ -220,6 +226,18 @@ def whole_of(
         gaps += [GapAnswer(**common, first=a, last=b, state="lost", reason=why) for a, b, why in row.gone]
     return Whole(
         gaps=gaps,
+        closed=[
+            ClosedGapAnswer(
+                line=f"{row.topic_site}/{row.device}/{row.name}",
+                installation=row.installation,
+                first=row.first,
+                last=row.last,
+                lost=row.lost,
+                asked=moment(row.asked),
+                closed=moment(row.closed),
+            )
+            for row in closed
+        ],
         lost=[lost_day_of(one) for one in lost],
         contradictions=[
             Contradicted(

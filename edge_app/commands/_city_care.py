@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from edge_app.commands._options import CITY
+
 _CHANGES: Final = 4
 _NOT_RUNNING: Final = 3
 """Exit code of `systemctl status` for a service that does not run."""
-_ANSWER_S: Final = 10.0
 
 
 def add_care(kinds: Any, add_config: Callable[[argparse.ArgumentParser], None]) -> None:
@@ -64,34 +66,33 @@ def check(arguments: argparse.Namespace, _: threading.Event) -> int:
 def tell_status(arguments: argparse.Namespace, _: threading.Event) -> int:
     """Print whether the running service answers; return 0, 1 for a fault of it or its database, 3 for none.
 
-    Raises ConfigError.
+    A broker that is away changes no exit code: a new release is not taken back for it. Raises ConfigError.
     """
-    import json
-    from http import HTTPStatus
-    from http.client import HTTPException
-    from urllib.error import HTTPError
-    from urllib.request import ProxyHandler, build_opener
-
     from edge_app.city.config import load
-    from edge_app.system.names import url_host
+    from edge_app.city.running import ask_running
+    from edge_app.system.unit import installed_unit
 
     page = load(arguments.config).page
-    address = f"http://{url_host(page.host)}:{page.port}"
-    try:
-        with build_opener(ProxyHandler({})).open(f"{address}/health", timeout=_ANSWER_S) as answer:
-            print(f"page and database answer at {address}, release {json.load(answer)['version']}")
-            return 0
-    except HTTPError as error:
-        if error.code < HTTPStatus.INTERNAL_SERVER_ERROR:
-            print(f"nothing of the city side answers at {address}, but another program ({error.code}): see page.port")
-            return _NOT_RUNNING
-        lacks = error.code == HTTPStatus.SERVICE_UNAVAILABLE
-        told = "answers, and its database does not" if lacks else f"answers with a fault ({error.code})"
-        print(f"the page at {address} {told}: journalctl -u edge-app-city")
-        return 1
-    except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
-        print(f"nothing of the city side answers at {address} ({error}): systemctl status edge-app-city")
-        return _NOT_RUNNING
+    found = ask_running(page.host, page.port)
+    unit = arguments.config == CITY and bool(installed_unit("edge-app-city"))
+    log = "journalctl -u edge-app-city" if unit else "its log says why"
+    match found.state:
+        case "well":
+            print(f"page and database answer at {found.address}, release {found.version}")
+            if not found.broker:
+                print(f"it has no connection to its broker: {log}")
+        case "no database":
+            print(f"the page at {found.address} answers, and its database does not: {log}")
+        case "fault":
+            print(f"the page at {found.address} answers with a fault ({found.why}): {log}")
+        case "another":
+            other = f"but another program ({found.why}): see page.port"
+            print(f"nothing of the city side answers at {found.address}, {other}")
+        case "none":
+            named = shlex.quote(str(arguments.config))
+            what = "systemctl status edge-app-city" if unit else f"edge-app city serve --config {named} starts it"
+            print(f"nothing of the city side answers at {found.address} ({found.why}): {what}")
+    return 0 if found.state == "well" else 1 if found.there else _NOT_RUNNING
 
 
 def back_up_or_restore(arguments: argparse.Namespace, _: threading.Event) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -83,11 +84,15 @@ def run_token(arguments: argparse.Namespace, database: Database) -> int:
         with database.begin() as connection:
             if arguments.action == "remove":
                 accounts.remove_token(connection, name, person(), now)
-                print(f"token {name}: removed")
             else:
-                print(accounts.add_token(connection, name, arguments.scope, ends, person(), now))
+                secret = accounts.add_token(connection, name, arguments.scope, ends, person(), now)
     except accounts.AccountError as error:
         raise ConfigError(str(error)) from None
+    if arguments.action == "remove":
+        print(f"token {name}: removed")
+    else:
+        print("The token follows; it cannot be shown again. Keep it where its program finds it.", file=sys.stderr)
+        print(secret)
     return 0
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import stat
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,9 +17,13 @@ from edge_app.commands._answers import host_and_port, mqtt_table, toml_of
 from edge_app.commands._options import CITY, credentials_folder, reach_secrets
 from edge_app.commands._questions import Question, Rules, StoppedError, ask, problem_of, read_line, show, unreachable
 from edge_app.commands._setup_files import explained, refuse_place, secret_places, write_secrets
+from edge_app.config.files import read_tables
 from edge_app.errors import ConfigError, reason_of
 from edge_app.system.files import write_atomic
+from edge_app.system.names import url_host
 
+_POSTGRESQL: Final = "postgresql://"
+_SQLITE: Final = "sqlite:///"
 _STATE: Final = Path("/var/lib/edge-app-city")
 _KINDS: Final = ("mqtt", "nats", "rabbitmq")
 _QUESTIONS: Final = (
@@ -29,12 +35,24 @@ _QUESTIONS: Final = (
     Question("username", "User name at the broker; empty: none", "", ("mqtt.username",)),
     Question("database", "PostgreSQL, HOST:PORT/NAME; empty: SQLite, one file for a small town", "", ("database.url",)),
     Question("database-user", "User of PostgreSQL; empty: none", "", ("database.username",)),
+    Question("page-port", "TCP port of the page on this machine", "8800", ("page.port",)),
     Question(
-        "origin", "Address of the page for others, https://NAME of a proxy; empty: this machine alone", "", ("page.",)
+        "origin",
+        "Address of the page for others, https://NAME of a proxy; empty: this machine alone",
+        "",
+        ("page.origin",),
     ),
 )
 _PASSWORDS: Final = {"username": "mqtt_password", "database-user": "database_password"}
-_HARMLESS: Final = {"broker-kind": "mqtt", "broker": "localhost"}
+_FILES: Final = {"mqtt_password": "mqtt-password-file", "database_password": "database-password-file"}
+_OWN: Final = {
+    "mqtt": ("host", "port", "tls", "ca_file", "cert_file", "key_file", "username"),
+    "broker": ("kind",),
+    "database": ("url", "username"),
+    "page": ("port", "origin"),
+}
+"""Keys that the answers give; of a configuration that is replaced all others stay."""
+_HARMLESS: Final = {"broker-kind": "mqtt", "broker": "localhost", "page-port": "8800"}
 
 
 def add_setup(kinds: Any) -> None:
@@ -43,7 +61,15 @@ def add_setup(kinds: Any) -> None:
     for question in _QUESTIONS:
         setup.add_argument(f"--{question.flag}", help=question.text)
     setup.add_argument("--config", type=Path, default=CITY, metavar="FILE", help="TOML file to write (%(default)s)")
-    setup.add_argument("--force", action="store_true", help="replace a configuration that exists")
+    for name, flag in _FILES.items():
+        what = "the broker" if name.startswith("mqtt") else "PostgreSQL"
+        help_text = f"file with the password at {what}; without one it is asked for, or EDGE_APP_{name.upper()} has it"
+        setup.add_argument(f"--{flag}", type=Path, metavar="FILE", help=help_text)
+    setup.add_argument(
+        "--force",
+        action="store_true",
+        help="change a configuration that exists: what is not answered stays, and so do all other keys",
+    )
     setup.add_argument("--no-check", action="store_true", help="write only; do not try broker and database")
 
 
@@ -53,14 +79,18 @@ def run_setup(check: Callable[[argparse.Namespace, threading.Event], int]) -> Ca
     def command(arguments: argparse.Namespace, stop: threading.Event) -> int:
         path: Path = arguments.config
         refuse_place(path, force=arguments.force, what="the city side")
-        answers, passwords = _asked(arguments, stop)
-        _write(path, answers, passwords)
+        former = _former(path)
+        answers, passwords = _asked(arguments, _questions(former, path), stop)
+        _write(path, answers, passwords, former)
         show(f"edge-app: wrote {path}")
         code = 0
         if not arguments.no_check:
             reach_secrets(path)
             code = check(argparse.Namespace(config=path, tables=False), stop)
-        _show_next(path, answers)
+        if code:
+            show("Correct what FAIL tells above, in the file or with --force here; `edge-app city check` looks again.")
+        else:
+            _show_next(path, answers)
         return code
 
     return command
@@ -69,20 +99,54 @@ def run_setup(check: Callable[[argparse.Namespace, threading.Event], int]) -> Ca
 # --- the answers
 
 
-def _asked(arguments: argparse.Namespace, stop: threading.Event) -> tuple[dict[str, str], dict[str, str]]:
+def _questions(former: Mapping[str, Any], path: Path) -> Sequence[Question]:
+    """Return the questions, with the answers of the configuration that is there as their defaults."""
+    known = _answers_of(former, path)
+    return [replace(question, default=known.get(question.flag, question.default)) for question in _QUESTIONS]
+
+
+def _answers_of(former: Mapping[str, Any], path: Path) -> dict[str, str]:
+    """Return flag -> answer that a configuration gives. path: its own."""
+    mqtt, database, page = (former.get(name, {}) for name in ("mqtt", "database", "page"))
+    given: dict[str, Any] = {
+        "broker-kind": former.get("broker", {}).get("kind"),
+        "username": mqtt.get("username"),
+        "database-user": database.get("username"),
+        "page-port": page.get("port"),
+        "origin": page.get("origin"),
+    }
+    if "host" in mqtt:
+        given["broker"] = url_host(mqtt["host"]) + (f":{mqtt['port']}" if "port" in mqtt else "")
+        given["ca"] = _beside(path, mqtt.get("ca_file")) if mqtt.get("tls") else "-"
+    key = credentials_folder(path) / "mqtt_key"
+    given["cert"] = _beside(path, mqtt.get("cert_file"))
+    given["key"] = _beside(path, mqtt.get("key_file")) or (str(key) if given["cert"] and key.is_file() else "")
+    if str(database.get("url", "")).startswith(_POSTGRESQL):
+        given["database"] = database["url"].removeprefix(_POSTGRESQL)
+    return {flag: str(answer) for flag, answer in given.items() if answer}
+
+
+def _beside(path: Path, file: str | None) -> str:
+    """Return where a file is that a configuration names, relative to its own folder."""
+    return str(path.absolute().parent / file) if file else ""
+
+
+def _asked(
+    arguments: argparse.Namespace, questions: Sequence[Question], stop: threading.Event
+) -> tuple[dict[str, str], dict[str, str]]:
     """Return flag -> answer: of the command line, else asked on a terminal, else the default.
 
-    Also returns credential -> password, as typed on a terminal; without one the program takes it from the environment.
-    stop: is set by Ctrl-C while a broker is tried. Raises ConfigError.
+    Also returns credential -> password, of a file or as typed on a terminal; without one the program takes it from the
+    environment. stop: is set by Ctrl-C while a broker is tried. Raises ConfigError.
     """
-    given = {question.flag: getattr(arguments, question.flag.replace("-", "_")) for question in _QUESTIONS}
+    given = {question.flag: getattr(arguments, question.flag.replace("-", "_")) for question in questions}
     terminal = sys.stdin.isatty()
     answers: dict[str, str] = {}
     passwords: dict[str, str] = {}
-    missing = [q.flag for q in _QUESTIONS if q.default is None and given[q.flag] is None]
+    missing = [q.flag for q in questions if q.default is None and given[q.flag] is None]
     if missing and not terminal:
         raise ConfigError(*(f"--{flag} is needed where there is no terminal to ask on" for flag in missing))
-    for question in _QUESTIONS:
+    for question in questions:
         answer = given[question.flag]
         if answer is None:
             asks = terminal and _is_needed(question.flag, answers)
@@ -92,11 +156,31 @@ def _asked(arguments: argparse.Namespace, stop: threading.Event) -> tuple[dict[s
             raise ConfigError(f"--{question.flag}: {problem}")
         answers[question.flag] = answer
         name = _PASSWORDS.get(question.flag)
-        if name and answer and terminal and f"EDGE_APP_{name.upper()}" not in os.environ:
-            passwords[name] = read_line("Its password:", secret=True)
+        if name and answer and (password := _password(name, arguments, question, answer, terminal=terminal)):
+            passwords[name] = password
     if stop.is_set():
         raise StoppedError
     return answers, passwords
+
+
+def _password(
+    name: str, arguments: argparse.Namespace, question: Question, answer: str, *, terminal: bool
+) -> str | None:
+    """Return the password of a user: of its file, else typed; None where it comes from elsewhere. name: its credential.
+
+    Raises ConfigError: for a file that cannot be read.
+    """
+    variable, file = f"EDGE_APP_{name.upper()}", getattr(arguments, _FILES[name].replace("-", "_"))
+    if file is not None:
+        return _text_of(file, f"--{_FILES[name]}").rstrip("\r\n")
+    if variable in os.environ:
+        return None
+    kept = answer == question.default  # the former one, which stays
+    if terminal:
+        return read_line("Its password (empty: as it was):" if kept else "Its password:", secret=True) or None
+    if not kept:
+        show(f"No password of {answer} is given: {variable} or --{_FILES[name]} would give one.")
+    return None
 
 
 def _is_needed(flag: str, answers: Mapping[str, str]) -> bool:
@@ -152,14 +236,19 @@ def _tables(answers: Mapping[str, str], state: Path) -> dict[str, Any]:
     """Return the tables of city.toml. state: folder of a SQLite database. Raises ConfigError."""
     database: dict[str, str] = {"url": f"sqlite:///{state / 'city.sqlite3'}"}
     if answers["database"]:
-        host, _, name = answers["database"].removeprefix("postgresql://").partition("/")
+        host, _, name = answers["database"].removeprefix(_POSTGRESQL).partition("/")
         if not name or not _is_address(host):
             raise ConfigError("--database: must be HOST:PORT/NAME, such as 127.0.0.1:5432/counts")
         database = {"url": f"postgresql://{host}/{name}"}
     if answers["database-user"]:
         database["username"] = answers["database-user"]
-    page = {"page": {"origin": answers["origin"]}} if answers["origin"] else {}
-    return {"mqtt": mqtt_table(answers), "broker": {"kind": answers["broker-kind"]}, "database": database, **page}
+    if not answers["page-port"].isdecimal():
+        raise ConfigError("--page-port: must be a number")
+    page: dict[str, Any] = {"port": int(answers["page-port"])}
+    if answers["origin"]:
+        page["origin"] = answers["origin"]
+    kind = {"kind": answers["broker-kind"]}
+    return {"mqtt": mqtt_table(answers), "broker": kind, "database": database, "page": page}
 
 
 def _is_address(text: str) -> bool:
@@ -169,15 +258,43 @@ def _is_address(text: str) -> bool:
         return False
 
 
-def _write(path: Path, answers: Mapping[str, str], passwords: Mapping[str, str]) -> None:
+def _former(path: Path) -> dict[str, Any]:
+    """Return the tables of a configuration that is there already, none of one that is not, or cannot be read."""
+    if not path.exists():
+        return {}
+    try:
+        return read_tables(path)
+    except ConfigError as error:
+        show(f"{error}: nothing of it is kept")
+        return {}
+
+
+def _merged(former: Mapping[str, Any], tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tables of the answers with all other keys of a configuration that was there."""
+    merged: dict[str, Any] = {name: dict(table) for name, table in former.items()}
+    for name, table in tables.items():
+        before = merged.get(name, {})
+        kept = {key: value for key, value in before.items() if key not in _OWN[name]}
+        if "username" not in table:  # nobody's password
+            kept = {key: value for key, value in kept.items() if not key.startswith("password")}
+        merged[name] = {**table, **kept}
+    url = former.get("database", {}).get("url", "")
+    if url.startswith(_SQLITE) and tables["database"]["url"].startswith(_SQLITE):
+        merged["database"]["url"] = url
+    return merged
+
+
+def _write(path: Path, answers: Mapping[str, str], passwords: Mapping[str, str], former: Mapping[str, Any]) -> None:
     """Write configuration and secrets, and only when they are valid as the service will read them.
+
+    former: tables of the configuration that is there, of which a copy is kept.
 
     Raises ConfigError: for invalid settings, or when a file cannot be written.
     """
     from edge_app.city.config import validated
 
     installed = credentials_folder(path).is_dir()
-    tables = _tables(answers, _STATE if installed else Path())
+    tables = _merged(former, _tables(answers, _STATE if installed else Path()))
     environment = {f"EDGE_APP_{name.upper()}": text for name, text in passwords.items()}
     validated(tables, path.absolute().parent, {**os.environ, **environment})
     secrets = dict(passwords)
@@ -186,23 +303,33 @@ def _write(path: Path, answers: Mapping[str, str], passwords: Mapping[str, str])
             if answers[flag] and (text := os.environ.get(f"EDGE_APP_{name.upper()}")):
                 secrets[name] = text
     if installed and answers["key"]:  # the service's user cannot read the key where it lies
-        secrets["mqtt_key"] = _text_of(Path(answers["key"]))
+        secrets["mqtt_key"] = _text_of(Path(answers["key"]), "--key")
         del tables["mqtt"]["key_file"]
-    if not installed:
-        for name, place in secret_places(path, secrets).items():
-            tables[name.split("_")[0]]["password_file"] = str(place)
+    for name, place in secret_places(path, secrets).items():
+        table = tables[name.split("_")[0]]
+        if name in _FILES:  # in place of the former one
+            table.pop("password", None)
+            table.pop("password_file", None)
+        if not installed:
+            table["password_file"] = str(place)
     with explained(path):
         write_secrets(path, secrets)
-        write_atomic(path, toml_of(tables), mode=0o644)  # it holds no secret, and the service's user reads it
+        mode = 0o644  # it holds no secret, and the service's user reads it
+        if path.exists():
+            mode = stat.S_IMODE(path.stat().st_mode)  # that of before, which may hold one
+            copy = path.with_name(f"{path.name}.before")
+            write_atomic(copy, path.read_text("utf-8", "replace"), mode=mode)
+            show(f"the former one, with its comments, is {copy}")
+        write_atomic(path, toml_of(tables), mode=mode)
 
 
-def _text_of(path: Path) -> str:
+def _text_of(path: Path, option: str) -> str:
     try:
-        return path.read_text("ascii")
+        return path.read_text("utf-8")
     except OSError as error:
-        raise ConfigError(f"--key {path}: cannot be read ({reason_of(error)})") from error
+        raise ConfigError(f"{option} {path}: cannot be read ({reason_of(error)})") from error
     except ValueError as error:
-        raise ConfigError(f"--key {path}: is no PEM file") from error
+        raise ConfigError(f"{option} {path}: is no text") from error
 
 
 def _show_next(path: Path, answers: Mapping[str, str]) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 HELP = "the city side: counts of all devices, kept whole and shown; `city demo` runs a city in one process"
 
 _PORT: Final = 8800
+_OTHER_PORT: Final = 'choose another with --port N (make city CITY_ARGS="--port N"), 0 for a free one'
 _LOOK_S: Final = 0.5
 
 
@@ -74,7 +75,10 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         return _KINDS[arguments.kind](arguments, stop)
     except ImportError as error:
         missing = error.name or "a package"
-        raise ConfigError(f"{missing} is not installed: get the city side with pip install 'edge-app[city]'") from error
+        raise ConfigError(
+            f"{missing} is not installed: the city side needs the extra `city` of the wheel that `make wheel` makes, "
+            "pip install 'dist/WHEEL[city]'"
+        ) from error
 
 
 def _use(config: Path) -> None:
@@ -107,7 +111,8 @@ def _demo(arguments: argparse.Namespace, stop: threading.Event) -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-app-city-")))
         database = stack.enter_context(running(folder, on_stored=live.tell))
-        address = stack.enter_context(_page(City(database, live, demo=True), "127.0.0.1", arguments.port))
+        city = City(database, live, demo=True)
+        address = stack.enter_context(_page(city, "127.0.0.1", arguments.port, _OTHER_PORT))
         print(
             f"A city with twenty counters runs inside this program. Open {address} (for everybody: {address}public)\n"
             "Its vehicles are drawn from curves; what they counted before comes in over minutes. Ctrl-C ends it.",
@@ -144,12 +149,14 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
                 page.cors,
                 done=lambda: dict(worker.tally.counts),
                 overdue=overdue,
+                broker=lambda: worker.broker_problem,
                 datex2=publisher_of(config.feeds),
                 fiware=config.feeds.fiware,
                 sensorthings=config.feeds.sensorthings,
                 tiles=tiles,
             )
-            print(f"The page is at {stack.enter_context(_page(city, page.host, page.port))}", flush=True)
+            remedy = f"name another page.port in {arguments.config}"
+            print(f"The page is at {stack.enter_context(_page(city, page.host, page.port, remedy))}", flush=True)
             print(_who_may(city), flush=True)
         notify("READY=1")
         while not stop.wait(_LOOK_S):
@@ -185,12 +192,12 @@ def _as_worker(config: CityConfig, name: str, *, asks: bool) -> CityConfig:
 
 
 @contextmanager
-def _page(city: City, host: str, port: int) -> Iterator[str]:
-    """Serve page and API within the context and yield their address. Raises ServeError."""
+def _page(city: City, host: str, port: int, remedy: str) -> Iterator[str]:
+    """Serve page and API within the context and yield their address. Raises ServeError: which ends with the remedy."""
     from edge_app.city.api import build_api
     from edge_app.http.server import Server
 
-    with Server(build_api(city), host, port) as server:
+    with Server(build_api(city), host, port, remedy=remedy) as server:
         try:
             yield f"http://{url_host(host)}:{server.port}/"
         finally:

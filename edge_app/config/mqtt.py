@@ -85,8 +85,8 @@ Host = Annotated[str, AfterValidator(_host)]
 Text = Annotated[str, AfterValidator(_text)]
 
 
-class MqttConfig(Table):
-    """The MQTT broker, and how this device logs in to it."""
+class BrokerAccess(Table):
+    """How a broker is reached and logged in to, by a device or by the city side."""
 
     host: Host = Field(default=_LOCAL, description="Name or address of the broker.")
     hosts: Annotated[tuple[Host, ...], Field(strict=False), AfterValidator(distinct)] = Field(
@@ -134,10 +134,6 @@ class MqttConfig(Table):
         default=None, description="Key of that certificate, PEM.", examples=["device.key"], validate_default=True
     )
 
-    crossings: bool = Field(
-        default=False, description="Publish each crossing at once too, on crossings/LINE with QoS 0; never stored."
-    )
-
     @field_validator("hosts")
     @classmethod
     def _instead_of_host(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
@@ -182,3 +178,11 @@ class MqttConfig(Table):
     def addresses(self) -> tuple[str, ...]:
         """The hosts in the order in which they are tried."""
         return self.hosts or (self.host,)
+
+
+class MqttConfig(BrokerAccess):
+    """The MQTT broker, and how this device logs in to it."""
+
+    crossings: bool = Field(
+        default=False, description="Publish each crossing at once too, on crossings/LINE with QoS 0; never stored."
+    )

@@ -41,14 +41,22 @@ _STOP_S: Final = 10
 class Server:
     """HTTP server of an ASGI application, serving within the context.
 
-    host, port: where to listen; port 0 takes a free one, `port` is the actual one.
+    host, port: where to listen; port 0 takes a free one, `port` is the actual one. remedy: what to do where another
+    program listens there.
     Raises ServeError: when it cannot listen there.
     """
 
     def __init__(
-        self, app: Any, host: str, port: int, *, connections: int = CONNECTIONS, head_s: float = HEAD_S
+        self,
+        app: Any,
+        host: str,
+        port: int,
+        *,
+        connections: int = CONNECTIONS,
+        head_s: float = HEAD_S,
+        remedy: str = "choose another --host or --port",
     ) -> None:
-        self._socket = _listening(host, port)
+        self._socket = _listening(host, port, remedy)
         self.port: int = self._socket.getsockname()[1]
         limits = {"open": {}, "most": connections, "head_s": head_s}
         config = uvicorn.Config(
@@ -84,7 +92,7 @@ class Server:
         return self._thread.is_alive()
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _listening(host: str, port: int, remedy: str) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.create_server(address, family=family)
@@ -93,7 +101,7 @@ def _listening(host: str, port: int) -> socket.socket:
         return listening
     except OSError as error:
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-        raise ServeError(f"cannot listen on {host}:{port} ({why}); choose another --host or --port") from error
+        raise ServeError(f"cannot listen on {host}:{port} ({why}); {remedy}") from error
 
 
 class _Parser(httptools.HttpRequestParser):

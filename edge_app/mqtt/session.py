@@ -298,14 +298,22 @@ class Subscriber:
         self._session.close()
 
 
-def probe(to: Endpoint, client_id: str, *, protocol: ProtocolChoice = "auto", timeout_s: float = 10.0) -> Connected:
+def probe(
+    to: Endpoint,
+    client_id: str,
+    *,
+    protocol: ProtocolChoice = "auto",
+    timeout_s: float = 10.0,
+    timing: Timing = _TIMING,
+) -> Connected:
     """Connect once and return the version of MQTT that the broker accepts, with its limits.
 
-    client_id: one that nothing else uses, or the broker disconnects the running service.
+    client_id: one that nothing else uses, or the broker disconnects the running service. timing: how whoever has a
+    session under this id connects: one that begins anew drops what the broker keeps in it.
     Raises BrokerError: with the reason, after three failed attempts or timeout_s seconds.
     """
     quick = Backoff(min_s=0.2, max_s=0.2)
-    session = Session(to, client_id, protocol=protocol, timing=Timing(connect=timeout_s), backoff=quick)
+    session = Session(to, client_id, protocol=protocol, timing=replace(timing, connect=timeout_s), backoff=quick)
     deadline = time.monotonic() + timeout_s
     try:
         while session.failures < 3 and time.monotonic() < deadline:

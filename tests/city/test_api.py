@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from itertools import islice
 
@@ -15,11 +16,14 @@ import pytest
 from edge_app.city.api import build_api
 from edge_app.city.database.engine import Database
 from edge_app.city.database.fleet import note_status
+from edge_app.city.database.missing import note_closed, note_gone
+from edge_app.city.database.storing import Storing
 from edge_app.city.live import Live
+from edge_app.city.records import Gap
 from edge_app.city.routes.city import City
 from edge_app.http.server import Server
 from edge_app.mqtt.messages import Status
-from tests.city.cases import NAME, START, series
+from tests.city.cases import NAME, START, changed, series, vector
 from tests.city.test_storing import make_site, roll, store
 from tests.support.city_api import client_of
 from tests.support.city_crowd import fill
@@ -40,6 +44,11 @@ def at(seconds: int) -> str:
 
 def span(begin: int = START - 3600, end: int = START + 86_400, step: str = "hour") -> dict[str, str]:
     return {"from": at(begin), "to": at(end), "step": step}
+
+
+def _times(asked: dict[str, str]) -> dict[str, str]:
+    """Return them without the step."""
+    return {key: value for key, value in asked.items() if key != "step"}
 
 
 def test_a_site_is_described_with_its_state(database: Database, client: httpx.Client) -> None:
@@ -107,7 +116,7 @@ def test_counts_as_json_and_csv_are_those_of_the_intervals(database: Database, c
     cars = [step["counts"]["car"]["left_to_right"] for step in answer["steps"]]
     assert sum(cars) == sum(range(1, 91))
     assert all(step["start"].endswith(":30:00Z") for step in answer["steps"])
-    hours = client.get(f"/api/v1/sites/{site}/hours", params=span()).json()
+    hours = client.get(f"/api/v1/sites/{site}/hours", params=_times(span())).json()
     assert hours["vehicles"] == cars
     begin = datetime.fromisoformat(hours["start"].replace("Z", "+00:00")).timestamp()
     assert [at(int(begin) + second) for second in hours["seconds"]] == [step["start"] for step in answer["steps"]]
@@ -133,8 +142,17 @@ def test_what_was_not_seen_lowers_covered_and_what_has_no_data_is_left_out(
 def test_gaps_and_contradictions_are_told(database: Database, client: httpx.Client) -> None:
     intervals = series(9)
     store(database, [*intervals[:2], *intervals[5:], *series(1, installation="0c9e77a1")])
+    with database.begin() as connection:
+        key = Storing().series(connection, NAME, "5b1f09c4")
+        note_gone(connection, key, [(8, 20, "expired")])
+        assert note_closed(connection, key, Gap(NAME, "5b1f09c4", 7, 9), START, START + 60) == 2
     whole = client.get("/api/v1/gaps").json()
-    assert [(gap["first"], gap["last"], gap["state"]) for gap in whole["gaps"]] == [(3, 5, "asked for")]
+    closed = {"line": "harbour/pole-7/quay-road", "installation": "5b1f09c4", "first": 7, "last": 9, "lost": 2}
+    assert whole["closed"] == [{**closed, "asked": at(START), "closed": at(START + 60)}]
+    assert [(gap["first"], gap["last"], gap["state"]) for gap in whole["gaps"]] == [
+        (3, 5, "asked for"),
+        (8, 20, "lost"),
+    ]
     assert [one["kind"] for one in whole["contradictions"]] == ["overlap"]
 
 
@@ -221,3 +239,68 @@ def test_half_a_character_is_refused_and_told(client: httpx.Client, values: str,
     answer = client.post("/api/v1/inventory.geojson", content=content)
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
     assert words in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("step", ["quarter", "hour", "day", "month"])
+def test_flags_are_told_of_every_step(database: Database, client: httpx.Client, step: str) -> None:
+    site, many = make_site(database, "Asia/Kolkata"), 24 * 60  # hours that begin at half past one of UTC
+    clear = series(many, start=START - START % 86_400 - 86_400)
+    dark = [changed(one, settings=replace(one.settings, flags="dark,slow")) for one in clear[700:710]]
+    store(database, [*clear[:700], *dark, *clear[710:]])
+    roll(database)
+    asked = span(START - 3 * 86_400, START + 40 * 86_400, step)
+    if step == "quarter":
+        asked = span(START - 3 * 86_400, START + 86_400, step)
+    if step == "month":
+        asked["from"] = at(START - 62 * 86_400)
+    told = client.get(f"/api/v1/sites/{site}/counts", params=asked).json()["steps"]
+    flagged = [one for one in told if one["flagged"]]
+    assert sum(one["flagged"] * _seconds(one) for one in flagged) == pytest.approx(600, rel=0.25)  # of a month as well
+    assert all(one["flags"] == ["dark", "slow"] for one in flagged)
+    assert all(not one["flags"] for one in told if one not in flagged)
+
+
+def _seconds(step: dict[str, str]) -> float:
+    return (datetime.fromisoformat(step["end"]) - datetime.fromisoformat(step["start"])).total_seconds()
+
+
+def test_only_the_classes_that_are_asked_for_are_told(database: Database, client: httpx.Client) -> None:
+    site = make_site(database)
+    store(database, [changed(one, counts=vector(3, truck_right_to_left=2, bus_left_to_right=9)) for one in series(1)])
+    roll(database)
+    path, asked = f"/api/v1/sites/{site}/counts", {**span(), "class": ["truck", "car"]}
+    (hour,) = client.get(path, params=asked).json()["steps"]
+    assert hour["counts"] == {
+        "car": {"left_to_right": 3, "right_to_left": 0},
+        "truck": {"left_to_right": 0, "right_to_left": 2},
+    }
+    (row,) = csv.DictReader(io.StringIO(client.get(f"{path}.csv", params=asked).text))
+    assert (row["vehicles"], row["truck_right_to_left"], "bus_left_to_right" in row) == ("5", "2", False)
+    refused = client.get(path, params={**span(), "class": "lorry"})
+    assert (refused.status_code, "'car'" in refused.json()["detail"]) == (422, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "takes"),
+    [
+        ("sites/{site}/counts", "colour", "it takes class, from, step, to"),
+        ("sites/{site}/counts.parquet", "class", "it takes from, step, to"),
+        ("sites", "From", "it takes after, limit"),
+        ("public/sites", "x", "it takes none"),
+    ],
+)
+def test_a_parameter_that_nobody_knows_is_refused(
+    database: Database, client: httpx.Client, path: str, name: str, takes: str
+) -> None:
+    asked = {**(span() if "counts" in path else {}), name: "car"}
+    answer = client.get(f"/api/v1/{path.format(site=make_site(database))}", params=asked)
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == f"query.{name}: is no parameter of this address; {takes}"
+
+
+@pytest.mark.parametrize("begin", ["2026-11-01", "2026-11-01T00:00:00", "2026-11-01T00:00:00 01:00", "yesterday"])
+def test_a_wrong_time_is_refused_with_an_example(database: Database, client: httpx.Client, begin: str) -> None:
+    answer = client.get(f"/api/v1/sites/{make_site(database)}/counts", params={**span(), "from": begin})
+    assert answer.status_code == 422
+    assert "query.from: must be a time with an offset, such as 2026-11-30T06:00:00Z" in answer.json()["detail"]
+    assert "%2B" in answer.json()["detail"]

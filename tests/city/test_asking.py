@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_app.city.asking import MOST_NUMBERS, Asking, Limits
+from edge_app.city.asking import MOST_NUMBERS, Asking, Closed, Limits
 from edge_app.city.records import Gap, LineName
 
 LIMITS = Limits(devices=2, on_its_way_s=30, reply_s=600, again_s=10, longest_s=40, silence_s=180)
@@ -80,3 +80,24 @@ def test_a_silent_device_gets_a_ping_and_then_rarely() -> None:
     assert asking.silent(1_980) == [("harbour", "pole-7")]
     asking.heard(("harbour", "pole-7"), 1_990)
     assert asking.silent(2_000) == []
+
+
+def test_a_gap_that_was_asked_for_is_told_once_when_nothing_of_it_is_missing() -> None:
+    asking = Asking(LIMITS)
+    gaps = [gap(last=5_000), gap("pole-8")]
+    asking.choose(gaps, 0)
+    (cut, _) = asking.choose(gaps, 30)
+    assert cut.last == MOST_NUMBERS
+    assert asking.asked(cut, "a", 30) == gap(last=5_000)  # as it is, and not as much as one command takes
+    assert asking.closed() == ()
+    rest = gap(first=MOST_NUMBERS + 1, last=5_000)
+    asking.answered(("harbour", "pole-7"), "a")
+    asking.choose([rest], 40)  # pole-8 has closed without a word: it was on its way
+    assert asking.closed() == ()
+    (again,) = asking.choose([rest], 80)
+    assert asking.asked(again, "b", 80) is None  # the rest of the same gap
+    asking.choose([], 90)
+    assert asking.closed() == (Closed(gap(last=5_000), 30),)
+    asking.noted_closed()
+    asking.choose([], 100)
+    assert asking.closed() == ()

@@ -20,6 +20,7 @@ from edge_app.city.database.tables import INTERVAL
 from edge_app.city.records import Gap, Interval
 from edge_app.errors import StoreError
 from tests.city.cases import NAME, START, series
+from tests.support.postgres import Postgres
 
 BATCH = 10
 SERIES = series(400)
@@ -152,3 +153,21 @@ def test_a_restore_that_ends_halfway_leaves_what_was_committed_last(
     (killed / "city.sqlite3").chmod(0o640)
     restore(f"sqlite:///{killed / 'city.sqlite3'}", saved, replace=True)
     assert (killed / "city.sqlite3").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.servers
+def test_a_database_with_a_password_is_saved_and_comes_back(
+    postgres_server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    password = "a: b@c/%"
+    url = postgres_server.emptied()
+    text = f'[database]\nurl = "{url.replace("counts@", "")}"\nusername = "counts"\n'
+    (tmp_path / "city.toml").write_text(text)
+    store(url, SERIES[:10])
+    with postgres_server.asking_for(password):
+        monkeypatch.setenv("EDGE_APP_DATABASE_PASSWORD", "another")
+        assert city(tmp_path, "backup") == 1
+        monkeypatch.setenv("EDGE_APP_DATABASE_PASSWORD", password)
+        assert city(tmp_path, "backup") == 0
+        assert city(tmp_path, "restore", "--replace") == 0
+    assert store(url, []) == 10

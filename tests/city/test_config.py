@@ -64,3 +64,12 @@ def test_a_file_of_sqlite_lies_beside_the_configuration(tmp_path: Path) -> None:
     assert database_url(CityConfig().database, tmp_path) == f"sqlite:///{tmp_path}/city.sqlite3"
     config = load(written(tmp_path, '[database]\nurl = "sqlite:////var/lib/city.sqlite3"'), {})
     assert database_url(config.database, tmp_path) == "sqlite:////var/lib/city.sqlite3"
+
+
+def test_the_example_speaks_of_the_city_side_and_not_of_a_device() -> None:
+    text = example(TABLES, "edge-app city config")
+    mqtt = text[: text.index("[broker]")]
+    assert "device" not in mqtt
+    assert "edge-app-SITE" not in mqtt
+    assert "crossings" not in mqtt
+    assert '#cert_file = "city.pem"' in mqtt

@@ -125,7 +125,7 @@ def test_what_was_hardly_seen_or_long_ago_or_is_not_counted_is_left_out(
     assert "DATEX II has no empty table" in client.get(SITES).json()["detail"]
     counted(database, coverage=0.4)
     for path in (MEASURED, ENTITIES):
-        answer = client.get(path, params=FLOW)
+        answer = client.get(path, params=FLOW if path == ENTITIES else None)
         assert answer.status_code == 404 or answer.json() == []
     counted_again = [changed(one, coverage=1.0) for one in series(15, start=QUARTER + 900, installation="0c9e77a1")]
     store(database, counted_again)
@@ -316,7 +316,7 @@ def test_a_feed_is_off_until_it_is_configured(tmp_path: Path) -> None:
     with Server(build_api(off), "127.0.0.1", 0) as server:
         things = "/api/v1/sensorthings/v1.1/Things"
         for path, key in ((SITES, "datex2"), (MEASURED, "datex2"), (ENTITIES, "fiware"), (things, "sensorthings")):
-            answer = httpx.get(f"http://127.0.0.1:{server.port}{path}", params=FLOW)
+            answer = httpx.get(f"http://127.0.0.1:{server.port}{path}", params=FLOW if path == ENTITIES else None)
             assert answer.status_code == 404
             assert answer.json()["detail"] == f"this feed is off; feeds.{key} = true in city.toml turns it on"
     database.close()

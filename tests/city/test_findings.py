@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from edge_app import cli
+from edge_app.city.api import build_api
+from edge_app.city.config import CityConfig, load
 from edge_app.city.database.engine import open_database, state_of
 from edge_app.city.findings import hidden
+from edge_app.city.inbox import Inbox
+from edge_app.city.live import Live
+from edge_app.city.routes.city import City
+from edge_app.city.service import open_inbox
 from edge_app.errors import StoreError
-from tests.support.brokers import free_port
+from edge_app.http.server import Server
+from edge_app.mqtt.embedded_broker import HOST
+from edge_app.mqtt.endpoint import Endpoint
+from edge_app.mqtt.events import Acked, Connected, Message
+from edge_app.mqtt.session import Session
+from tests.support.brokers import (
+    SHORT,
+    Mosquitto,
+    eventually,
+    free_port,
+    mosquitto,
+    needs_mosquitto,
+    password_file,
+    run_until,
+)
 from tests.support.disks import small_disk
 
 __all__ = ["small_disk"]  # a fixture
@@ -94,3 +117,85 @@ def test_the_state_of_a_server(request: pytest.FixtureRequest) -> None:
     assert ready
     assert "PostgreSQL" in sentence
     assert "127.0.0.1" in sentence
+
+
+@pytest.fixture
+def binding(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A broker that takes the user's name for the client id, and city.toml beside it."""
+    passwords = password_file(tmp_path, "city", "pw")
+    subprocess.run(("mosquitto_passwd", "-b", str(passwords), "device", "pw"), check=True, capture_output=True)
+    settings = ("allow_anonymous false", f"password_file {passwords}", "use_username_as_clientid true")
+    with mosquitto(tmp_path, *settings) as broker:
+        text = f'[mqtt]\nport = {broker.port}\nusername = "city"\npassword = "pw"\n[page]\nport = {free_port()}\n'
+        (tmp_path / "city.toml").write_text(text)
+        yield broker
+
+
+@contextmanager
+def worker_inbox(config: CityConfig) -> Iterator[Inbox]:
+    """Yield the inbox of the worker, which has subscribed."""
+    inbox = open_inbox(config)
+    try:
+        eventually(lambda: not inbox.read(10, 0.05) and not inbox.problem)
+        inbox.recall(["nothing"])
+        inbox.read(10, 0.3)
+        yield inbox
+    finally:
+        inbox.close()
+
+
+def send(port: int, many: int) -> None:
+    """Publish as a device, and wait until the broker has them."""
+    with closing(Session(Endpoint(HOST, port, username="device", password="pw"), "device", timing=SHORT)) as device:
+        run_until(device, Connected)
+        for number in range(many):
+            device.publish(Message(f"traffic/v1/harbour/pole-7/counts/quay-{number}", b"{}", qos=1))
+        run_until(device, Acked, many)
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("protocol", ["auto", "3.1.1"])
+def test_a_check_drops_nothing_of_what_waits_for_the_worker(
+    tmp_path: Path, binding: Mosquitto, capsys: pytest.CaptureFixture[str], protocol: str
+) -> None:
+    file = tmp_path / "city.toml"
+    file.write_text(file.read_text().replace("[mqtt]\n", f'[mqtt]\nprotocol = "{protocol}"\n'))
+    config = load(file, {})
+    with worker_inbox(config):
+        pass
+    send(binding.port, 5)
+    assert "accepts us with MQTT" in " ".join(check(tmp_path, capsys)[1])
+    assert "accepts us with MQTT" in " ".join(check(tmp_path, capsys)[1])
+    got: set[str] = set()
+
+    def all_came(inbox: Inbox) -> bool:
+        got.update(message.topic for message in inbox.read(10, 0.1))
+        return len(got) == 5
+
+    with closing(open_inbox(config)) as inbox:
+        eventually(lambda: all_came(inbox))
+
+
+@needs_mosquitto
+def test_a_check_asks_the_running_service_and_leaves_its_connection_alone(
+    tmp_path: Path, binding: Mosquitto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = load(tmp_path / "city.toml", {})
+    database = open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}")
+    problem = ""
+    try:
+        with (
+            worker_inbox(config) as inbox,
+            Server(build_api(City(database, Live(), broker=lambda: problem)), HOST, config.page.port),
+        ):
+            told = " ".join(check(tmp_path, capsys)[1])
+            assert "ok broker: the running service is connected to its broker" in told
+            assert "ok page: the running service answers" in told
+            inbox.read(10, 0.2)
+            assert not inbox.problem
+            send(binding.port, 1)
+            eventually(lambda: inbox.read(1, 0.1))
+            problem = "broker away"
+            assert "FAIL broker: the running service has no connection" in " ".join(check(tmp_path, capsys)[1])
+    finally:
+        database.close()

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 
 from edge_app.city.asking import Asking, Limits
 from edge_app.city.database.engine import Database, open_database
-from edge_app.city.database.missing import find_gaps
+from edge_app.city.database.missing import closed_gaps, find_gaps
 from edge_app.city.database.tables import CONTRADICTION, INTERVAL, POISON, SITE
 from edge_app.city.inbox import topics
 from edge_app.city.ingest import FEW, Worker
@@ -136,8 +136,11 @@ def test_two_workers_kills_of_one_of_broker_and_of_database_lose_and_double_noth
 
 
 @pytest.mark.servers
-def test_what_was_lost_on_its_way_is_asked_for_and_what_is_no_message_is_kept_aside(tmp_path: Path) -> None:
+def test_what_was_lost_on_its_way_is_asked_for_and_what_is_no_message_is_kept_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """A subscriber without a session misses what came while it was away; `resend` brings it."""
+    caplog.set_level("INFO")
     database = open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}")
     with ExitStack() as stack:
         broker = stack.enter_context(mosquitto(tmp_path, "allow_anonymous true"))
@@ -155,8 +158,14 @@ def test_what_was_lost_on_its_way_is_asked_for_and_what_is_no_message_is_kept_as
             publish(broker, f"{ROOT}/ring/pole-1/counts/main", b"\xff\x00")
         turn_until(worker, lambda: stored(database) == told(devices) and whole(database))
         assert worker.tally.counts["asked"] >= 1
+        turn_until(worker, lambda: "nothing is missing any more of" in caplog.text)
         assert worker.tally.counts["poison"] == 2
+    assert "ring/pole-1/main: asked for what is missing, " in caplog.text
     with database.connect() as connection:
+        (closed,) = closed_gaps(connection, int(time.time()))
+        assert (closed.first, closed.lost) == (1, 0)
+        assert closed.asked <= closed.closed
+        assert closed_gaps(connection, int(time.time()) + 8 * 86_400) == []
         assert len(connection.execute(select(POISON)).all()) == 2
         assert connection.execute(select(SITE.c.road)).scalars().all() == ["Ring Road"]
     database.close()

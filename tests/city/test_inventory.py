@@ -127,7 +127,7 @@ def test_what_is_put_is_read_and_a_second_time_nothing_changes(database: Databas
         ({"attachments": [attached(), attached(OTHER)]}, "would count at the same time"),
         ({"attachments": [attached(begins=moment(9), ends=moment(9))]}, "`ends` must be later than `begins`"),
         ({"attachments": [attached(begins="0001-01-01T00:00:00+10:00")]}, "must be a time between 1970 and 2999"),
-        ({"attachments": [attached(begins="2026-01-01T00:00:00")]}, "timezone"),
+        ({"attachments": [attached(begins="2026-01-01T00:00:00")]}, "must be a time with an offset, such as"),
         ({"attachments": [{"device": "pole-7", "line": "a"}]}, "attachments.0.device: "),
     ],
 )
@@ -371,3 +371,18 @@ def test_a_site_that_is_added_up_anew_has_the_sums_it_had(database: Database, ti
         roll_site(connection, "quay")
         assert [read_totals(connection, "quay", 0, 2**40, step) for step in STEPS] == before
     assert [len(totals) for totals in before][2] >= 1
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_file_of_a_spreadsheet_is_read_whatever_stands_between_its_columns(separator: str) -> None:
+    point = "." if separator == "," else ","
+    rows = [
+        ("site", "road", "time_zone", "lat", "lon", "course"),
+        ("quay", "Quay Road", "Europe/Berlin", f"52{point}37", f"4{point}89", '"4.9 52.1; 4.91 52.1"'),
+    ]
+    (site,) = read_inventory_csv("\ufeff" + "\r\n".join(separator.join(row) for row in rows))
+    assert (site.road, site.lat, site.lon) == ("Quay Road", 52.37, 4.89)
+    assert site.course == [(4.9, 52.1), (4.91, 52.1)] or list(map(list, site.course or ())) == [
+        [4.9, 52.1],
+        [4.91, 52.1],
+    ]

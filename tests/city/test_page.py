@@ -229,7 +229,12 @@ def test_a_site_is_edited_on_the_page(address: tuple[str, str], tmp_path: Path) 
         browser.wait_for(
             f"document.querySelector('[role=alert]:not(#lost)').textContent === {messages('en')['city.saved']!r}"
         )
-        browser.open(f"{base}/inventory")
+        browser.type("[name=lanes]", "3")
+        for answer, path in (("false", f"/inventory/{site}"), ("true", "/inventory")):  # it asks before that is lost
+            browser.run(f"window.confirm = (asks) => (window.asks = asks, {answer})")
+            browser.click("a[href='/inventory']")
+            browser.wait_for(f"window.asks === {messages('en')['city.leave_sure']!r} && location.pathname === '{path}'")
+            browser.run("window.asks = ''")
         browser.wait_for("document.querySelectorAll('tbody td')[2]?.textContent === '2'")
         assert browser.errors == []
     finally:
@@ -417,6 +422,9 @@ def test_refusals_are_told_in_the_language_of_the_page(address: tuple[str, str],
             browser.click("button.first")
             told = f"{texts['city.time_zone']}: {zone}"
             browser.wait_for(f"document.querySelector('.refused')?.textContent === {told!r}")
+            # As somebody who leaves the edit: the browser would ask.
+            browser.run("import('/page/edits.js').then((edits) => { edits.edited(false); window.left = true; })")
+            browser.wait_for("window.left === true")
             browser.open(f"{base}/inventory")
             browser.wait_for("document.getElementById('file') !== null")
             browser.choose("#file", file)

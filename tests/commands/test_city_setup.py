@@ -120,7 +120,20 @@ def test_a_command_with_a_blank_in_its_path_can_be_copied(tmp_path: Path, capsys
 
 def test_what_no_host_can_be_called_and_what_is_no_text_are_told_in_sentences(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
-    options = ("--broker-kind", "mqtt", "--ca", "-", "--username", "anna", "--database", "", "--database-user", "")
+    options = (
+        "--broker-kind",
+        "mqtt",
+        "--ca",
+        "-",
+        "--username",
+        "anna",
+        "--database",
+        "",
+        "--database-user",
+        "",
+        "--page-port",
+        "8800",
+    )
     command = ("city", "setup", "--config", str(tmp_path / "city.toml"), "--no-check", *options, "--origin", "")
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
     asked = subprocess.Popen(
@@ -145,7 +158,7 @@ def test_what_no_host_can_be_called_and_what_is_no_text_are_told_in_sentences(tm
 
 
 def test_it_asks_again_after_a_wrong_answer_and_shows_no_password(tmp_path: Path) -> None:
-    answers = ("kafka", "", "localhost:1", "", "-", "anna", "broker-secret", "", "here", "")
+    answers = ("kafka", "", "localhost:1", "", "-", "anna", "broker-secret", "", "", "here", "")
     ours, theirs = pty.openpty()
     command = ("-m", "edge_app", "city", "setup", "--config", str(tmp_path / "city.toml"), "--no-check")
     asked = subprocess.Popen((sys.executable, *command), stdin=theirs, stdout=theirs, stderr=theirs)
@@ -175,3 +188,84 @@ def _until_asked(terminal: int) -> str:
     while not seen.endswith(": "):
         seen += os.read(terminal, 4096).decode()
     return seen
+
+
+FORMER = """# of the city
+[mqtt]
+host = "broker.example"
+tls = true
+ca_file = "ca.pem"
+username = "city"
+password = "inline"
+keepalive_s = 17
+
+[database]
+url = "postgresql://127.0.0.1:5432/counts"
+username = "counts"
+password_file = "database.password"
+
+[page]
+port = 8811
+cors = ["https://map.example"]
+
+[feeds]
+country = "de"
+publisher = "City of Example"
+datex2 = true
+"""
+
+
+def test_force_changes_what_was_asked_and_nothing_else(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path.write_text(FORMER)
+    path.chmod(0o600)
+    (path.parent / "database.password").write_text("pw\n")
+    (path.parent / "ca.pem").write_text("authority")
+    assert setup(path, "--force", "--origin", "https://counts.example", "--broker", "other.example:8884") == 0
+    config = load(path, {})
+    assert (config.mqtt.host, config.mqtt.port, config.mqtt.tls) == ("other.example", 8884, True)
+    assert (config.mqtt.ca_file, config.mqtt.keepalive_s) == (path.parent / "ca.pem", 17)
+    assert config.mqtt.password is not None
+    assert config.mqtt.password.get_secret_value() == "inline"
+    assert database_url(config.database, path.parent) == "postgresql://counts:pw@127.0.0.1:5432/counts"
+    assert (config.page.port, config.page.cors) == (8811, ("https://map.example",))
+    assert (config.page.origin, config.feeds.datex2) == ("https://counts.example", True)
+    assert path.stat().st_mode & 0o777 == 0o600  # there is a password in it
+    before = path.with_name("city.toml.before")
+    assert (before.read_text(), before.stat().st_mode & 0o777) == (FORMER, 0o600)
+    assert str(before) in capsys.readouterr().err.replace("\n", "")
+
+
+def test_a_user_that_goes_takes_the_password_along(path: Path) -> None:
+    path.write_text(FORMER)
+    (path.parent / "database.password").write_text("pw\n")
+    (path.parent / "ca.pem").write_text("authority")
+    assert setup(path, "--force", "--username", "", "--database", "", "--database-user", "") == 0
+    config = load(path, {})
+    assert (config.mqtt.username, config.mqtt.password, config.database.username) == (None, None, None)
+    assert config.database.url == "sqlite:///city.sqlite3"
+    assert config.feeds.datex2
+
+
+def test_without_a_terminal_a_password_comes_from_a_file_or_its_lack_is_told(
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EDGE_APP_DATABASE_PASSWORD", raising=False)
+    named = ("--broker", "x", "--database", "127.0.0.1:5432/counts", "--database-user", "counts", "--page-port", "8802")
+    assert setup(path, *named) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "No password of counts is given: EDGE_APP_DATABASE_PASSWORD or --database-password-file would" in told
+    given = path.parent / "given"
+    given.write_text("it's\n")
+    assert setup(path, "--force", "--database-password-file", str(given)) == 0
+    config = load(path, {})
+    assert database_url(config.database, path.parent) == "postgresql://counts:it%27s@127.0.0.1:5432/counts"
+    assert config.page.port == 8802
+    assert (path.parent / "city.database_password").stat().st_mode & 0o077 == 0
+
+
+def test_after_a_failed_check_the_next_step_is_to_correct_it(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parsed = _parser().parse_args(["city", "setup", "--config", str(path), "--broker", "localhost:1", "--ca", "-"])
+    assert parsed.main(parsed, threading.Event()) == 1
+    told = capsys.readouterr().err
+    assert "Correct what FAIL tells above" in told
+    assert "Next:" not in told

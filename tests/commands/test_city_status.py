@@ -47,6 +47,7 @@ def status(folder: Path, port: int, capsys: pytest.CaptureFixture[str]) -> tuple
     ("code", "content", "result", "words"),
     [
         (200, b'{"state": "ok", "version": "1.2.3"}', 0, "page and database answer"),
+        (200, b'{"version": "1.2.3", "broker": "away"}', 0, "it has no connection to its broker: its log says why"),
         (503, b"", 1, "answers, and its database does not"),
         (500, b"", 1, "answers with a fault (500)"),
         (404, b"", 3, "nothing of the city side answers"),
@@ -65,4 +66,40 @@ def test_another_program_at_the_port_is_not_taken_for_the_city(
 
 def test_nothing_at_all_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, told = status(tmp_path, free_port(), capsys)
-    assert (code, "Connection refused" in told) == (3, True)
+    assert code == 3
+    assert "(connection refused): edge-app city serve --config" in told
+    assert "systemctl" not in told  # no unit runs this file
+    assert "Errno" not in told
+
+
+def test_a_port_that_is_taken_is_told_with_what_chooses_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with answering(200, b"") as port:
+        (tmp_path / "city.toml").write_text(f"[mqtt]\nport = {free_port()}\n[page]\nport = {port}\n")
+        assert cli.main(["city", "serve", "--config", str(tmp_path / "city.toml")]) == 1
+        assert f"name another page.port in {tmp_path / 'city.toml'}" in " ".join(capsys.readouterr().err.split())
+        assert cli.main(["city", "demo", "--port", str(port)]) == 1
+        told = " ".join(capsys.readouterr().err.split())
+        assert "choose another with --port N" in told
+        assert 'CITY_ARGS="--port N"' in told
+
+
+def test_a_token_is_printed_alone_with_a_word_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = ("--config", str(tmp_path / "city.toml"))
+    (tmp_path / "city.toml").write_text("")
+    assert cli.main(["city", "token", "add", "map", "--scope", "read", *config]) == 0
+    told = capsys.readouterr()
+    assert len(told.out.split()) == 1
+    assert "it cannot be shown again" in told.err
+    assert cli.main(["city", "token", "remove", "map", *config]) == 0
+    assert capsys.readouterr().out == "token map: removed\n"
+
+
+def test_a_database_that_is_away_is_named_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    port = free_port()
+    (tmp_path / "city.toml").write_text(f'[database]\nurl = "postgresql://127.0.0.1:{port}/counts"\n')
+    assert cli.main(["city", "token", "list", "--config", str(tmp_path / "city.toml")]) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"database counts at 127.0.0.1:{port} cannot be used" in told
+    assert "psycopg://" not in told

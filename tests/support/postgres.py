@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
 from edge_app.mqtt.embedded_broker import HOST
 from tests.support.brokers import eventually, free_port
@@ -52,6 +53,23 @@ class Postgres:
             connection.execute("CREATE SCHEMA public")
         return self.url
 
+    @contextlib.contextmanager
+    def asking_for(self, password: str) -> Iterator[None]:
+        """Let nobody log in without a password (SCRAM) within the context."""
+        rules = self._folder / "pg_hba.conf"
+        before = rules.read_text("utf-8")
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(sql.SQL("ALTER ROLE counts PASSWORD {}").format(sql.Literal(password)))
+            rules.write_text("host all all all scram-sha-256\n", "utf-8")
+            connection.execute("SELECT pg_reload_conf()")
+            try:
+                eventually(lambda: not self._lets_in(), 10.0)
+                yield
+            finally:
+                rules.write_text(before, "utf-8")
+                connection.execute("SELECT pg_reload_conf()")
+                eventually(self._lets_in, 10.0)
+
     def start(self) -> None:
         """Start it and wait until it takes connections."""
         assert PROGRAMS
@@ -90,6 +108,13 @@ class Postgres:
         assert PROGRAMS
         command = [str(PROGRAMS / "pg_isready"), "-h", HOST, "-p", str(self.port), "-q"]
         return subprocess.run(command, check=False).returncode == 0
+
+    def _lets_in(self) -> bool:
+        try:
+            psycopg.connect(self.url).close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def _run(self, program: str, *arguments: str) -> None:
         assert PROGRAMS

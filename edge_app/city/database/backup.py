@@ -181,8 +181,12 @@ def _opened(url: URL, level: IsolationLevel | None = None) -> Iterator[Connectio
 
 
 def _plain(parsed: URL) -> str:
-    """Return the URL for PostgreSQL's own programs, which get the password by their environment."""
-    return parsed.set(drivername="postgresql", password=None).render_as_string()
+    """Return the URL for PostgreSQL's own programs, which get the password by their environment.
+
+    No password may be in it, not a masked one either: it would go before that of the environment.
+    """
+    whole = URL.create("postgresql", parsed.username, None, parsed.host, parsed.port, parsed.database, parsed.query)
+    return whole.render_as_string(hide_password=False)
 
 
 def _login(parsed: URL) -> dict[str, str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from enum import Enum
 from importlib import resources
 from pathlib import Path
@@ -40,15 +40,17 @@ from sqlalchemy import (
 )
 from sqlalchemy import Connection as Connection  # others name it by this module
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.types import TypeEngine
 
 from edge_app.city.archive import Archive
+from edge_app.city.database.turns import Turns
 from edge_app.errors import ConfigError, StoreError
 
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
 _WAIT_S: Final = 10.0
+_PORT: Final = 5432
 _OF_DATA: Final = "22"
 """Class of PostgreSQL's error codes for values; SQLite takes any."""
 
@@ -65,11 +67,16 @@ class Database:
 
     def __init__(self, engine: Engine, archive: Archive | None = None) -> None:
         self._engine, self.archive = engine, archive
+        self._turns = Turns() if engine.dialect.name == "sqlite" else None
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """Run a transaction within the context: committed at its end, undone by any exception. Raises StoreError."""
-        with _explained(), self._engine.begin() as connection:
+        """Run a transaction within the context: committed at its end, undone by any exception. Raises StoreError.
+
+        With SQLite the threads of this program take turns, so one transaction may not begin within another.
+        """
+        turn = self._turns.turn(_WAIT_S) if self._turns else nullcontext()
+        with turn, _explained(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -90,7 +97,9 @@ def _explained() -> Iterator[None]:
     except SQLAlchemyError as error:
         if isinstance(error, DBAPIError) and str(getattr(error.orig, "sqlstate", "")).startswith(_OF_DATA):
             raise ValueRefusedError(f"the database refuses a value ({reason(error)})") from error
-        raise StoreError(f"the database cannot be used ({reason(error)})") from error
+        if "database is locked" in (why := reason(error)):  # SQLite's words, when another program writes all the time
+            raise StoreError("another program writes to the database: try again in a minute", code="busy") from error
+        raise StoreError(f"the database cannot be used ({why})") from error
 
 
 def open_database(url: str, *, workers: int = 4, archive: Path | None = None) -> Database:
@@ -128,10 +137,8 @@ def state_of(url: str) -> tuple[str, Tables]:
 
     Raises ConfigError: for a URL that names none. Raises StoreError: when it cannot be used.
     """
-    engine, _ = _engine(url, 1)
-    name, at = engine.url.database or "", f" at {engine.url.host}:{engine.url.port or 5432}" if engine.url.host else ""
-    where = f"{name}{at}"  # no address, of which a check shows no path
-    if engine.dialect.name == "sqlite" and not Path(name).exists():
+    engine, where = _engine(url, 1)
+    if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").exists():
         return f"{where}: there is none yet; the first start makes it", Tables.ABSENT
     scripts = ScriptDirectory.from_config(_scripts())
     try:
@@ -154,7 +161,7 @@ def state_of(url: str) -> tuple[str, Tables]:
 
 
 def _engine(url: str, workers: int) -> tuple[Engine, str]:
-    """Return an engine for a URL, and the URL without its password. Raises ConfigError."""
+    """Return an engine for a URL, and where the database is, in words. Raises ConfigError."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # ValueError: a port that is no number
@@ -168,7 +175,12 @@ def _engine(url: str, workers: int) -> tuple[Engine, str]:
     else:
         arguments = {"connect_timeout": int(_WAIT_S)}
         engine = create_engine(parsed, pool_size=workers, pool_pre_ping=True, connect_args=arguments)
-    return engine, parsed.render_as_string(hide_password=True)
+    return engine, _place(parsed)
+
+
+def _place(url: URL) -> str:
+    """Return where a database is, without a login: no address, of which a check shows no path."""
+    return f"{url.database or ''}{f' at {url.host}:{url.port or _PORT}' if url.host else ''}"
 
 
 def reason(error: SQLAlchemyError) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
-from edge_app.city.database.tables import LINE, SERIES
+from edge_app.city.database.tables import CLOSED_GAP, LINE, SERIES
 from edge_app.city.numbers import Numbers, Range
 from edge_app.city.records import NONE, Gap, LineName
+
+_KEPT_S: Final = 7 * 86_400
+"""How long a gap that has closed is told."""
 
 
 def numbered_series(connection: Connection) -> Iterable[Any]:
@@ -53,6 +56,26 @@ def note_gone(connection: Connection, key: int, gone: Sequence[tuple[int, int, s
     row = connection.execute(select(SERIES.c.gone).where(SERIES.c.id == key).with_for_update()).scalar_one()
     merged = _merged([*(tuple(one) for one in row), *gone])
     connection.execute(update(SERIES).where(SERIES.c.id == key).values(gone=merged))
+
+
+def note_closed(connection: Connection, key: int, gap: Gap, asked: int, now: int) -> int:
+    """Note a gap that was asked for and has closed; return how many of its numbers will never come.
+
+    key: of its series. asked, now: UTC s. Gaps that closed long ago are forgotten.
+    """
+    row = connection.execute(select(SERIES.c.line_id, SERIES.c.gone).where(SERIES.c.id == key)).one()
+    lost: int = sum(max(0, min(last, gap.last) - max(first, gap.first) + 1) for first, last, _ in row.gone)
+    connection.execute(delete(CLOSED_GAP).where(CLOSED_GAP.c.closed < now - _KEPT_S))
+    values = {"installation": gap.installation, "first": gap.first, "last": gap.last, "lost": lost}
+    connection.execute(CLOSED_GAP.insert().values(line_id=row.line_id, asked=asked, closed=now, **values))
+    return lost
+
+
+def closed_gaps(connection: Connection, now: int, most: int = 200) -> Sequence[Any]:
+    """Return the gaps that have closed in the last days, newest first, with the names of their lines. now: UTC s."""
+    named = select(LINE.c.topic_site, LINE.c.device, LINE.c.name, CLOSED_GAP)
+    of_days = named.join(LINE, LINE.c.id == CLOSED_GAP.c.line_id).where(CLOSED_GAP.c.closed >= now - _KEPT_S)
+    return connection.execute(of_days.order_by(CLOSED_GAP.c.id.desc()).limit(most)).all()
 
 
 def _merged(gone: Iterable[tuple[int, int, str]]) -> list[tuple[int, int, str]]:

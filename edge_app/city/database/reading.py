@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from bisect import bisect_right
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
 from typing import Any, Final, Literal, TypeAlias
@@ -29,6 +30,7 @@ from edge_app.city.records import COLUMNS, NONE, SYNTHETIC, Vector, added
 from edge_app.city.sums import QUARTER_S
 
 AnyStep: TypeAlias = Literal["quarter"] | Step
+_LONGEST_STEP_S: Final = 32 * 86_400
 _FEW: Final = 1000
 """Devices up to which they are asked for by name."""
 
@@ -145,6 +147,24 @@ def read_totals(connection: Connection, site: str, start: int, end: int, step: A
         )
         for row in connection.execute(select(STEP).where(where).order_by(STEP.c.start))
     ]
+
+
+def with_flags(connection: Connection, site: str, totals: Sequence[Total], end: int) -> list[Total]:
+    """Return steps longer than a quarter with the flags of their quarters.
+
+    totals: of one site, by time. end: before which the last one begins, UTC s. Sums of hours and longer steps have the
+    time with flags alone.
+    """
+    flagged = [total.start for total in totals if total.flagged_s]
+    if not flagged:
+        return list(totals)
+    starts, found = [total.start for total in totals], defaultdict[int, Counter[str]](Counter)
+    there = QUARTER.c.start >= flagged[0], QUARTER.c.start < max(end, flagged[-1] + _LONGEST_STEP_S)
+    rows = select(QUARTER.c.start, QUARTER.c.flags).join(ATTACHMENT, counts_there())
+    for start, flags in connection.execute(rows.where(ATTACHMENT.c.site_id == site, QUARTER.c.flagged_s > 0, *there)):
+        # A quarter with intervals has its step: the last one that begins before it.
+        found[starts[bisect_right(starts, start) - 1]].update(flags)
+    return [replace(total, flags=found[total.start]) if total.flagged_s else total for total in totals]
 
 
 def read_hours(connection: Connection, site: str, start: int, end: int) -> list[HourSum]:

@@ -63,6 +63,19 @@ SERIES: Final = Table(
     UniqueConstraint("line_id", "installation"),
     comment="a line under one installation: numbers from 1 without gaps",
 )
+CLOSED_GAP: Final = Table(
+    "closed_gap",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("line_id", Integer, ForeignKey("counting_line.id"), nullable=False),
+    Column("installation", String(8), nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("lost", BigInteger, nullable=False, comment="numbers of it that will never come"),
+    Column("asked", BigInteger, nullable=False, comment="when its device was asked first"),
+    Column("closed", BigInteger, nullable=False),
+    comment="gaps of the last days that have closed after they were asked for",
+)
 SETTINGS: Final = Table(
     "settings",
     METADATA,

@@ -1,9 +1,11 @@
 // Choose the view by the address, and keep texts, navigation and language.
 import { load, text } from "/page/texts.js";
 import { ask } from "/page/requests.js";
+import { edited, isEdited, mayLeave } from "/page/edits.js";
 import { may, showAccount, showLogin, whoAmI } from "/page/login.js";
 
 let leave = () => {};
+let shown = location.pathname;
 
 // Each view is loaded when it is first shown: who looks at the map needs no charts.
 const VIEWS = {
@@ -28,6 +30,8 @@ async function route(path) {
 async function show() {
   leave();
   leave = () => {};
+  edited(false);
+  shown = location.pathname;
   const part = document.createElement("div"); // a view that is left before it is ready fills what nobody sees
   document.getElementById("view").replaceChildren(part);
   for (const link of document.querySelectorAll("nav a")) {
@@ -40,6 +44,7 @@ async function show() {
 }
 
 export function go(path) {
+  if (!mayLeave()) return;
   history.pushState({}, "", path);
   show().then(() => document.getElementById("view").focus({ preventScroll: true }));
   scrollTo(0, 0);
@@ -51,8 +56,11 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   go(link.getAttribute("href"));
 });
-addEventListener("popstate", show);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show); // charts and map have taken its colours
+addEventListener("popstate", () => {
+  if (mayLeave()) show();
+  else history.pushState({}, "", shown);
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => isEdited() || show()); // charts and map have taken its colours
 
 async function speak(chosen) {
   const known = await load(chosen);
@@ -63,6 +71,10 @@ async function speak(chosen) {
 }
 
 document.getElementById("language").addEventListener("change", async (event) => {
+  if (!mayLeave()) {
+    event.target.value = document.documentElement.lang;
+    return;
+  }
   localStorage.setItem("language", event.target.value);
   await speak(event.target.value);
   await whoAmI();

@@ -7,10 +7,12 @@ export async function showGaps(view) {
   const body = element("div");
   view.append(element("h1", {}, text("city.gaps")), body);
   const refresh = async () => {
-    const { gaps, lost, contradictions, aside } = await ask("/api/v1/gaps");
+    const { gaps, closed, lost, contradictions, aside } = await ask("/api/v1/gaps");
     body.replaceChildren(
       card("city.gaps_title", ["city.line", "city.numbers", "city.doing"], gaps.map((gap) => [gap.line, `${number(gap.first)}–${number(gap.last)}`,
         gap.state === "lost" ? text("city.gap_lost", { reason: gap.reason }) : text("city.gap_asked")]), "city.no_gaps"),
+      card("city.closed_gaps", ["city.line", "city.numbers", "city.asked_at", "city.closed_at", "city.outcome"], closed.map((one) => [one.line, `${number(one.first)}–${number(one.last)}`,
+        moment(one.asked), moment(one.closed), one.lost ? text("city.closed_lost", { n: number(one.lost) }) : text("city.closed_whole")]), "city.no_closed_gaps"),
       lost.length ? card("city.lost_days", ["city.day", "city.intervals", "city.reason"], lost.map((one) => [moment(one.start, "UTC", { dateStyle: "medium" }), number(one.intervals), one.reason])) : "",
       card("city.contradictions", ["city.line", "city.what", "city.when"], contradictions.map((one) => [one.line, one.what, moment(one.start)]), "city.no_contradictions"),
       card("city.aside", ["city.topic", "city.reason", "city.when"], aside.map((one) => [one.topic, one.reason, moment(one.arrived)]), "city.nothing_aside"),

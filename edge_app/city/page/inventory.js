@@ -1,4 +1,5 @@
 // All sites as they are described, files of them, and a form for one.
+import { edited } from "/page/edits.js";
 import { ask, askAll, send } from "/page/requests.js";
 import { element, number, restOf, searchField, stacked, text } from "/page/texts.js";
 import { go } from "/page/city.js";
@@ -38,6 +39,9 @@ function files(told) {
   file.addEventListener("change", async () => {
     const chosen = file.files[0];
     const csv = chosen.name.toLowerCase().endsWith(".csv");
+    told.className = "";
+    told.textContent = text("city.saving");
+    file.disabled = true;
     try {
       const done = await send("POST", `/api/v1/inventory.${csv ? "csv" : "geojson"}`, await chosen.text(), csv ? "text/csv" : "application/geo+json");
       told.textContent = text("city.imported", { n: number(done.sites), changed: number(done.changed.length) });
@@ -47,6 +51,7 @@ function files(told) {
       told.className = "refused";
     }
     file.value = "";
+    file.disabled = false;
   });
   const writes = may("write");
   return element("section", { class: "card row" },
@@ -92,20 +97,28 @@ export async function showSite(view, id) {
       fresh ? null : element("button", { type: "button", class: "end", onclick: () => remove(id, site, told) }, text("city.delete"))),
     element("datalist", { id: "zones" }, Intl.supportedValuesOf("timeZone").map((zone) => element("option", { value: zone }))),
     element("datalist", { id: "devices" }, devices.map((one) => element("option", { value: one.device }))));
+  form.addEventListener("input", () => edited(true));
+  form.addEventListener("click", (event) => event.target.matches("button[type=button]:not(.end)") && edited(true)); // a line more or less
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    const save = form.querySelector("button.first");
+    save.disabled = true;
+    told.className = "";
+    told.textContent = text("city.saving");
     try {
       const name = fresh ? form.elements.id.value : id;
       const done = await send("PUT", `/api/v1/inventory/${encodeURIComponent(name)}`, JSON.stringify(content(form, lines)));
       told.className = "";
       site.road = form.elements.road.value.trim();
       if (!fresh) heading.textContent = document.title = site.road;
+      edited(false);
       told.textContent = done.unheard.length ? text("city.saved_unheard", { lines: done.unheard.join(", ") }) : text("city.saved");
       if (fresh) go(`/inventory/${encodeURIComponent(name)}`);
     } catch (error) {
       told.className = "refused";
       told.textContent = error.message;
     }
+    save.disabled = false;
   });
   // Who may only read sees what there is, without what would be refused.
   if (!writes) {
@@ -152,6 +165,7 @@ async function remove(id, site, told) {
   if (!confirm(text("city.delete_sure", { road: site.road }))) return;
   try {
     await send("DELETE", `/api/v1/inventory/${encodeURIComponent(id)}`);
+    edited(false);
     go("/inventory");
   } catch (error) {
     told.className = "refused";

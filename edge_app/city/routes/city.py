@@ -26,7 +26,7 @@ class City:
 
     origin: by which people reach the page through a proxy, "" for loopback alone. cors: origins of other pages that may
     read the API. utc: UTC s. done: what the worker of this process has done since its start, for metrics. overdue: days
-    that should be in the archive by now.
+    that should be in the archive by now. broker: why the worker has no connection to the broker, "" with one.
     datex2: who publishes; None: the feed is off. fiware, sensorthings: the feed is on. tiles: of the map; None: none.
     demo: the public page may show what is invented, and says so.
     """
@@ -38,6 +38,7 @@ class City:
     utc: Callable[[], float] = field(default=time.time)
     done: Callable[[], Mapping[str, int]] = field(default=dict)
     overdue: Callable[[], int] = field(default=int)
+    broker: Callable[[], str] = field(default=str)
     datex2: Publisher | None = None
     fiware: bool = False
     sensorthings: bool = False
@@ -51,11 +52,31 @@ def caller(request: Request) -> Caller:
     return found
 
 
+def judge_parameters(request: Request) -> None:
+    """Refuse a parameter that the route does not know: left out of account it would give another answer than asked.
+
+    Raises RefusalError.
+    """
+    known = _parameters_of(request.scope["route"].dependant)
+    if unknown := [name for name in request.query_params if name not in known]:
+        name = unknown[0] if unknown[0].isprintable() else repr(unknown[0])
+        takes = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
+        raise RefusalError(
+            HTTPStatus.UNPROCESSABLE_ENTITY, f"query.{name[:100]}: is no parameter of this address; {takes}"
+        )
+
+
+def _parameters_of(dependant: Any) -> set[str]:
+    """Return the names of all parameters of a route and of what it depends on."""
+    own = {field.alias for field in dependant.query_params}
+    return own.union(*(_parameters_of(one) for one in dependant.dependencies))
+
+
 _BEARER = HTTPBearer(auto_error=False, description="A token: `edge-app city token add`; the page uses a cookie")
 
 
 def needs(right: Right) -> Any:
-    """Return the dependency of a route that only those with a right may use."""
+    """Return the dependency of a route that only those with a right may use, with the parameters that it knows."""
 
     def judge(request: Request, _: Annotated[Any, Security(_BEARER)]) -> Caller:
         found = caller(request)
@@ -67,6 +88,7 @@ def needs(right: Right) -> Any:
             if found is PROXIED:
                 raise RefusalError(HTTPStatus.FORBIDDEN, sentence, code="unnamed_proxy")
             raise RefusalError(HTTPStatus.FORBIDDEN, sentence, code="no_right")
+        judge_parameters(request)
         return found
 
     return Depends(judge)

@@ -19,11 +19,13 @@ from edge_app.city.calendar import FAR, step_around, zone
 from edge_app.city.database import changes, reading
 from edge_app.city.database.engine import Connection
 from edge_app.city.database.lost import lost_files, lost_of_site
+from edge_app.city.database.missing import closed_gaps
 from edge_app.city.database.reading import AnyStep, Site
 from edge_app.city.database.recent import read_recent
 from edge_app.city.parquet import write_parquet
 from edge_app.city.routes.city import City, SiteId, known_site, needs
 from edge_app.http.problems import RefusalError
+from edge_app.records import VEHICLES
 
 _MOST_DAYS: Final[dict[str, int]] = {"quarter": 35, "hour": 400, "day": 4000}
 _PARQUET: Final = "application/vnd.apache.parquet"
@@ -37,6 +39,11 @@ To = Annotated[AwareDatetime, Query(description="End, not included")]
 Limit = Annotated[int, Query(ge=1, le=10_000, description="So many at most")]
 After = Annotated[str, Query(max_length=400, pattern="^[^\x00]*$", description="`next` of the answer before")]
 StepQuery = Annotated[Literal["quarter", "hour", "day", "month"], Query(description="Of the site's own time")]
+
+Classes = Annotated[
+    tuple[Literal["car", "motorcycle", "bus", "truck", "bicycle"], ...],
+    Query(alias="class", description="Only these classes, `class=car&class=truck`; all without it"),
+]
 
 
 def data_routes(city: City) -> APIRouter:
@@ -94,17 +101,19 @@ def _add_sites(routes: APIRouter, city: City) -> None:
 
 def _add_counts(routes: APIRouter, city: City) -> None:
     @routes.get("/sites/{site}/counts", summary="Counts of a site by steps of its own time")
-    def counts(site: SiteId, begin: From, to: To, step: StepQuery = "hour") -> Counts:
+    def counts(site: SiteId, begin: From, to: To, step: StepQuery = "hour", classes: Classes = ()) -> Counts:
         with city.database.connect() as connection:
             one, span = known_site(connection, site, city.utc()), _span(begin, to, step)
             totals = reading.read_totals(connection, site, *span, step)
+            if step != "quarter":
+                totals = reading.with_flags(connection, site, totals, span[1])
             lost = lost_of_site(connection, site, *span)
         tz = zone(one.row.time_zone)
         return Counts(
             site=site,
             step=step,
             time_zone=one.row.time_zone,
-            steps=[telling.counts_of(total, step, tz) for total in totals],
+            steps=[telling.counts_of(total, step, tz, classes or VEHICLES) for total in totals],
             lost=[telling.lost_day_of(day) for day in lost],
         )
 
@@ -121,11 +130,11 @@ def _add_counts(routes: APIRouter, city: City) -> None:
         response_class=Response,
         responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
     )
-    def counts_csv(site: SiteId, begin: From, to: To, step: StepQuery = "hour") -> Response:
+    def counts_csv(site: SiteId, begin: From, to: To, step: StepQuery = "hour", classes: Classes = ()) -> Response:
         with city.database.connect() as connection:
             one = known_site(connection, site, city.utc())
             totals = reading.read_totals(connection, site, *_span(begin, to, step), step)
-        text = telling.csv_of(site, totals, step, zone(one.row.time_zone))
+        text = telling.csv_of(site, totals, step, zone(one.row.time_zone), classes or VEHICLES)
         name = _file_name(one, begin, to, step, "csv")
         return Response(text, media_type="text/csv; charset=utf-8", headers=attachment(name))
 
@@ -168,11 +177,12 @@ def _add_fleet(routes: APIRouter, city: City) -> None:
         told = [telling.device_of(row) for row in found[:limit]]
         return Devices(devices=told, next=told[-1].device if len(found) > limit else None)
 
-    @routes.get("/gaps", summary="What is missing, what contradicts, what was kept aside")
+    @routes.get("/gaps", summary="What is missing or was in the last days, what contradicts, what was kept aside")
     def gaps() -> Whole:
         with city.database.connect() as connection:
             return telling.whole_of(
                 reading.read_series(connection),
+                closed_gaps(connection, int(city.utc())),
                 lost_files(connection),
                 reading.read_contradictions(connection),
                 reading.read_poison(connection),

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 
 from edge_app.city.answers import Flow, PublicDay, PublicSite, PublicSites, Usual, Way
 from edge_app.city.calendar import step_around, zone
 from edge_app.city.database import reading
 from edge_app.city.database.engine import Connection
 from edge_app.city.database.reading import Site, Total
-from edge_app.city.routes.city import City, SiteId
+from edge_app.city.routes.city import City, SiteId, judge_parameters
 from edge_app.city.routes.data import usual_of
 from edge_app.city.routes.files import page_file
 from edge_app.city.routes.kept import Kept
@@ -38,7 +38,7 @@ _EMBEDDED: Final = {
 
 def public_routes(city: City) -> APIRouter:
     """Return the routes of the public page."""
-    routes = APIRouter()
+    routes, judged = APIRouter(), [Depends(judge_parameters)]
     kept = Kept(_Told(city).read, city.utc, KEPT_S)
 
     @routes.get("/public", include_in_schema=False)
@@ -46,12 +46,16 @@ def public_routes(city: City) -> APIRouter:
     def public_page() -> Response:
         return page_file("public.html", _EMBEDDED)
 
-    @routes.get("/api/v1/public/sites", summary="Traffic now and the usual day of the sites shown to everybody")
+    @routes.get(
+        "/api/v1/public/sites",
+        summary="Traffic now and the usual day of the sites shown to everybody",
+        dependencies=judged,
+    )
     def public_sites(response: Response) -> PublicSites:
         response.headers.update(_CACHED)
         return kept.now()
 
-    @routes.get("/api/v1/public/sites/{site}", summary="The same of one site")
+    @routes.get("/api/v1/public/sites/{site}", summary="The same of one site", dependencies=judged)
     def public_site(site: SiteId, response: Response) -> PublicSite:
         response.headers.update(_CACHED)
         found = next((one for one in kept.now().sites if one.id == site), None)

@@ -59,11 +59,13 @@ def sensorthings_routes(city: City) -> APIRouter:
         request: Request,
         path: Annotated[str, Path(max_length=400, description="Such as `Things` or `Datastreams('ID')/Observations`")],
         options: Annotated[_Options, Depends(_options)],
+        expand: Annotated[str | None, Query(alias="$expand", include_in_schema=False)] = None,
+        select: Annotated[str | None, Query(alias="$select", include_in_schema=False)] = None,
     ) -> dict[str, Any]:
         if not city.sensorthings:
             raise feed_off("sensorthings")
-        for key in ("$expand", "$select"):
-            if key in request.query_params:
+        for key, value in (("$expand", expand), ("$select", select)):
+            if value is not None:
                 raise RefusalError(HTTPStatus.NOT_IMPLEMENTED, f"{key} is not answered here")
         origin = city.origin or str(request.base_url).rstrip("/")
         return _answer(city, path.rstrip("/"), options, f"{origin}{_ROOT}")

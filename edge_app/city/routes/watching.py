@@ -31,7 +31,7 @@ def watching_routes(city: City) -> APIRouter:
     def health() -> CityHealth:
         with city.database.connect() as connection:
             reading.is_there(connection)
-        return CityHealth(state=_OK, version=__version__)
+        return CityHealth(state=_OK, version=__version__, broker="away" if city.broker() else "connected")
 
     @routes.get(
         "/metrics",
