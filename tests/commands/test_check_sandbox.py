@@ -36,7 +36,7 @@ def test_everything_that_the_service_may_and_may_not_do_is_taken_over() -> None:
     left_out -= {line.partition("=")[0] for line in taken}
     assert left_out == {
         *("Type", "ExecStart", "WatchdogSec", "Restart", "RestartSec", "RestartPreventExitStatus"),
-        *("TimeoutStartSec", "TimeoutStopSec", "TimeoutAbortSec"),
+        *("TimeoutStartSec", "TimeoutStopSec", "TimeoutAbortSec", "OOMPolicy"),
     }
     assert unit.user_of(TEMPLATE) == "edge-app"
 
