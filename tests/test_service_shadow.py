@@ -96,6 +96,7 @@ def of(messages: list[Message], channel: str) -> list[dict[str, Any]]:
     return [validate(channel, one.payload) for one in messages if f"/{channel}/" in one.topic]
 
 
+@pytest.mark.long
 def test_a_candidate_that_dies_ends_no_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidate_process, "_PROGRAM", "tests.support.no_such_program")
     stop, config = threading.Event(), configuration(tmp_path, 1, SMALL)

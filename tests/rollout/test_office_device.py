@@ -227,6 +227,7 @@ def test_a_device_without_keys_loads_no_library_for_them() -> None:
 
 
 @needs_mosquitto
+@pytest.mark.long
 def test_a_restart_counts_anew_in_the_same_process_and_only_once(tmp_path: Path) -> None:
     office = CommandingOffice(tmp_path, PREFIX)
     program = Program(tmp_path / "device", synced=True)

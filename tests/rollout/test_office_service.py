@@ -138,6 +138,7 @@ def test_a_signed_change_is_applied_and_nothing_is_lost(tmp_path: Path) -> None:
         assert program.runs[0].code == 0
 
 
+@pytest.mark.long
 def test_frames_that_stop_in_a_trial_take_the_change_back(tmp_path: Path) -> None:
     office = SigningOffice(tmp_path)
     with closing(HttpCamera()) as camera, mosquitto(tmp_path / "broker") as broker:
@@ -171,6 +172,7 @@ def test_frames_that_stop_in_a_trial_take_the_change_back(tmp_path: Path) -> Non
             assert set(ears.states) == {"online"}
 
 
+@pytest.mark.long
 def test_a_broker_that_stays_away_takes_the_change_back(tmp_path: Path) -> None:
     office = SigningOffice(tmp_path)
     with mosquitto(tmp_path / "broker") as broker, listening(broker, tmp_path, 3.0) as (ears, program):
@@ -185,6 +187,7 @@ def test_a_broker_that_stays_away_takes_the_change_back(tmp_path: Path) -> None:
         ears.until(lambda: ears.newest["meta"]["location"] is None)
 
 
+@pytest.mark.long
 def test_a_program_that_ends_three_times_in_a_trial_takes_the_change_back(tmp_path: Path) -> None:
     """The first SIGKILL comes between acceptance and the first start with it."""
     office = SigningOffice(tmp_path)
