@@ -1,6 +1,6 @@
 // What is missing and what is being done about it, what contradicts, what was kept aside.
 import { ask } from "/page/requests.js";
-import { element, moment, number, text } from "/page/texts.js";
+import { element, moment, number, stacked, text } from "/page/texts.js";
 
 export async function showGaps(view) {
   document.title = text("city.gaps");
@@ -9,9 +9,9 @@ export async function showGaps(view) {
   const refresh = async () => {
     const { gaps, closed, lost, contradictions, aside } = await ask("/api/v1/gaps");
     body.replaceChildren(
-      card("city.gaps_title", ["city.line", "city.numbers", "city.doing"], gaps.map((gap) => [gap.line, `${number(gap.first)}–${number(gap.last)}`,
+      card("city.gaps_title", ["city.line", "city.numbers", "city.doing"], gaps.map((gap) => [gap.line, span(gap),
         gap.state === "lost" ? text("city.gap_lost", { reason: gap.reason }) : text("city.gap_asked")]), "city.no_gaps"),
-      card("city.closed_gaps", ["city.line", "city.numbers", "city.asked_at", "city.closed_at", "city.outcome"], closed.map((one) => [one.line, `${number(one.first)}–${number(one.last)}`,
+      card("city.closed_gaps", ["city.line", "city.numbers", "city.asked_at", "city.closed_at", "city.outcome"], closed.map((one) => [one.line, span(one),
         moment(one.asked), moment(one.closed), one.lost ? text("city.closed_lost", { n: number(one.lost) }) : text("city.closed_whole")]), "city.no_closed_gaps"),
       lost.length ? card("city.lost_days", ["city.day", "city.intervals", "city.reason"], lost.map((one) => [moment(one.start, "UTC", { dateStyle: "medium" }), number(one.intervals), one.reason])) : "",
       card("city.contradictions", ["city.line", "city.what", "city.when"], contradictions.map((one) => [one.line, one.what, moment(one.start)]), "city.no_contradictions"),
@@ -25,7 +25,11 @@ export async function showGaps(view) {
 
 function card(title, heads, rows, none) {
   if (!rows.length) return element("section", { class: "card" }, element("h2", {}, text(title)), element("p", { class: "muted" }, text(none)));
-  return element("section", { class: "card" }, element("h2", {}, text(title)), element("div", { class: "scroll", tabindex: "0" }, element("table", {},
+  return element("section", { class: "card" }, element("h2", {}, text(title)), element("div", { class: "scroll", tabindex: "0" }, element("table", { class: "stack" },
     element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col", class: "text" }, text(head))))),
-    element("tbody", {}, rows.map((row) => element("tr", {}, row.map((cell) => element("td", { class: "text" }, cell))))))));
+    element("tbody", {}, rows.map((row) => stacked(heads, row.map((cell) => element("td", { class: "text" }, cell))))))));
+}
+
+function span({ first, last }) {
+  return first === last ? number(first) : `${number(first)}–${number(last)}`;
 }
