@@ -51,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fetch = kinds.add_parser("fetch", help="have devices fetch a detector, which then `config` has them count with")
     fetch.add_argument("--bundle", type=Path, required=True, metavar="ZIP", help="as `fleet bundle` has written it")
     fetch.add_argument("--url", required=True, metavar="URL", help="https://, where devices find that very file")
+    judge = kinds.add_parser("judge", help="say by comparisons of a candidate whether it may go on to more devices")
+    judge.add_argument("files", type=Path, nargs="+", metavar="FILE", help="messages of shadow/LINE, one a line")
+    judge.add_argument("--time-zone", default="UTC", metavar="ZONE", help="says when it is night (%(default)s)")
     bundle = kinds.add_parser("bundle", help="pack a detector and its manifest into a ZIP file for `fetch`")
     bundle.add_argument("model", type=Path, metavar="TFLITE", help="with its .json beside it")
     bundle.add_argument("--out", type=Path, default=Path(), metavar="FOLDER", help="for the file (here)")
@@ -109,6 +112,8 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     try:
         if arguments.kind == "key":
             return _key(arguments.file)
+        if arguments.kind == "judge":
+            return _judge(arguments.files, arguments.time_zone)
         if arguments.kind == "bundle":
             return _bundle(arguments.model, arguments.out)
         reach_secrets(arguments.config)
@@ -150,6 +155,36 @@ def _bundle(model: Path, folder: Path) -> int:
     print(f"edge-app fleet fetch SITE/DEVICE --bundle {path} --url https://SERVER/{path.name}")
     print(f"edge-app fleet config SITE/DEVICE --set detector.fetched={manifest.sha256}")
     return 0
+
+
+def _judge(files: Sequence[Path], zone_name: str) -> int:
+    from edge_app.city.calendar import zone
+    from edge_app.city.compared import Collected
+    from edge_app.console import terminal
+
+    tz, collected = zone(zone_name), Collected()
+    for path in files:
+        try:
+            with path.open(encoding="utf-8", errors="replace") as lines:
+                collected.add(lines)
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read ({reason_of(error)})") from None
+    comparison = collected.compared(tz)
+    rows = terminal.table("counted", "candidate", "before", "change")
+    for name, found in comparison.of.items():
+        if found.before or found.candidate:
+            rows.add_row(name, f"{found.candidate:,.0f}", f"{found.before:,.0f}", f"{found.change:+.1%}")
+    terminal.stdout().print(rows)
+    devices = len({device for device, _ in collected.hours})
+    print(f"\n{comparison.hours:,} hours of {devices} devices; {collected.unread} lines were no comparison.")
+    decision = comparison.decide()
+    for reason in comparison.reasons():
+        print(f"stop: {reason}")
+    if decision == "pass":
+        print("pass: a shortfall that must not be is out of the question")
+    elif decision == "wait":
+        print("wait: too little was counted to stop it, or to let it go on")
+    return 0 if decision == "pass" else 1
 
 
 def _led(arguments: argparse.Namespace, stop: threading.Event) -> int:

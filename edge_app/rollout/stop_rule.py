@@ -66,9 +66,8 @@ class Compared:
 
     @property
     def change(self) -> float:
-        """Share by which the candidate counts more, negative for less; 0 where nothing was counted."""
-        usual = (self.candidate + self.before) / 2
-        return (self.candidate - self.before) / usual if usual else 0.0
+        """Share by which the candidate counts more, negative for less; 0 where nothing was counted before."""
+        return (self.candidate - self.before) / self.before if self.before else 0.0
 
 
 class Comparison:
