@@ -27,7 +27,7 @@ from edge_app.counting.motion import Motion
 from edge_app.counting.pipeline import COUNTING_REVISION, Pipeline
 from edge_app.counting.second_look import SecondLook
 from edge_app.counting.tracker import Tracker, TrackerSettings
-from edge_app.detectors.manifest import Manifest, default_model, refuse_shadow, refuse_unproven
+from edge_app.detectors.manifest import Manifest, refuse_shadow, refuse_unproven
 from edge_app.detectors.manifest import load as load_manifest
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.drawing.scene import Privacy
@@ -119,28 +119,30 @@ def model_file(config: Config) -> Path | None:
     Raises DetectorError: when the office names one that it has not had fetched.
     """
     d = config.detector
-    if d.fetched is None:
-        return d.model
-    from edge_app.rollout.bundles import FOLDER, Bundles  # loads HTTPS and ZIP, so only where they are used
-
-    found = Bundles(config.store.folder / FOLDER).find(d.fetched)
-    if found is None:
-        raise DetectorError(
-            f"detector.fetched: no detector {d.fetched[:12]} is on this device: have it fetched first "
-            "(`edge-app fleet fetch`), or leave the key out"
-        )
-    return found
+    return d.model if d.fetched is None else _fetched(config, d.fetched)
 
 
 def refuse_fetched(config: Config) -> None:
     """Refuse a detector that the office names and that could not count. Raises ConfigError."""
-    if config.detector.fetched is None:
+    d = config.detector
+    if d.fetched is None:
         return
     try:
-        manifest, _ = load_manifest(model_file(config) or default_model())
-        refuse_unproven(manifest, allowed=config.detector.allow_unproven)
+        refuse_unproven(load_manifest(_fetched(config, d.fetched))[0], allowed=d.allow_unproven)
     except DetectorError as error:
         raise ConfigError(str(error)) from error
+
+
+def _fetched(config: Config, sha256: str) -> Path:
+    from edge_app.rollout.bundles import FOLDER, Bundles  # loads HTTPS and ZIP, so only where they are used
+
+    found = Bundles(config.store.folder / FOLDER).find(sha256)
+    if found is None:
+        raise DetectorError(
+            f"detector.fetched: no detector {sha256[:12]} is on this device: have it fetched first "
+            "(`edge-app fleet fetch`), or leave the key out"
+        )
+    return found
 
 
 def build_detector(config: Config) -> TfliteDetector:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from edge_app.errors import ConfigError
 from edge_app.mqtt.messages import DirectionCounts, ShadowMessage
-from edge_app.rollout.stop_rule import Comparison
+from edge_app.rollout.stop_rule import StopRule
 from edge_app.system.names import clean
 
 _NIGHT_ENDS: Final = 6
@@ -55,16 +55,19 @@ class Collected:
         _add(candidate, message.counts)
         _add(before, message.in_service.counts)
 
-    def compared(self, tz: ZoneInfo) -> Comparison:
-        """Return the evidence. tz: says when it is night. Raises ConfigError: for several candidates, or none."""
+    def rule(self, tz: ZoneInfo) -> StopRule:
+        """Return the stop rule with all of it. tz: says when it is night.
+
+        Raises ConfigError: for several candidates, or none.
+        """
         if len(self.candidates) != 1:
             found = ", ".join(clean(name) for name in sorted(self.candidates)) or "none"
             raise ConfigError(f"comparisons of one candidate are judged, and here are those of {found}")
-        comparison = Comparison()
+        rule = StopRule()
         for (_, hour), (candidate, before) in sorted(self.hours.items(), key=lambda item: item[0][::-1]):
             local = _local_hour(hour * _HOUR_S, tz)
-            comparison.add(candidate, before, night=not _NIGHT_ENDS <= local < _NIGHT_BEGINS)
-        return comparison
+            rule.add(candidate, before, night=not _NIGHT_ENDS <= local < _NIGHT_BEGINS)
+        return rule
 
 
 def _add(sums: Sums, counts: Mapping[str, DirectionCounts]) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from edge_app.city.desired import Reported, read_reported
+from edge_app.city.desired import Reported, json_in, read_reported
 from edge_app.mqtt.events import Message
 
 _MOST_PIECES: Final = 2_000
@@ -160,8 +159,5 @@ def _told(reported: Reported) -> str:
 
 
 def _object(payload: bytes) -> Mapping[str, Any]:
-    try:
-        given = json.loads(payload)
-    except (ValueError, RecursionError):
-        return {}
+    given = json_in(payload)
     return given if isinstance(given, dict) else {}

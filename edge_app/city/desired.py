@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 from edge_app.system.signed import read_signed
+from edge_app.system.tables import flat, nested
 
 DESIRED: Final = "edge-app/config-desired/1"
 REPORTED: Final = "edge-app/config-reported/1"
@@ -44,16 +45,16 @@ class Reported:
 
 def changed(layer: Layer, change: Change) -> Layer:
     """Return the layer after a change; keys of it that the change does not name stay."""
-    values = _flat(layer.set) | dict(change.values)
+    values = flat(layer.set) | dict(change.values)
     for key in (*change.unset, *change.left):
         values.pop(key, None)
     kept = (key for key in layer.unset if key not in change.values and key not in change.left)
-    return Layer(_nested(values), tuple(dict.fromkeys((*kept, *change.unset))))
+    return Layer(nested(values), tuple(dict.fromkeys((*kept, *change.unset))))
 
 
 def differences(before: Layer, after: Layer) -> dict[str, list[Any]]:
     """Return key -> old and new value, None where the office does not set it, for the audit."""
-    old, new = _flat(before.set), _flat(after.set)
+    old, new = flat(before.set), flat(after.set)
     named = {key: [old.get(key), new.get(key)] for key in {**old, **new} if old.get(key) != new.get(key)}
     return named | {key: [old.get(key), "default"] for key in after.unset if key not in before.unset}
 
@@ -69,8 +70,8 @@ def read_desired(payload: bytes) -> tuple[Layer, int]:
 
     It is what is going to be changed, not what is believed: the signature is left to the devices.
     """
-    signed = read_signed(_json(payload))
-    given = _json(signed.document.encode()) if signed is not None else None
+    signed = read_signed(json_in(payload))
+    given = json_in(signed.document.encode()) if signed is not None else None
     if not isinstance(given, dict) or given.get("schema") != DESIRED:
         return Layer(), 0
     tables, unset, revision = given.get("set"), given.get("unset"), given.get("revision")
@@ -81,7 +82,7 @@ def read_desired(payload: bytes) -> tuple[Layer, int]:
 
 def read_reported(payload: bytes) -> Reported:
     """Return what a device reports; `unknown` for a payload that is no report."""
-    given = _json(payload)
+    given = json_in(payload)
     if not isinstance(given, dict) or given.get("schema") != REPORTED or given.get("state") not in _STATES:
         return Reported()
     problems = given.get("problems")
@@ -93,26 +94,9 @@ def _number(value: object) -> int:
     return value if type(value) is int else 0
 
 
-def _json(payload: bytes) -> Any:
+def json_in(payload: bytes) -> Any:
+    """Return what a payload is as JSON; None for one that is none, and for null."""
     try:
         return json.loads(payload)
     except (ValueError, RecursionError):
         return None
-
-
-def _flat(tables: Mapping[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name, table in tables.items():
-        values |= {f"{name}.{key}": value for key, value in table.items()} if isinstance(table, dict) else {name: table}
-    return values
-
-
-def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    tables: dict[str, Any] = {}
-    for name, value in values.items():
-        table, dot, key = name.partition(".")
-        if dot:
-            tables.setdefault(table, {})[key] = value
-        else:
-            tables[table] = value
-    return tables

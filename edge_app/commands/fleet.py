@@ -169,16 +169,16 @@ def _judge(files: Sequence[Path], zone_name: str) -> int:
                 collected.add(lines)
         except OSError as error:
             raise ConfigError(f"{path}: cannot be read ({reason_of(error)})") from None
-    comparison = collected.compared(tz)
+    rule = collected.rule(tz)
     rows = terminal.table("counted", "candidate", "before", "change")
-    for name, found in comparison.of.items():
+    for name, found in rule.of.items():
         if found.before or found.candidate:
             rows.add_row(name, f"{found.candidate:,.0f}", f"{found.before:,.0f}", f"{found.change:+.1%}")
     terminal.stdout().print(rows)
     devices = len({device for device, _ in collected.hours})
-    print(f"\n{comparison.hours:,} hours of {devices} devices; {collected.unread} lines were no comparison.")
-    decision = comparison.decide()
-    for reason in comparison.reasons():
+    print(f"\n{rule.hours:,} hours of {devices} devices; {collected.unread} lines were no comparison.")
+    decision = rule.decide()
+    for reason in rule.reasons():
         print(f"stop: {reason}")
     if decision == "pass":
         print("pass: a shortfall that must not be is out of the question")

@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from edge_app.system.tables import flat, nested
+
 LAYERS: Final = ("file", "page", "office")
 """Names of the layers, the one that wins last."""
 MAY_SET: Final[Mapping[str, Mapping[str, Collection[str]]]] = {
@@ -80,7 +82,7 @@ def merge(layers: Sequence[Layer]) -> Merged:
     owners: dict[str, Layer] = {}
     conflicts: dict[tuple[str, str], Conflict] = {}
     for layer in layers:
-        own = _flat(layer.tables)
+        own = flat(layer.tables)
         for key in (*own, *(key for key in layer.unset if key in values)):
             before = owners.get(key)
             if before is not None and (key not in own or values.get(key) != own[key]):
@@ -92,7 +94,7 @@ def merge(layers: Sequence[Layer]) -> Merged:
                 values.pop(key)
     used = {key: layer.name for key, layer in owners.items()}
     told = (Conflict(one.key, used[one.key], one.ignored, one.ignored_is_newer) for one in conflicts.values())
-    return Merged(_nested(values), used, tuple(told))
+    return Merged(nested(values), used, tuple(told))
 
 
 def refused_keys(layer: Layer) -> list[str]:
@@ -100,7 +102,7 @@ def refused_keys(layer: Layer) -> list[str]:
     tables = MAY_SET.get(layer.name)
     if tables is None:
         return []
-    return [key for key in (*_flat(layer.tables), *layer.unset) if not _is_allowed(key, tables)]
+    return [key for key in (*flat(layer.tables), *layer.unset) if not _is_allowed(key, tables)]
 
 
 def _is_allowed(key: str, tables: Mapping[str, Collection[str]]) -> bool:
@@ -123,26 +125,3 @@ def best_that_fits(
         if fits(layers):
             return layers
     return None
-
-
-def _flat(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return key -> value, with "table.key" for the keys of a table; what is no table is one value."""
-    values: dict[str, Any] = {}
-    for name, table in tables.items():
-        if isinstance(table, Mapping):
-            values |= {f"{name}.{key}": value for key, value in table.items()}
-        else:
-            values[name] = table
-    return values
-
-
-def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the tables that `_flat` has taken apart."""
-    tables: dict[str, Any] = {}
-    for key, value in values.items():
-        table, dot, name = key.partition(".")
-        if not dot:
-            tables[table] = value  # also a mistake such as `detector = 3`, which is to be reported
-        elif isinstance(tables.setdefault(table, {}), dict):
-            tables[table][name] = value
-    return tables

@@ -42,7 +42,7 @@ class Limits:
 
 
 @dataclass(slots=True)
-class Compared:
+class ClassEvidence:
     """What is known of one class, or of all together.
 
     candidate, before: vehicles. fewer, more: evidence that the candidate counts less, or more, than is tolerated.
@@ -70,12 +70,12 @@ class Compared:
         return (self.candidate - self.before) / self.before if self.before else 0.0
 
 
-class Comparison:
+class StopRule:
     """Evidence of one roll-out: of its present group for passing, of all groups for stopping."""
 
     def __init__(self, limits: Limits = Limits()) -> None:
         self.limits = limits
-        self.of = {name: Compared() for name in (ALL, NIGHT, *VEHICLES)}
+        self.of = {name: ClassEvidence() for name in (ALL, NIGHT, *VEHICLES)}
         self.hours = 0
 
     def add(self, candidate: Mapping[str, float], before: Mapping[str, float], *, night: bool = False) -> None:
@@ -98,19 +98,19 @@ class Comparison:
     def next_group(self) -> None:
         """Ask the next group to pass by its own hours; what speaks for a stop is kept, as one test over all groups."""
         self.hours = 0
-        for compared in self.of.values():
-            compared.enough = Evidence()
-            compared.before = compared.candidate = 0.0
+        for known in self.of.values():
+            known.enough = Evidence()
+            known.before = known.candidate = 0.0
 
     def reasons(self) -> Sequence[str]:
         """Return one sentence for each class whose counts stop the candidate, none where nothing does."""
         sentences = []
-        for name, compared in self.of.items():
+        for name, known in self.of.items():
             share = self._share(name)
-            for evidence, word in ((compared.fewer, "fewer"), (compared.more, "more")):
+            for evidence, word in ((known.fewer, "fewer"), (known.more, "more")):
                 if evidence.shows(share):
-                    seen = f"{compared.candidate:,.0f} against {compared.before:,.0f}"
-                    sentences.append(f"of {name} it counts {abs(compared.change):.1%} {word} than before ({seen})")
+                    seen = f"{known.candidate:,.0f} against {known.before:,.0f}"
+                    sentences.append(f"of {name} it counts {abs(known.change):.1%} {word} than before ({seen})")
         return sentences
 
     def decide(self) -> Decision:

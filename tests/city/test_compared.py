@@ -32,8 +32,8 @@ def test_lines_with_and_without_their_topic_are_read_and_repeated_ones_count_onc
     collected.add([message(0, 3, 4), f"traffic/v1/harbour/pole-7/shadow/quay-road {message(0, 3, 4)}\n", "\n"])
     collected.add([message(1, 5, 5), "no message", "{}", message(2, 5, 5)[:-3]])
     assert collected.unread == 3
-    comparison = collected.compared(ZoneInfo("UTC"))
-    assert (comparison.hours, comparison.of[ALL].candidate, comparison.of[ALL].before) == (2, 8, 9)
+    rule = collected.rule(ZoneInfo("UTC"))
+    assert (rule.hours, rule.of[ALL].candidate, rule.of[ALL].before) == (2, 8, 9)
 
 
 def test_lines_of_a_device_and_hour_are_added_up() -> None:
@@ -45,17 +45,17 @@ def test_lines_of_a_device_and_hour_are_added_up() -> None:
 def test_night_is_that_of_the_place() -> None:
     collected = Collected()
     collected.add([message(12, 7, 7)])
-    assert collected.compared(ZoneInfo("UTC")).of[NIGHT].before == 0
-    assert collected.compared(ZoneInfo("Asia/Tokyo")).of[NIGHT].before == 7
+    assert collected.rule(ZoneInfo("UTC")).of[NIGHT].before == 0
+    assert collected.rule(ZoneInfo("Asia/Tokyo")).of[NIGHT].before == 7
 
 
 def test_two_candidates_or_none_are_not_judged() -> None:
     collected = Collected()
     with pytest.raises(ConfigError, match="those of none"):
-        collected.compared(ZoneInfo("UTC"))
+        collected.rule(ZoneInfo("UTC"))
     collected.add([message(0, 1, 1), message(1, 1, 1, model="0" * 12)])
     with pytest.raises(ConfigError, match="one candidate"):
-        collected.compared(ZoneInfo("UTC"))
+        collected.rule(ZoneInfo("UTC"))
 
 
 @pytest.mark.parametrize(

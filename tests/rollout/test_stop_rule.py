@@ -8,26 +8,26 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from edge_app.rollout.stop_rule import ALL, Comparison
+from edge_app.rollout.stop_rule import ALL, StopRule
 
 
-def hours(many: int, found: Mapping[str, float], vehicles: Mapping[str, int], seed: int = 1) -> Comparison:
+def hours(many: int, found: Mapping[str, float], vehicles: Mapping[str, int], seed: int = 1) -> StopRule:
     """Return hours of one device. found: share of the vehicles that the candidate finds, 0.95 where none is given;
     the detector of before finds 0.95 of all."""
-    random, comparison = np.random.default_rng(seed), Comparison()
+    random, rule = np.random.default_rng(seed), StopRule()
     for _ in range(many):
         before = {name: float(random.binomial(n, 0.95)) for name, n in vehicles.items()}
         candidate = {name: float(random.binomial(n, found.get(name, 0.95))) for name, n in vehicles.items()}
-        comparison.add(candidate, before)
-    return comparison
+        rule.add(candidate, before)
+    return rule
 
 
 STREET = {"car": 200, "motorcycle": 60, "truck": 12}
 
 
 def test_an_equal_candidate_passes() -> None:
-    comparison = hours(48, {}, STREET)
-    assert (comparison.decide(), list(comparison.reasons())) == ("pass", [])
+    rule = hours(48, {}, STREET)
+    assert (rule.decide(), list(rule.reasons())) == ("pass", [])
 
 
 @pytest.mark.parametrize(
@@ -39,45 +39,45 @@ def test_an_equal_candidate_passes() -> None:
     ],
 )
 def test_one_that_misses_is_stopped_in_words(found: Mapping[str, float], told: str) -> None:
-    comparison = hours(48, found, STREET)
-    assert comparison.decide() == "stop"
-    assert any(re.search(told, reason) for reason in comparison.reasons())
+    rule = hours(48, found, STREET)
+    assert rule.decide() == "stop"
+    assert any(re.search(told, reason) for reason in rule.reasons())
 
 
 def test_one_that_counts_more_is_stopped_too() -> None:
     """It may be right, or count twice: a person looks."""
-    comparison = Comparison()
+    rule = StopRule()
     for hour in range(48):
-        comparison.add({"car": 115.0 + hour % 3}, {"car": 100.0 + hour % 2})
-    assert comparison.decide() == "stop"
-    assert "more than before" in comparison.reasons()[0]
+        rule.add({"car": 115.0 + hour % 3}, {"car": 100.0 + hour % 2})
+    assert rule.decide() == "stop"
+    assert "more than before" in rule.reasons()[0]
 
 
 def test_few_vehicles_neither_pass_nor_stop() -> None:
     assert hours(24, {}, {"car": 1}).decide() == "wait"
-    assert Comparison().decide() == "wait"
+    assert StopRule().decide() == "wait"
 
 
 def test_empty_hours_say_nothing() -> None:
-    comparison = hours(30, {}, STREET)
-    strength = comparison.of[ALL].fewer.strength
+    rule = hours(30, {}, STREET)
+    strength = rule.of[ALL].fewer.strength
     for _ in range(1000):
-        comparison.add({}, {"car": 0.0})
-    assert comparison.of[ALL].fewer.strength == strength
+        rule.add({}, {"car": 0.0})
+    assert rule.of[ALL].fewer.strength == strength
 
 
 def test_one_mad_hour_stops_nothing() -> None:
-    comparison = hours(48, {}, STREET)
-    comparison.add({"car": 0.0}, {"car": 5000.0})
-    assert comparison.decide() != "stop"
+    rule = hours(48, {}, STREET)
+    rule.add({"car": 0.0}, {"car": 5000.0})
+    assert rule.decide() != "stop"
 
 
 def test_the_next_group_must_pass_by_itself_and_a_stop_remembers() -> None:
-    comparison = hours(48, {}, STREET)
-    against = comparison.of[ALL].fewer.squares
-    comparison.next_group()
-    assert comparison.decide() == "wait"
-    assert comparison.of[ALL].fewer.squares == against
+    rule = hours(48, {}, STREET)
+    against = rule.of[ALL].fewer.squares
+    rule.next_group()
+    assert rule.decide() == "wait"
+    assert rule.of[ALL].fewer.squares == against
 
 
 def test_a_rare_class_is_not_asked_to_pass() -> None:

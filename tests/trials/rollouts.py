@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from edge_app.console.terminal import bar, stdout, table
 from edge_app.records import VEHICLES
 from edge_app.rollout.plan import Cascade, Progress, Seen, advance, groups
-from edge_app.rollout.stop_rule import Comparison
+from edge_app.rollout.stop_rule import StopRule
 
 Counts: TypeAlias = NDArray[np.float64]
 """Of devices and classes, in the order of VEHICLES."""
@@ -143,7 +143,7 @@ class Run:
 
 def run(devices: int, change: Change, random: np.random.Generator) -> Run:
     """Roll a candidate out until it is stopped, done or waits for a person."""
-    world, cascade, comparison = fleet(devices, random), Cascade(), Comparison()
+    world, cascade, rule = fleet(devices, random), Cascade(), StopRule()
     parts = groups([str(n) for n in range(devices)], str(random.integers(2**32)), cascade)
     progress, rows, hours, wet = Progress(), [int(n) for n in parts[0]], 0, False
     while progress.state == "running":
@@ -152,12 +152,12 @@ def run(devices: int, change: Change, random: np.random.Generator) -> Run:
         new, old = seen(world, rows, one, change(one), random)
         for counted in zip(new, old, strict=True):
             pair = (dict(zip(VEHICLES, each.tolist(), strict=True)) for each in counted)
-            comparison.add(*pair, night=dark(one.hour))
+            rule.add(*pair, night=dark(one.hour))
         hours += 1
-        state = Seen(comparison.decide(), comparison.reasons(), running=[str(n) for n in rows])
+        state = Seen(rule.decide(), rule.reasons(), running=[str(n) for n in rows])
         after = advance(progress, state, len(parts), hours * _HOUR_S, cascade)
         if after.group != progress.group:
-            comparison.next_group()
+            rule.next_group()
             rows += [int(n) for n in parts[after.group]]
         progress = after
     return Run(progress.state, progress.group, hours)

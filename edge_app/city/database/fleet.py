@@ -40,9 +40,7 @@ def note_health(connection: Connection, healths: Mapping[tuple[str, str], Health
 
 def note_heard(connection: Connection, devices: Sequence[tuple[str, str]], at: int) -> None:
     """Note that devices have sent something."""
-    insert_new(connection, DEVICE, [{"topic_site": site, "device": device, **_NEW} for site, device in devices])
-    rows = [{"topic_site": site, "device": device, "heard": at} for site, device in devices]
-    change(connection, DEVICE, ["topic_site", "device"], rows)
+    _note(connection, {device: {} for device in devices}, at)
 
 
 def without_meta(connection: Connection) -> list[tuple[str, str]]:
