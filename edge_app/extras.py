@@ -34,7 +34,6 @@ from edge_app.records import Line
 from edge_app.rollout.harvest_order import NAME as ORDER_NAME
 from edge_app.rollout.harvest_order import HarvestOrder, OrderedHarvest
 from edge_app.system import logging as logs
-from edge_app.system.key_names import key_name
 from edge_app.system.office_state import NAME as OFFICE_STATE
 
 log = logging.getLogger(__name__)
@@ -126,9 +125,8 @@ def signed_work(
 
     bundles, kept = Bundles(config.store.folder / FOLDER, config.office.ca_file), partial(_kept_detectors, config)
     orders = Orders(device, preview, order, partial(harvest_folder, config), parts(), bundles, kept, stopped, now=now)
-    keys = {key_name(key): key for key in config.office.keys}
     did = orders.harvest, orders.diagnose, orders.snapshot, orders.fetch
-    return SignedWork(Trust(keys, verify), synced, restart, *did)
+    return SignedWork(Trust(config.office.by_name, verify), synced, restart, *did)
 
 
 def _kept_detectors(config: Config) -> Collection[str]:

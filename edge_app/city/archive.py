@@ -6,7 +6,6 @@ the database knows the new one.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -21,14 +20,13 @@ from typing import Final, Literal, TypeAlias
 
 from edge_app.city.records import Kept, Stretch
 from edge_app.errors import ConfigError, StoreError, reason_of
-from edge_app.system.files import remedy_of
+from edge_app.system.files import remedy_of, sha256_of
 
 LINES_A_PART: Final = 1_000
 """Lines of one file, by their keys: so many fit into memory where a day is written."""
 Problem: TypeAlias = Literal["", "missing", "damaged"]
 _NAME: Final = re.compile(r"intervals-(\d{4}-\d\d-\d\d)(?:-part-(\d+))?(?:-v(\d+))?\.parquet")
 _WORK: Final = ".work"
-_CHUNK: Final = 2**20
 
 
 class UnreadableFileError(StoreError):
@@ -121,7 +119,7 @@ class Archive:
             mark = state.st_mtime_ns, state.st_size, state.st_ino
             if not again and self._known_good.get(file.name) == mark:
                 return
-            good = state.st_size == file.size and hash_of(path) == file.sha256
+            good = state.st_size == file.size and sha256_of(path) == file.sha256
         except FileNotFoundError:
             sentence = f"{file.name} of the archive is not there: bring it back from a backup of that folder"
             raise UnreadableFileError(sentence, "missing") from None
@@ -210,15 +208,6 @@ class Archive:
                 os.fsync(handle)
             finally:
                 os.close(handle)
-
-
-def hash_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal digits. Raises OSError."""
-    digest = hashlib.sha256()
-    with path.open("rb") as opened:
-        while part := opened.read(_CHUNK):
-            digest.update(part)
-    return digest.hexdigest()
 
 
 def _lock(handle: int, folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from edge_app.config.types import FilePath, Table, distinct
-from edge_app.system.key_names import raw_key
+from edge_app.system.key_names import key_name, raw_key
 
 
 def _key(value: str) -> str:
@@ -34,6 +34,11 @@ class OfficeConfig(Table):
         default=False,
         description="Let the office ask for a snapshot, which then leaves this device, and switch the harvest on.",
     )
+
+    @property
+    def by_name(self) -> dict[str, str]:
+        """Name of each key, as messages have it -> the key."""
+        return {key_name(key): key for key in self.keys}
 
     @property
     def gives_pictures(self) -> bool:

@@ -6,14 +6,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from edge_app.config.layers import Layer, refused_keys
 from edge_app.errors import ConfigError
+from edge_app.system.clock import read_rfc3339
 
 SCHEMA: Final = "edge-app/config-desired/1"
-_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 _KEY: Final = re.compile(r"[a-z0-9_]{1,64}(\.[a-z0-9_]{1,64})?")
 _LARGEST: Final = 2**53 - 1
 _LONGEST_AUTHOR: Final = 200
@@ -42,7 +41,7 @@ def read_document(text: str, key: str = "") -> Document:
         raise ConfigError(*problems)
     unset = tuple(dict.fromkeys(data.get("unset", ())))
     revision, at, author = data["revision"], data["at"], data["author"]
-    layer = Layer("office", data["set"], unset, str(revision), author, _seconds(at))
+    layer = Layer("office", data["set"], unset, str(revision), author, read_rfc3339(at).timestamp())
     refused = refused_keys(layer)
     if refused:
         raise ConfigError(*(f"{key}: the office may not set it" for key in refused))
@@ -89,20 +88,10 @@ def _problems(data: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_time(value: object) -> bool:
-    if not isinstance(value, str) or not _TIME.fullmatch(value):
-        return False
     try:
-        return _seconds(value) >= 0
+        return isinstance(value, str) and read_rfc3339(value).timestamp() >= 0
     except (ValueError, OverflowError):
         return False
-
-
-def _seconds(at: str) -> float:
-    """Return UTC s. Python 3.10 reads neither Z nor fractions of other than 3 or 6 digits."""
-    day, time, fraction, zone = _TIME.fullmatch(at).groups()  # type: ignore[union-attr]
-    zone = "+00:00" if zone in "Zz" else zone
-    exact = f"{fraction or '.'}000000"[:7]
-    return datetime.fromisoformat(f"{day}T{time}{exact}{zone}").timestamp()
 
 
 def _is_toml(value: object, depth: int) -> bool:

@@ -14,7 +14,6 @@ from edge_app.config.model import Config, DeviceConfig, StoreConfig
 from edge_app.config.office import OfficeConfig
 from edge_app.config.office_document import Document, read_document
 from edge_app.errors import ConfigError
-from edge_app.system.key_names import key_name
 from edge_app.system.office_state import read_state
 from edge_app.system.signed import is_from, read_signed
 from edge_app.system.topics import DESIRED, device_topic
@@ -35,8 +34,7 @@ class OfficeAccess:
 
 def access_of(config: Config) -> OfficeAccess:
     """Return how the office's messages to the device of a configuration are checked."""
-    d, keys = config.device, {key_name(key): key for key in config.office.keys}
-    return OfficeAccess(config.store.folder, f"{device_topic(config.mqtt.prefix, d.site, d.device)}/{DESIRED}", keys)
+    return _access(config.mqtt.prefix, config.device, config.store, config.office)
 
 
 def access_in(tables: Mapping[str, Any], folder: Path) -> OfficeAccess | None:
@@ -54,8 +52,12 @@ def access_in(tables: Mapping[str, Any], folder: Path) -> OfficeAccess | None:
         return None  # whoever uses the configuration is told
     mqtt = tables.get("mqtt")
     prefix = mqtt.get("prefix", "") if isinstance(mqtt, Mapping) else ""
+    return _access(prefix, device, store, office)
+
+
+def _access(prefix: str, device: DeviceConfig, store: StoreConfig, office: OfficeConfig) -> OfficeAccess:
     topic = f"{device_topic(prefix, device.site, device.device)}/{DESIRED}"
-    return OfficeAccess(store.folder, topic, {key_name(key): key for key in office.keys})
+    return OfficeAccess(store.folder, topic, office.by_name)
 
 
 def read_message(access: OfficeAccess, message: str) -> Document:

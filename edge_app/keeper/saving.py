@@ -6,7 +6,6 @@ Nothing of a request chooses a file, a unit or a program: those are the keeper's
 from __future__ import annotations
 
 import base64
-import fcntl
 import json
 import os
 import re
@@ -14,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +22,7 @@ from edge_app.errors import ConfigError, EdgeAppError, ResourceError
 from edge_app.keeper.layer_text import page_layer
 from edge_app.keeper.releases import Releases
 from edge_app.keeper.unit import Unit
-from edge_app.system.files import write_atomic
+from edge_app.system.files import alone_in, write_atomic
 from edge_app.system.layer_version import revision_of, version_of
 
 Reply = dict[str, Any]
@@ -175,17 +174,9 @@ class Keeper:
         except OSError:
             return False
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self) -> AbstractContextManager[None]:
         """Let one change at a time be made. Raises ResourceError: while another is under way."""
-        folder = os.open(self.config.parent, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-        except BlockingIOError as error:
-            raise ResourceError("another change is under way: try again in a minute") from error
-        finally:
-            os.close(folder)
+        return alone_in(self.config.parent, ResourceError("another change is under way: try again in a minute"))
 
 
 def _no(error: object) -> Reply:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.messages import Code
 from edge_app.records import FLOWS
-from edge_app.system.clock import rfc3339
+from edge_app.system.clock import read_rfc3339, rfc3339
 from edge_app.system.signed import SCHEMA as SIGNED_SCHEMA
 from edge_app.system.signed import Signed, Verify, is_from, read_signed
 
@@ -36,7 +36,6 @@ _REPLY: Final = "edge-app/reply/1"
 _ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 _LINE: Final = re.compile(rf"[a-z0-9][a-z0-9-]{{0,63}}|{FLOWS}")
 _INSTALLATION: Final = re.compile(r"[0-9a-f]{8}")
-_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 _URL: Final = re.compile(r"https://[!-~]{1,2000}")
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 _LONGEST: Final = timedelta(days=1)
@@ -317,15 +316,10 @@ def _checked_envelope(document: Mapping[str, Any]) -> tuple[datetime, datetime, 
 
 
 def _time(value: object, key: str) -> datetime:
-    if isinstance(value, str) and _TIME.fullmatch(value):
-        try:
-            # Python 3.10 reads neither Z nor fractions of other than 3 or 6 digits.
-            whole, fraction, zone = re.fullmatch(r"(.{19})(\.\d+)?(.+)", value).groups()  # type: ignore[union-attr]
-            zone = "+00:00" if zone in "Zz" else zone
-            return datetime.fromisoformat(whole.upper() + f"{fraction or '.'}000000"[:7] + zone)
-        except ValueError:
-            pass
-    raise _BadRequestError(f"{key} must be a time in RFC 3339 form.")
+    try:
+        return read_rfc3339(value if isinstance(value, str) else "")
+    except ValueError:
+        raise _BadRequestError(f"{key} must be a time in RFC 3339 form.") from None
 
 
 def _reply_to(prefix: str, name: str, message: Message) -> ReplyTo:

@@ -6,8 +6,6 @@ need not be trusted; the manifest has the hash of the detector. What is not whol
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import http
 import http.client
 import logging
@@ -20,15 +18,15 @@ import threading
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from edge_app.detectors.manifest import Manifest, load
 from edge_app.errors import CommandError, DetectorError, reason_of
 from edge_app.mqtt.commands import MAX_BUNDLE, FetchArgs
+from edge_app.system.files import alone_in, sha256_of
 from edge_app.system.readings import readings
 
 log = logging.getLogger(__name__)
@@ -68,7 +66,8 @@ class Bundles:
         """
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._alone():
+            # A fetch of a run that has just ended may wait for its server still.
+            with alone_in(self._folder, CommandError("Another detector is being fetched: ask again in a minute.")):
                 self._forget_others(bundle)
                 self._require_room(bundle)
                 part = self._folder / f"{bundle.sha256}.part"
@@ -87,18 +86,6 @@ class Bundles:
         for each in self._folder.iterdir():
             if _SHA256.fullmatch(each.name) and each.name not in keep:
                 shutil.rmtree(each, ignore_errors=True)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Let one fetch at a time write: that of a run that has just ended may wait for its server still."""
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-        except BlockingIOError as error:
-            raise CommandError("Another detector is being fetched: ask again in a minute.") from error
-        finally:
-            os.close(folder)
 
     def _forget_others(self, bundle: FetchArgs) -> None:
         for each in self._folder.iterdir():
@@ -132,9 +119,7 @@ class Bundles:
                 log.warning("the bundle is not whole yet (%s), %d of %d bytes", _why(error), came, bundle.bytes)
                 if stopped.wait(_WAITS_S[max(0, tries - 1)]):
                     raise CommandError("The program ends.") from error
-        with part.open("rb") as file:
-            found = _digest(file)
-        if found != bundle.sha256:
+        if sha256_of(part) != bundle.sha256:
             part.unlink()
             raise CommandError("What was fetched is not what the office has signed: its hash is another one.")
 
@@ -201,13 +186,6 @@ def _extract(part: Path, folder: Path) -> Path:
                 raise CommandError(f"{name} in the bundle is larger than {most:,} bytes.")
             (folder / name).write_bytes(content)
     return folder / f"{stems.pop()}.tflite"
-
-
-def _digest(file: IO[bytes]) -> str:
-    digest = hashlib.sha256()
-    while data := file.read(_PART):
-        digest.update(data)
-    return digest.hexdigest()
 
 
 def _host(bundle: FetchArgs) -> str:

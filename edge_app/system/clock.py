@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ _TIMEX_BYTES: Final = 512
 """Larger than any struct timex; a buffer of zeros reads the state and changes nothing."""
 _ASK_EVERY_S: Final = 10.0
 _STEP_S: Final = 1.0
+_RFC3339: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 SETTLE_S: Final = 90.0
 """Seconds after which a step is followed: longer than the 64 s from one question to a time server to the next."""
 
@@ -111,3 +113,14 @@ class SteadyClock:
 def rfc3339(at: float) -> str:
     """Return UTC seconds since 1970 as RFC 3339 text with Z; fractions only when there are any."""
     return datetime.fromtimestamp(at, timezone.utc).isoformat().replace("+00:00", "Z")
+
+
+def read_rfc3339(text: str) -> datetime:
+    """Return the time that a text in RFC 3339 form gives, with its offset. Raises ValueError: for any other text."""
+    found = _RFC3339.fullmatch(text)
+    if found is None:
+        raise ValueError("must be a time in RFC 3339 form")
+    # Python 3.10 reads neither Z nor fractions of other than 3 or 6 digits.
+    day, time_of_day, fraction, zone = found.groups()
+    exact = f"{fraction or '.'}000000"[:7]
+    return datetime.fromisoformat(f"{day}T{time_of_day}{exact}{'+00:00' if zone in 'Zz' else zone}")

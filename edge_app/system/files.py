@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
+import hashlib
 import os
 import re
 import secrets
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 _STANDARD: Final = {"stdout": 1, "stderr": 2}
+_CHUNK: Final = 2**20
 _DESCRIPTOR: Final = re.compile(r"/dev/(stdout|stderr)|/(?:dev|proc/self)/fd/(\d{1,4})")
 
 
@@ -123,3 +126,29 @@ def _is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits. Raises OSError."""
+    digest = hashlib.sha256()
+    with path.open("rb") as opened:
+        while part := opened.read(_CHUNK):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path, busy: Exception) -> Iterator[None]:
+    """Hold the lock of a folder within the context; it ends with the process too.
+
+    Raises `busy`: while another holds it. Raises OSError: when the folder cannot be opened.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise busy from error
+        yield
+    finally:
+        os.close(handle)

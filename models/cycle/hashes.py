@@ -9,10 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from edge_app.system.files import sha256_of
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 ABSENT: Final = ""
 _CODE: Final = {".py", ".toml", ".j2", ".json"}
-_CHUNK: Final = 1 << 20
 
 Known = dict[str, tuple[int, int, str]]
 """Path -> size in bytes, time of change in ns, sha256."""
@@ -46,7 +47,7 @@ class Hashes:
         stat, name = path.stat(), os.path.relpath(path, self._folder)
         size, changed, sha256 = self.known.get(name, (-1, -1, ABSENT))
         if (size, changed) != (stat.st_size, stat.st_mtime_ns):
-            sha256 = _sha256(path)
+            sha256 = sha256_of(path)
             self.known[name] = (stat.st_size, stat.st_mtime_ns, sha256)
         return sha256
 
@@ -59,14 +60,6 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _sha256(path: Path) -> str:
-    total = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            total.update(chunk)
-    return total.hexdigest()
-
-
 @cache
 def code(packages: tuple[str, ...]) -> str:
     """Return the hash of the program's files in some packages, "models/data"; documents and artefacts do not count."""
@@ -74,5 +67,5 @@ def code(packages: tuple[str, ...]) -> str:
     for package in packages:
         for path in sorted((ROOT / package).rglob("*")):
             if path.suffix in _CODE and "artefacts" not in path.parts:
-                total.update(f"{path.relative_to(ROOT).as_posix()} {_sha256(path)}\n".encode())
+                total.update(f"{path.relative_to(ROOT).as_posix()} {sha256_of(path)}\n".encode())
     return total.hexdigest()

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Select, and_, func, select, update
 
-from edge_app.city.archive import Archive, ArchiveFile, UnreadableFileError, hash_of, name_of, version_of
+from edge_app.city.archive import Archive, ArchiveFile, UnreadableFileError, name_of, version_of
 from edge_app.city.database.archived import files_of, note_unreadable
 from edge_app.city.database.days import DAY_S, drop_day, keep_days, of_part, parts_of, write_csv
 from edge_app.city.database.engine import Database, insert_new
@@ -27,6 +27,7 @@ from edge_app.city.interval_columns import INTERVALS
 from edge_app.city.parquet import Written, quarters_of, write_intervals
 from edge_app.city.records import COLUMNS, Contradiction, LineName
 from edge_app.errors import StoreError
+from edge_app.system.files import sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ def _make(
     if (written.fresh, written.fresh_vehicles) != tuple(map(int, counted)):
         log.info("%s: the day has changed meanwhile; it is moved another time", name)
         return None
-    made = ArchiveFile(day, part, name, written.intervals, written.vehicles, file.stat().st_size, hash_of(file))
+    made = ArchiveFile(day, part, name, written.intervals, written.vehicles, file.stat().st_size, sha256_of(file))
     archive.put(file, name)
     return _Made(made, written, (*((known.name,) if known else ()), *strays))
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from edge_app.city.archive import Archive, ArchiveFile, Problem, UnreadableFileError, hash_of, place_of, version_of
+from edge_app.city.archive import Archive, ArchiveFile, Problem, UnreadableFileError, place_of, version_of
 from edge_app.city.database.archived import all_files, files_of, forget_file, note_judged
 from edge_app.city.database.audit import note_change
 from edge_app.city.database.days import keep_days
@@ -15,6 +15,7 @@ from edge_app.city.database.lost import LostFile, add_lost, forget_lost, lost_fi
 from edge_app.city.database.moving import begin_file, is_of, keys_of_lines, know_file, mark_changed
 from edge_app.city.parquet import figures_of, has_all, quarters_of
 from edge_app.errors import ConfigError
+from edge_app.system.files import sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +170,7 @@ def _replace(database: Database, archive: Archive, file: ArchiveFile, now: int) 
             continue
         try:
             intervals, vehicles = figures_of(path)
-            changed, size, sha256 = quarters_of(path), path.stat().st_size, hash_of(path)
+            changed, size, sha256 = quarters_of(path), path.stat().st_size, sha256_of(path)
         except OSError:
             continue
         if intervals < file.intervals or vehicles < file.vehicles:
