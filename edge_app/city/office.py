@@ -14,14 +14,12 @@ from edge_app.city.conversation import Conversation, Outcome
 from edge_app.city.desired import Layer, Reported, read_desired, read_reported
 from edge_app.errors import BrokerError
 from edge_app.mqtt.events import Acked, Message
-from edge_app.mqtt.session import Session, Subscriber
+from edge_app.mqtt.session import Session, Subscriber, retained
 from edge_app.system.clock import rfc3339
 from edge_app.system.key_names import key_name
 from edge_app.system.signatures import SigningKey
 from edge_app.system.signed import write_signed
 
-_QUIET_S: Final = 1.0
-"""After so long without a message the broker has sent all that it retains."""
 _CONNECT_S: Final = 10.0
 _COMMAND_S: Final = 600.0
 """Time from the signing of a command to its end, s."""
@@ -82,22 +80,13 @@ class Office:
         kinds = ("status", "meta", "config/desired", "config/reported")
         subscriber = Subscriber(self._connect(), [f"{self.root}/+/+/{kind}" for kind in kinds])
         try:
-            return known_devices([*self._retained(subscriber)], self.root)
+            return known_devices([*retained(subscriber, self._looks(subscriber))], self.root)
         finally:
             subscriber.close()
 
-    def _retained(self, subscriber: Subscriber) -> Iterator[Message]:
-        end, last = time.monotonic() + _CONNECT_S, None
+    def _looks(self, subscriber: Subscriber) -> Iterator[Message | None]:
         while not self._stopped():
-            message, now = subscriber.read(0.1), time.monotonic()
-            if subscriber.problem or (not subscriber.connected and now > end):
-                raise BrokerError(subscriber.problem or f"the broker gives no answer within {_CONNECT_S:g} s")
-            if message is not None:
-                yield message
-            if subscriber.connected and (message is not None or last is None):
-                last = now
-            if last is not None and now - last > _QUIET_S:
-                return
+            yield subscriber.read(0.1)
 
     def lead(
         self, conversations: Sequence[Conversation], wait_s: float, tell: Callable[[Conversation, Outcome], None]

@@ -55,6 +55,19 @@ def listening_port(text: str) -> int:
     return int(text)
 
 
+def add_city_config(parser: argparse.ArgumentParser) -> None:
+    """Add the option --config of the city side."""
+    parser.add_argument(
+        "--config", type=Path, default=CITY, metavar="TOML", help="see `edge-app city config` (default: %(default)s)"
+    )
+
+
+def without_city(error: ImportError) -> ConfigError:
+    """Return what to do about a package of the city side that is missing."""
+    missing = error.name or "a package"
+    return ConfigError(f"{missing} is not installed: get the city side with pip install 'edge-app[city]'")
+
+
 def add_installed_config(parser: argparse.ArgumentParser, use: str = "TOML file") -> None:
     """Add the option --config, which an installed device does not need. use: what the file is for."""
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"{use} (default: {INSTALLED}, where it exists)")

@@ -17,7 +17,7 @@ from edge_app.commands._city_export import add_export, run_export
 from edge_app.commands._city_inventory import add_inventory, run_inventory
 from edge_app.commands._city_people import add_people, run_token, run_user
 from edge_app.commands._city_setup import add_setup, run_setup
-from edge_app.commands._options import CITY, listening_port, reach_secrets
+from edge_app.commands._options import CITY, add_city_config, listening_port, reach_secrets
 from edge_app.errors import ConfigError
 from edge_app.system.names import url_host
 
@@ -47,21 +47,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ),
     ):
         kind = kinds.add_parser(name, help=text)
-        _add_config(kind)
+        add_city_config(kind)
         kind.add_argument("--worker", metavar="NAME", help="instead of ingest.worker")
-    add_inventory(kinds, _add_config)
-    add_people(kinds, _add_config)
-    add_export(kinds, _add_config)
-    add_archive(kinds, _add_config)
+    add_inventory(kinds, add_city_config)
+    add_people(kinds, add_city_config)
+    add_export(kinds, add_city_config)
+    add_archive(kinds, add_city_config)
     kinds.add_parser("config", help="print a commented example of city.toml")
-    add_care(kinds, _add_config)
+    add_care(kinds, add_city_config)
     add_setup(kinds)
-
-
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config", type=Path, default=CITY, metavar="TOML", help="see `edge-app city config` (default: %(default)s)"
-    )
 
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edge_app.commands._city_inventory import person
-from edge_app.commands._options import CITY, reach_secrets
+from edge_app.commands._options import add_city_config, reach_secrets, without_city
 from edge_app.errors import ConfigError, reason_of
 from edge_app.system.files import write_atomic
 
@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     key.add_argument("file", type=Path, metavar="FILE", help="of the private key, PEM; it is made where there is none")
     listed = kinds.add_parser("list", help="show the devices, and what became of what the office has set")
     listed.add_argument("devices", nargs="?", default="*", metavar="DEVICES", help=_NAMES)
-    _add_config(listed)
-    _add_configure(kinds)
+    add_city_config(listed)
+    add_city_configure(kinds)
     restart = kinds.add_parser("restart", help="have devices begin counting anew")
     diagnose = kinds.add_parser("diagnose", help="fetch a ZIP file for support from each device: no secret, no picture")
     snapshot = kinds.add_parser("snapshot", help="fetch the newest picture, where the device's own file allows it")
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         kind.add_argument("--wait", type=float, default=_ANSWER_S, metavar="S", help="for an answer (%(default)s)")
 
 
-def _add_configure(kinds: Any) -> None:
+def add_city_configure(kinds: Any) -> None:
     configure = kinds.add_parser(
         "config",
         help="set keys of devices' configurations from here; without an option, show what the office sets",
@@ -87,12 +87,6 @@ def _add_configure(kinds: Any) -> None:
     _add_devices(configure)
 
 
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config", type=Path, default=CITY, metavar="TOML", help="see `edge-app city config` (default: %(default)s)"
-    )
-
-
 _NAMES: Final = "site/device, or a pattern such as 'harbour/*'"
 
 
@@ -101,7 +95,7 @@ def _add_devices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--most", type=int, default=1, metavar="N", help="refuse when more devices than these are meant (%(default)s)"
     )
-    _add_config(parser)
+    add_city_config(parser)
 
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
@@ -119,8 +113,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         reach_secrets(arguments.config)
         return _led(arguments, stop)
     except ImportError as error:
-        missing = error.name or "a package"
-        raise ConfigError(f"{missing} is not installed: get the city side with pip install 'edge-app[city]'") from error
+        raise without_city(error) from error
 
 
 def _key(file: Path) -> int:

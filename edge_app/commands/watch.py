@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
-from edge_app.errors import BrokerError, ConfigError
+from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
     from edge_app.console.device_table import DeviceTable
@@ -26,9 +26,6 @@ HELP = "show a live table of the counts and states of every device under a topic
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 _ENCRYPTED: Final = ("mqtts", "wss")
 _REDRAW_S: Final = 0.25
-_QUIET_S: Final = 1.0
-"""After so long without a message, --once has received everything that the broker retains."""
-_CONNECT_S: Final = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,20 +125,10 @@ def checked_prefix(prefix: str) -> str:
 def _once(devices: DeviceTable, subscriber: Subscriber, stop: threading.Event) -> None:
     from edge_app.console import terminal
     from edge_app.console.tables import devices_view
+    from edge_app.mqtt.session import retained
 
-    deadline = time.monotonic() + _CONNECT_S
-    last_message: float | None = None
-    for message in _messages(devices, subscriber, stop):
-        if subscriber.problem or (not subscriber.connected and time.monotonic() > deadline):
-            raise BrokerError(
-                subscriber.problem or f"the broker gives no answer within {_CONNECT_S:g} s; check its host and port"
-            )
-        if message:
-            devices.add(message)
-        if subscriber.connected and (message or last_message is None):
-            last_message = time.monotonic()
-        if last_message is not None and time.monotonic() - last_message > _QUIET_S:
-            break
+    for message in retained(subscriber, _messages(devices, subscriber, stop)):
+        devices.add(message)
     terminal.stdout().print(devices_view(devices, _now()))
     _warn_unreadable(devices)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
@@ -26,6 +27,9 @@ _Legacy: TypeAlias = Literal["no", "maybe", "asking", "yes"]
 an answer. "asking": 5 is tried once more, to tell such a broker from one that was down for a moment."""
 _AFTER_SILENCE: Final[dict[_Legacy, _Legacy]] = {"no": "maybe", "maybe": "maybe", "asking": "yes", "yes": "yes"}
 
+_QUIET_S: Final = 1.0
+"""After so long without a message the broker has sent all that it retains."""
+_CONNECT_S: Final = 10.0
 _DUPLICATE_ID_AFTER: Final = 3
 """Short connections in a row, closed by a broker that owed us no answer, after which a second client with the same id
 is suspected; few brokers report one."""
@@ -296,6 +300,25 @@ class Subscriber:
 
     def close(self) -> None:
         self._session.close()
+
+
+def retained(subscriber: Subscriber, looks: Iterable[Message | None]) -> Iterator[Message]:
+    """Yield messages until the broker has sent all that it retains, which a silence shows.
+
+    looks: what `subscriber.read` has returned, look by look. Raises BrokerError: without an answer, or at a refusal.
+    """
+    end, last = time.monotonic() + _CONNECT_S, math.inf
+    for message in looks:
+        if subscriber.problem or (not subscriber.connected and time.monotonic() > end):
+            raise BrokerError(
+                subscriber.problem or f"the broker gives no answer within {_CONNECT_S:g} s; check its host and port"
+            )
+        if message is not None:
+            yield message
+        if subscriber.connected and (message is not None or last == math.inf):
+            last = time.monotonic()
+        if time.monotonic() - last > _QUIET_S:
+            return
 
 
 def probe(
