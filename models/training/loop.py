@@ -180,14 +180,15 @@ class Training:
         every_kind = scenes.weights(closer, 1.0, settings.origins)
         known = self._hints, settings.riderless
         rarer = scenes.with_hint(self._parts.training, self._hints, BICYCLE)
+        kept = scenes.Kept()
 
         def made() -> Batch:
             nonlocal number
             random = np.random.default_rng([settings.seed, number])
             number += 1
-            draw = Drawer(self._parts.training, chances, *known, random)
-            rare = Drawer(rarer, np.full(len(rarer), 1 / len(rarer)), *known, random) if rarer else None
-            close = Drawer(closer, every_kind, *known, random) if closer else None
+            draw = Drawer(self._parts.training, chances, *known, random, kept)
+            rare = Drawer(rarer, np.full(len(rarer), 1 / len(rarer)), *known, random, kept) if rarer else None
+            close = Drawer(closer, every_kind, *known, random, kept) if closer else None
             show = Augmenter(draw, settings.size, settings.augmentation, random, rare, close)
             return make_batch(show, self._anchors, settings.matching, settings.batch)
 

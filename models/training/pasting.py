@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import cv2
@@ -33,6 +34,8 @@ _HIGH, _WIDE = 0.7, 0.5
 _WHEELS: Final = 0.5
 """Share of its width over which its lower half extends: without wheels it is a body alone."""
 _ROUNDS: Final = 2
+_OUTLINES: Final = 8192
+"""Outlines that are kept, 25 kB each at most: one takes some 10 ms, and a training asks for the same ones again."""
 _DARKEST: Final = 0.55
 """Light that is left in the middle of the shadow on the ground by full day."""
 _GAIN: Final = (0.6, 1.3)
@@ -113,10 +116,7 @@ def _patch(image: Image, box: NDArray[np.int_], stretch: float) -> Patch | None:
     scale = min(1.0, _LARGEST / max(view.shape[:2]))
     small = cv2.resize(view, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     inner = [round(v * scale) for v in (x0 - left, y0 - top, x1 - x0, y1 - y0)]
-    mask = _guess(small.shape[:2], inner)
-    cv2.setRNGSeed(0)  # GrabCut begins with k-means by lot
-    cv2.grabCut(small, mask, inner, np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)
-    found = _main_part(np.asarray((mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD), np.uint8))
+    found = _outline(small.tobytes(), (small.shape[0], small.shape[1]), (inner[0], inner[1], inner[2], inner[3]))
     bounds = _plausible(found[inner[1] : inner[1] + inner[3], inner[0] : inner[0] + inner[2]])
     if bounds is None:
         return None
@@ -128,6 +128,21 @@ def _patch(image: Image, box: NDArray[np.int_], stretch: float) -> Patch | None:
         return None
     cover = np.asarray(whole[y0 - top : y1 - top, x0 - left : x1 - left], np.float32)
     return Patch(image[y0:y1, x0:x1], cover, (x1 - x0) / (y1 - y0) * stretch, around.mean(axis=0))
+
+
+@lru_cache(_OUTLINES)
+def _outline(pixels: bytes, shape: tuple[int, int], box: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+    """Return what GrabCut takes for the two-wheeler in a box of a view: uint8 of that shape, 1 or 0.
+
+    pixels: BGR of the view, row by row. box: x, y, width and height, px.
+    """
+    small = np.frombuffer(pixels, np.uint8).reshape(*shape, 3)
+    mask = _guess(shape, box)
+    cv2.setRNGSeed(0)  # GrabCut begins with k-means by lot
+    cv2.grabCut(small, mask, box, np.zeros((1, 65)), np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK)
+    found = _main_part(np.asarray((mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD), np.uint8))
+    found.flags.writeable = False
+    return found
 
 
 def _guess(shape: tuple[int, ...], box: Sequence[int]) -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -30,6 +30,8 @@ _RIDER: Final = 1.4
 """Height with the rider relative to that without."""
 _CLOSE: Final = 0.25
 """Height relative to the picture's from which a vehicle is close by."""
+_KEPT_BYTES: Final = 4_000_000_000
+"""Some 5,000 pictures of 640 px; TensorFlow takes half as much beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,28 @@ def decoded(sample: Sample) -> Scene:
     ignored = sample.ignored | (sample.classes == OTHER)
     kinds, placed = sample.classes.astype(np.int8), np.ones(len(sample.boxes), bool)
     return Scene(np.asarray(image, np.uint8), sample.aspect, sample.boxes, kinds, ignored, placed)
+
+
+class Kept:
+    """Decoded pictures that are kept: a training looks at each many times, and decoding took most of a batch's time.
+
+    most: bytes to keep; what comes later is decoded each time.
+    """
+
+    def __init__(self, most: int = _KEPT_BYTES) -> None:
+        self._left = most
+        self._scenes: dict[str, Scene] = {}
+
+    def __call__(self, sample: Sample) -> Scene:
+        """Return the scene of a sample; its picture cannot be written to. Raises BuildError: as `decoded` does."""
+        if known := self._scenes.get(sample.sha256):
+            return known
+        scene = decoded(sample)
+        scene.image.flags.writeable = False
+        if scene.image.nbytes <= self._left:
+            self._left -= scene.image.nbytes
+            self._scenes[sample.sha256] = scene
+        return scene
 
 
 def in_true_shape(scene: Scene) -> Image:
@@ -112,7 +136,7 @@ def close_ups(samples: Sequence[Sample]) -> list[Sample]:
 class Drawer:
     """Source of scenes by their chances.
 
-    riderless: patterns of cameras whose labels mostly leave out the rider.
+    riderless: patterns of cameras whose labels mostly leave out the rider. look: gives the scene of a sample.
     """
 
     def __init__(
@@ -122,14 +146,15 @@ class Drawer:
         hints: Hints,
         riderless: Sequence[str],
         random: np.random.Generator,
+        look: Callable[[Sample], Scene] = decoded,
     ) -> None:
         self._samples, self._chances, self._hints, self._random = samples, chances, hints, random
-        self._riderless = riderless
+        self._riderless, self._look = riderless, look
 
     def __call__(self) -> Scene:
         """Return a random scene with its hint."""
         sample = self._samples[self._random.choice(len(self._samples), p=self._chances)]
-        scene = decoded(sample)
+        scene = self._look(sample)
         if any(fnmatchcase(sample.camera, pattern) for pattern in self._riderless):
             scene = with_riders(scene)
         hint = self._hints.get(sample.sha256)

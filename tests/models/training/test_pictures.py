@@ -218,6 +218,18 @@ def test_a_riderless_camera_is_known_by_its_pattern() -> None:
     assert Drawer([one], np.ones(1), {}, ("mast*",), random)().placed.all()
 
 
+def test_a_kept_picture_is_the_same_and_cannot_be_written_to() -> None:
+    one, two = green_sample("a", [0]), green_sample("b", [1, 1])
+    kept = scenes.Kept(most=decoded(one).image.nbytes)
+    first = kept(one)
+    assert kept(one) is first
+    np.testing.assert_array_equal(first.image, decoded(one).image)
+    assert kept(two) is not kept(two), "there is no room for a second one"
+    np.testing.assert_array_equal(kept(two).boxes, decoded(two).boxes)
+    with pytest.raises(ValueError, match="read-only"):
+        first.image[0] = 0
+
+
 def test_a_picture_that_cannot_be_decoded_is_named() -> None:
     from dataclasses import replace
 
