@@ -7,8 +7,8 @@ the line or the series: which time and which numbers have come.
 The office: the page's workers have no signing key. They insert an `office_order`, and the process with the key
 (`edge-app fleet serve`, alive while `office_process.seen` is younger than a minute) carries it out. `args` of an order
 by `kind`: config {"values": {key: value}, "unset": [key], "left": [key]}; restart {}; snapshot {"width", "lines"};
-harvest {"enabled", "hours"}; pause, go_on, take_back {"why"}. `waiting` becomes `sent`, then `answered` or `refused`, or
-`expired` where nobody answered. A picture of a snapshot is in `order_file`. Roll-outs are led by that process alone.
+harvest {"enabled", "hours"}; pause, go_on, take_back {"why"}. `waiting` becomes `sent`, then `answered` or `refused`,
+or `expired` where nobody answered. A picture of a snapshot is in `order_file`. Roll-outs are led by that process alone.
 """
 
 from __future__ import annotations
