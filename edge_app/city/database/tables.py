@@ -5,10 +5,10 @@ repeat are in tables of their own, and the primary key is the only index. What w
 the line or the series: which time and which numbers have come.
 
 The office: the page's workers have no signing key. They insert an `office_order`, and the process with the key
-(`edge-app fleet serve`, alive while `office_process.seen` is younger than a minute) carries it out. `args` of an order by
-`kind`: config {"values": {key: value}, "unset": [key], "left": [key]}; restart {}; snapshot {"width", "lines"}; harvest
-{"enabled", "hours"}; pause, go_on, take_back {"why"}. `waiting` becomes `sent`, then `answered` or `refused`, or
-`expired` where nobody answered. A picture of a snapshot is in `order_file`. Roll-outs are led by that process alone.
+(`edge-app fleet serve`, alive while `office_process.seen` is younger than a minute) carries it out. `args` of an order
+by `kind`: config {"values": {key: value}, "unset": [key], "left": [key]}; restart {}; snapshot {"width", "lines"};
+harvest {"enabled", "hours"}; pause, go_on, take_back {"why"}. `waiting` becomes `sent`, then `answered` or `refused`,
+or `expired` where nobody answered. A picture of a snapshot is in `order_file`. Roll-outs are led by that process alone.
 """
 
 from __future__ import annotations
@@ -390,7 +390,8 @@ ROLLOUT_DEVICE: Final = Table(
     Column("fetched", Boolean, nullable=False, comment="the candidate lies on it"),
     Column("tries", Integer, nullable=False, comment="how often it was asked to fetch"),
     Column("former", String(64), nullable=False, comment="SHA-256 of the detector in service before; empty: not known"),
-    Column("before", JSON, nullable=False, comment="what the office set before: key -> [set, value]"),
+    Column("before", JSON, nullable=False, comment="what the office set before: key -> value, without what it left"),
+    Column("drifted", Boolean, nullable=False, comment="it told a drift of its detector before it got the candidate"),
     comment="devices of each roll-out",
 )
 ROLLOUT_EVENT: Final = Table(

@@ -1,4 +1,4 @@
-"""Make the tables of roll-outs, of orders to the office's process, and of comparisons; keep configurations of devices."""
+"""Make the tables of roll-outs, orders to the office's process and comparisons; keep devices' configurations."""
 
 from __future__ import annotations
 
@@ -90,7 +90,18 @@ def _rollouts() -> None:
             nullable=False,
             comment="SHA-256 of the detector in service before; empty: not known",
         ),
-        sa.Column("before", sa.JSON(), nullable=False, comment="what the office set before: key -> [set, value]"),
+        sa.Column(
+            "before",
+            sa.JSON(),
+            nullable=False,
+            comment="what the office set before: key -> value, without what it left",
+        ),
+        sa.Column(
+            "drifted",
+            sa.Boolean(),
+            nullable=False,
+            comment="it told a drift of its detector before it got the candidate",
+        ),
         sa.ForeignKeyConstraint(["rollout_id"], ["rollout.id"], name="rollout_device_rollout_id_fk"),
         sa.PrimaryKeyConstraint("rollout_id", "topic_site", "device", name="rollout_device_pk"),
         comment="devices of each roll-out",
