@@ -127,7 +127,8 @@ def rollout_of(kept: Kept, groups: Mapping[int, Counter[str]]) -> RolloutAnswer:
 
 def _group_of(number: int, states: Counter[str], begins: Sequence[float]) -> GroupAnswer:
     begun = moment(int(begins[number])) if number < len(begins) else None
-    return GroupAnswer(number=number + 1, devices=sum(states.values()), begun=begun, states=states)
+    by_state: Any = states
+    return GroupAnswer(number=number + 1, devices=sum(states.values()), begun=begun, states=by_state)
 
 
 def rollout_whole_of(

@@ -102,11 +102,16 @@ def args_of(wish: Wish) -> dict[str, Any]:
     if isinstance(wish, Configure):
         _judge(wish)
         return {"values": dict(wish.values), "unset": list(wish.unset), "left": list(wish.left)}
+    if isinstance(wish, Harvest) and not wish.enabled:
+        return {"enabled": False}
     return wish.model_dump(mode="json", exclude={"kind", "device", "rollout"})
 
 
 def ends_of(wish: Configure) -> dict[str, list[list[float]]]:
-    """Return line -> its two ends, of the lines that can be compared. Raises RefusalError: for one that is not there."""
+    """Return line -> its two ends, of the lines that can be compared.
+
+    Raises RefusalError: for one that is not among the values.
+    """
     lines = wish.values.get("lines")
     found = {str(line.get("id")): line for line in lines if isinstance(line, dict)} if isinstance(lines, list) else {}
     try:

@@ -186,7 +186,8 @@ def device_of(row: Any) -> DeviceAnswer:
     """Return a device with its last health."""
     health: Mapping[str, Any] = row.health
     reported = row.reported or {}
-    state = reported.get("state")
+    told = reported.get("state")
+    office: Any = told if told in _OFFICE_STATES else "unknown"
     return DeviceAnswer(
         device=f"{row.topic_site}/{row.device}",
         state=row.state,
@@ -203,7 +204,7 @@ def device_of(row: Any) -> DeviceAnswer:
         model_name=row.meta.get("model_name", ""),
         config=row.meta.get("config", ""),
         drift=health.get("drift", ()),
-        office=state if state in _OFFICE_STATES else "unknown",
+        office=office,
         revision=reported.get("revision", 0),
     )
 
