@@ -30,8 +30,8 @@ _REFUSAL_S: Final = 30.0
 class Member:
     """A device of a roll-out. reason: of its state, one sentence or empty. changed: when its state did, UTC s.
 
-    fetched: the candidate lies on it. tries: how often it was asked to fetch. former: SHA-256 of the detector in service
-    before, empty where nobody knows. before: what the office's layer had of the keys that are set; a key that it left
+    fetched: the candidate lies on it. tries: how often it was asked to fetch. former: SHA-256 of the detector that was
+    in service, empty where nobody knows. before: what the office's layer had of the keys that are set; a key that it left
     is not there. drifted: it told a drift of its detector before it got the candidate.
     """
 
