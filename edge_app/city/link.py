@@ -36,7 +36,8 @@ class FleetLink:
 
     What `tell` of a conversation raises goes through `turn`; it is then told again.
 
-    root: beginning of all topics. quiet_s: what a broker retains has come when nothing of it has for so long. clock: s of a clock that never steps.
+    root: beginning of all topics. quiet_s: what a broker retains has come when nothing of it has for so long. clock: s
+    of a clock that never steps.
     """
 
     def __init__(

@@ -31,8 +31,8 @@ class Member:
     """A device of a roll-out. reason: of its state, one sentence or empty. changed: when its state did, UTC s.
 
     fetched: the candidate lies on it. tries: how often it was asked to fetch. former: SHA-256 of the detector that was
-    in service, empty where nobody knows. before: what the office's layer had of the keys that are set; a key that it left
-    is not there. drifted: it told a drift of its detector before it got the candidate.
+    in service, empty where nobody knows. before: what the office's layer had of the keys that are set, without those
+    that it left. drifted: it told a drift of its detector before it got the candidate.
     """
 
     name: str

@@ -5,9 +5,9 @@ The time of all of them goes on when a test says so; what is real is all else: p
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 from edge_app.city.database.comparing import HOUR_S
 from edge_app.city.database.engine import Database, open_database
 from edge_app.city.database.orders import read_holder, take_over
-from edge_app.city.database.rollouts import Kept, find_rollout, read_events, read_led, read_members
+from edge_app.city.database.rollouts import Kept, find_rollout, read_events, read_members
 from edge_app.city.database.tables import COMPARED
 from edge_app.city.inbox import topics
 from edge_app.city.ingest import Worker
@@ -40,7 +40,7 @@ from edge_app.rollout.plan import Cascade
 from edge_app.system.signatures import SigningKey, make_key
 from tests.support.brokers import eventually, mosquitto
 from tests.support.bundle_server import Behaviour, bundle_server
-from tests.support.field_devices import FieldDevice, Time
+from tests.support.field_devices import FieldDevice, Time, one_way
 from tests.support.paths import ROOT as PROJECT
 
 SMALL: Final = PROJECT / "models" / "artefacts" / "ssdlite_mobilenet_v2_300x300.tflite"
@@ -52,7 +52,7 @@ _STEP_S: Final = 600.0
 _SHORT_S: Final = 40.0
 """While something is on trial time goes on in such steps: a trial takes two minutes."""
 Counting = Callable[[str, int], tuple[Mapping[str, float], Mapping[str, float]]]
-"""Function of device and hour, UTC s, that returns vehicles by class as the candidate and as the one of before counts."""
+"""Function of device and hour, UTC s: vehicles by class, of the candidate and of the detector of before."""
 
 
 @dataclass
@@ -130,7 +130,7 @@ class LedFleet:
                 continue
             candidate, before = counting(name, hour)
             both = (candidate, before) if device.setting.model == self.candidate else (before, candidate)
-            told += device.compare(hour, *map(_one_way, both))
+            told += device.compare(hour, *map(one_way, both))
 
         def stored() -> bool:
             with self.database.connect() as connection:
@@ -138,11 +138,6 @@ class LedFleet:
                 return bool(connection.execute(of_hour).scalar_one() >= told)
 
         eventually(stored, 30)
-
-    def led(self) -> list[Kept]:
-        """Return what is led at the moment."""
-        with self.database.connect() as connection:
-            return read_led(connection, self.time.now)
 
     def _session(self, name: str) -> Session:
         return Session(Endpoint(HOST, self.port), f"{name}-{secrets.token_hex(3)}", timing=Timing(keepalive=30))
@@ -153,18 +148,9 @@ class LedFleet:
             link.close()
 
 
-def _one_way(vehicles: Mapping[str, float]) -> Any:
-    from tests.support.field_devices import one_way
-
-    return one_way(vehicles)
-
-
 @contextmanager
-def led_fleet(folder: Path, many: int, *, away: Mapping[str, bool] | None = None) -> Iterator[LedFleet]:
-    """Yield a city with so many devices, all of which are known to the broker. away: names of those that are off then.
-
-    It begins at midnight, UTC.
-    """
+def led_fleet(folder: Path, many: int) -> Iterator[LedFleet]:
+    """Yield a city with so many devices, harbour/pole-1 and so on, all of which are on. It begins at midnight, UTC."""
     manifest, content = pack(SMALL)
     assert len(content) < MAX_BUNDLE
     folder.mkdir(parents=True, exist_ok=True)
@@ -183,13 +169,10 @@ def led_fleet(folder: Path, many: int, *, away: Mapping[str, bool] | None = None
         for device in devices.values():
             device.start()
             stack.callback(device.stop)
-        import hashlib
-
         bundle = {"url": url, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         fleet = LedFleet(clock, broker.port, database, key, devices, manifest.sha256, bundle)
         stack.callback(fleet.close)
         eventually(lambda: all(device.connected for device in devices.values()), 60)
-        time.sleep(0)
         yield fleet
 
 
