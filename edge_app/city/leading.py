@@ -67,7 +67,6 @@ log = logging.getLogger(__name__)
 
 _BEAT_S: Final = 5.0
 _LOOK_S: Final = 0.5
-"""Time in which messages are taken between two looks at the database."""
 _REST: Final = 30
 """Evidence and health rest so many times as long as it took to read them."""
 _LEAST_REST_S: Final = 5.0
@@ -99,8 +98,8 @@ class _Led:
 class Leading:
     """The work of the process with the key. It belongs to one thread.
 
-    link: connection to the fleet. holder: name by which the database knows this process. clock, utc: s of a clock that
-    never steps, and UTC s.
+    link: connection to the fleet. holder: name by which the database knows this process. look_s: time in which messages
+    are taken between two looks at the database. clock, utc: s of a clock that never steps, and UTC s.
     """
 
     def __init__(
@@ -110,11 +109,12 @@ class Leading:
         key: SigningKey,
         holder: str,
         *,
+        look_s: float = _LOOK_S,
         clock: Callable[[], float] = time.monotonic,
         utc: Callable[[], float] = time.time,
     ) -> None:
         self._database, self._link, self._key, self._holder = database, link, key, holder
-        self._clock, self._utc = clock, utc
+        self._look_s, self._clock, self._utc = look_s, clock, utc
         self._led: dict[int, _Led] = {}
         self._health: Mapping[str, tuple[Mapping[str, Any], str]] = {}
         self._health_due = self._beat_due = self._tidy_due = self._lead_due = float("-inf")
@@ -143,7 +143,7 @@ class Leading:
 
     def turn(self) -> None:
         """Take what has come, and do what is due. Raises StoreError, LostHoldError."""
-        self._link.turn(_LOOK_S)
+        self._link.turn(self._look_s)
         now = self._clock()
         if now >= self._beat_due:
             with self._mine():

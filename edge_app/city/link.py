@@ -19,7 +19,6 @@ _KINDS: Final = (*RETAINED, "replies/+", "pieces/+")
 _ECHO_S: Final = 30.0
 """A broker gives a layer back that it has taken, within so long."""
 _QUIET_S: Final = 2.0
-"""What a broker retains has come when nothing of it has for so long."""
 
 
 @dataclass(slots=True)
@@ -37,11 +36,14 @@ class FleetLink:
 
     What `tell` of a conversation raises goes through `turn`; it is then told again.
 
-    root: beginning of all topics. clock: s of a clock that never steps.
+    root: beginning of all topics. quiet_s: what a broker retains has come when nothing of it has for so long. clock: s
+    of a clock that never steps.
     """
 
-    def __init__(self, session: Session, root: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._session, self.root, self._clock = session, root, clock
+    def __init__(
+        self, session: Session, root: str, *, quiet_s: float = _QUIET_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._session, self.root, self._quiet_s, self._clock = session, root, quiet_s, clock
         self._subscriber = Subscriber(session, [f"{root}/+/+/{kind}" for kind in _KINDS])
         self._known: dict[str, KnownDevice] = {}
         self._open: list[_Open] = []
@@ -57,7 +59,7 @@ class FleetLink:
     @property
     def ready(self) -> bool:
         """Return whether there is a connection, and what the broker retains has come."""
-        return self._session.connected and self._clock() - self._retained_at > _QUIET_S
+        return self._session.connected and self._clock() - self._retained_at > self._quiet_s
 
     @property
     def devices(self) -> Mapping[str, KnownDevice]:

@@ -24,9 +24,9 @@ Pair: TypeAlias = tuple[dict[str, float], dict[str, float]]
 
 
 def note_compared(connection: Connection, messages: Iterable[ShadowMessage]) -> None:
-    """Add intervals to the hours in which they begin; one whose number is not above the newest of its hour adds nothing.
+    """Add intervals to the hours in which they begin.
 
-    Numbers rise on their line, so what a broker gives again is known by them.
+    Numbers rise on their line: what is not above the newest of its hour is what a broker gives again, and adds nothing.
     """
     by_key: dict[tuple[Any, ...], list[ShadowMessage]] = {}
     for message in messages:

@@ -39,7 +39,7 @@ def note_health(connection: Connection, healths: Mapping[tuple[str, str], Health
 
 
 def note_layers(connection: Connection, layers: Mapping[tuple[str, str], Mapping[str, Any]], at: int) -> None:
-    """Note what the office sets on devices, and what they report of it. layers: columns of each, desired or reported."""
+    """Note what the office sets on devices, and what they report of it. layers: the columns of each."""
     for column in ("desired", "reported"):
         _note(connection, {name: {column: one[column]} for name, one in layers.items() if column in one}, at)
 
