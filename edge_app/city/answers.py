@@ -202,7 +202,7 @@ class GapAnswer(Answer):
     first: int
     last: int
     state: Annotated[Literal["asked for", "lost"], Field(description="What is being done about it")]
-    reason: str
+    reason: Annotated[str, Field(description="Code of the device: expired, dropped, damaged or unknown")]
 
 
 class ClosedGapAnswer(Answer):
@@ -221,8 +221,9 @@ class Contradicted(Answer):
     """What does not fit in what a line has sent."""
 
     line: str
-    kind: str
-    what: str
+    kind: Annotated[str, Field(description="content, number, totals, future or overlap")]
+    what: Annotated[str, Field(description="In a sentence, in English")]
+    number: Annotated[int | None, Field(description="Of the interval that does not fit")]
     start: AwareDatetime
     end: AwareDatetime
 

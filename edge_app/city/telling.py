@@ -32,7 +32,7 @@ from edge_app.city.database.reading import AnyStep, Site, Total
 from edge_app.city.database.recent import Recent
 from edge_app.city.database.steps import HourSum
 from edge_app.city.inventory_files import feature
-from edge_app.city.records import COLUMNS, Change, Vector
+from edge_app.city.records import COLUMNS, Change, Vector, number_in
 from edge_app.city.sums import QUARTER_S
 from edge_app.offline.bins import csv_text
 from edge_app.records import DIRECTIONS, VEHICLES
@@ -247,6 +247,7 @@ def whole_of(
                 line=f"{row.topic_site}/{row.device}/{row.name}",
                 kind=row.kind,
                 what=row.what,
+                number=number_in(row.kind, row.what),
                 start=moment(row.start),
                 end=moment(row.stop),
             )

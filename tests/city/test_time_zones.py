@@ -73,7 +73,8 @@ def test_steps_are_those_of_the_zone_that_is_asked_for(
     assert (columns["time_zone"], columns["vehicles"]) == (asked, local)
     assert len(columns["synthetic"]) == len(local)
     month = client.get(
-        f"{path}/counts", params={"from": at(SUNDAY - 40 * 86_400), "to": SPAN["to"], "step": "month", "time_zone": asked}
+        f"{path}/counts",
+        params={"from": at(SUNDAY - 40 * 86_400), "to": SPAN["to"], "step": "month", "time_zone": asked},
     )
     assert vehicles(month) == [sum(sum(one.counts) for one in intervals)]
     rows = list(csv.DictReader(client.get(f"{path}/counts.csv", params={**SPAN, "time_zone": asked}).text.splitlines()))

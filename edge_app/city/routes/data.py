@@ -43,7 +43,9 @@ From = Annotated[AwareDatetime, Query(alias="from", description="Begin, included
 To = Annotated[AwareDatetime, Query(description="End, not included")]
 Limit = Annotated[int, Query(ge=1, le=10_000, description="So many at most")]
 After = Annotated[str, Query(max_length=400, pattern="^[^\x00]*$", description="`next` of the answer before")]
-StepQuery = Annotated[Literal["quarter", "hour", "day", "month"], Query(description="Of the site's own time, or of `time_zone`")]
+StepQuery = Annotated[
+    Literal["quarter", "hour", "day", "month"], Query(description="Of the site's own time, or of `time_zone`")
+]
 ZoneQuery = Annotated[
     str | None,
     AfterValidator(lambda name: name if name is None else known_zone(name)),
