@@ -92,8 +92,8 @@ function layerCard({ state, desired, reported }) {
     ? Object.entries(keys).map(([key, value]) => [`${table}.${key}`, value]) : [[table, keys]]));
   const rows = [...values.map(([key, value]) => `${key} = ${key === "lines" && Array.isArray(value) ? value.map((line) => line.id).join(", ") : JSON.stringify(value)}`), ...(desired?.unset ?? []).map((key) => text("fleet.key_default", { key }))];
   const list = (items) => element("ul", { class: "changes" }, items.map((item) => element("li", {}, item)));
-  const layer = (key) => (has(`layers.${key}`) ? text(`layers.${key}`) : key);
-  const conflicts = (reported?.conflicts ?? []).map((one) => text(one.ignored_is_newer ? "layers.newer" : "layers.conflict", { what: one.key, used: layer(one.used), ignored: layer(one.ignored) }));
+  const layer = (key) => (has(`fleet.layer_name.${key}`) ? text(`fleet.layer_name.${key}`) : key);
+  const conflicts = (reported?.conflicts ?? []).map((one) => [text("fleet.conflict", { key: one.key, used: layer(one.used), ignored: layer(one.ignored) }), one.ignored_is_newer ? ` (${text("fleet.newer")})` : ""].join(""));
   const layers = (reported?.layers ?? []).map((one) => text("fleet.layer", { name: layer(one.name), revision: one.revision, author: one.author || "–", at: moment(one.at) }));
   return element("section", { class: "card" }, element("h2", {}, text("fleet.office_sets")),
     element("p", {}, element("span", { class: `state ${["refused", "rolled_back"].includes(state) ? "offline" : state === "trying" ? "late" : state === "applied" ? "counting" : "unknown"}` }, text(`fleet.office.${state}`))),
@@ -153,7 +153,7 @@ function keyForm(give) {
   const field = (label, input) => element("label", { class: "field" }, element("span", {}, text(label)), input);
   const valueField = field("fleet.value", value);
   way.addEventListener("change", () => { valueField.hidden = way.value !== "set"; value.required = way.value === "set"; });
-  const form = element("form", { class: "fields key-form" }, field("fleet.key", key), field("fleet.what_to_do", way), valueField, element("button", {}, text("fleet.order.config")));
+  const form = element("form", { class: "fields key-form" }, field("fleet.key", key), field("fleet.what_to_do", way), valueField, element("button", {}, text("fleet.send_key")));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const name = key.value.trim();

@@ -31,7 +31,7 @@ export async function showFleet(view) {
   const more = element("button", { type: "button" }, text("fleet.more"));
   view.append(element("h1", {}, text("city.fleet")), element("section", { class: "card" },
     element("div", { class: "row filters" }, search, ...Object.values(selects), element("label", { class: "check" }, trouble, text("fleet.trouble"))), told,
-    element("div", { class: "scroll", tabindex: "0" }, element("table", { class: "stack" }, element("thead", {}, element("tr", {}, HEADS.map((head) =>
+    element("div", { class: "scroll", tabindex: "0" }, element("table", { class: "stack dense" }, element("thead", {}, element("tr", {}, HEADS.map((head) =>
       element("th", { scope: "col", class: TEXTS.includes(head) ? "text" : null }, text(head))))), body)), more));
   let many = PART;
   let newest = 0;
@@ -82,11 +82,12 @@ export async function showFleet(view) {
 }
 
 function row(device) {
-  const office = device.office === "unknown" ? "–" : text("fleet.office_revision", { state: text(`fleet.office.${device.office}`), n: number(device.revision) });
+  const state = text(`fleet.office.${device.office}`);
+  const office = device.office === "unknown" ? "–" : device.revision ? text("fleet.office_revision", { state, n: number(device.revision) }) : state;
   return stacked(HEADS, [
     element("th", { scope: "row" }, element("a", { href: `/device/${device.device}`, "data-view": true }, device.device)),
-    element("td", {}, stateMark(device.state)), element("td", {}, moment(device.heard)),
-    element("td", { class: "text" }, device.version || "–"), element("td", { class: "text" }, modelText(device.model, device.model_name)),
+    element("td", {}, stateMark(device.state)), element("td", {}, moment(device.heard, undefined, { dateStyle: "medium", timeStyle: "short" })),
+    element("td", { class: "text" }, device.version || "–"), element("td", { class: "text model" }, modelText(device.model, device.model_name)),
     element("td", { class: "text" }, ["refused", "rolled_back"].includes(device.office) ? element("span", { class: "state late" }, office) : office),
     element("td", { class: "text" }, troubles(device) || "–"),
     element("td", {}, number(device.unsent)), element("td", {}, device.temperature_c === null ? "–" : `${number(device.temperature_c)} °C`), element("td", {}, number(device.frames_per_s, 1))]);

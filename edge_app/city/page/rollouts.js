@@ -69,7 +69,7 @@ export async function showRollout(view, id) {
   let state = first;
   let open = new Set();
   view.append(element("p", {}, element("a", { href: "/rollouts", "data-view": true }, text("fleet.back_to_rollouts"))), element("h1", {}, name), note,
-    element("section", { class: "card" }, element("h2", {}, text("fleet.now")), now, element("label", { class: "field" }, element("span", {}, text("fleet.reason")), why), buttons, told, element("h3", {}, text("fleet.orders")), orders), judged,
+    element("section", { class: "card lead" }, element("h2", {}, text("fleet.now")), now, element("label", { class: "field" }, element("span", {}, text("fleet.reason")), why), buttons, told, element("h3", {}, text("fleet.orders")), orders), judged,
     element("section", { class: "card" }, element("h2", {}, text("fleet.members")), search, members), history);
   const act = (kind) => async () => {
     if (kind === "take_back" && !confirm(text("fleet.take_back_sure", { name }))) return;
