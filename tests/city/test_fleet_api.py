@@ -250,7 +250,7 @@ def test_readers_see_the_fleet_and_neither_orders_nor_audit_nor_pictures(
 ) -> None:
     with database.begin() as connection:
         accounts.add_account(connection, "anna", "administrator", PASSWORD, "test", START)
-        secrets = {scope: accounts.add_token(connection, scope, scope, None, "test", START) for scope in SCOPES}
+        secrets = {one: accounts.add_token(connection, one, one, None, "test", START) for one in SCOPES}
         kept = add_stopped_rollout(connection, START)
         order = orders.place_order(connection, "anna", "snapshot", DEVICE, {}, START)
     answer(database, order, "answered", "13 bytes", START, JPEG)

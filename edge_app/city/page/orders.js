@@ -43,7 +43,7 @@ export function orderText({ kind, args }) {
 
 export function stateOf(order) {
   const state = order.state === "waiting" && !isOpen(order) ? "expired" : order.state;
-  return element("span", { class: `state ${MARKS[state] ?? "unknown"}` }, text(`fleet.order_state.${state}`));
+  return element("span", { class: MARKS[state] ? `state ${MARKS[state]}` : "muted" }, text(`fleet.order_state.${state}`));
 }
 
 export function orderTable(orders) {
