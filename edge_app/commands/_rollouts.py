@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edge_app.city.config import CityConfig
     from edge_app.city.database.engine import Database
     from edge_app.city.database.rollouts import Kept
+    from edge_app.city.desired import Layer
     from edge_app.city.office import KnownDevice
     from edge_app.rollout.members import Member
     from edge_app.rollout.plan import Cascade
@@ -252,13 +253,21 @@ def _lead(config: CityConfig, database: Database, name: str, stop: Any) -> None:
     client = f"edge-app-office-{secrets.token_hex(4)}"
     session = Session(endpoints_of(mqtt), client, protocol=mqtt.protocol, backoff=Backoff(max_s=30.0))
     link = FleetLink(session, root_below(mqtt.prefix))
-    leading = Leading(database, link, key, name)
+    leading = Leading(database, link, key, name, _refused)
     try:
         leading.begin()
         leading.run(stop)
     finally:
         link.close()
         leading.end()
+
+
+def _refused(layer: Layer) -> Sequence[str]:
+    """Return the keys of a layer that the office may not set."""
+    from edge_app.config.layers import Layer as ConfigLayer
+    from edge_app.config.layers import refused_keys
+
+    return refused_keys(ConfigLayer("office", layer.set, layer.unset))
 
 
 def _show_all(connection: Any, found: Sequence[Kept]) -> None:
@@ -306,7 +315,7 @@ def _show_groups(begins: Sequence[float], members: Sequence[Member]) -> None:
     states = ("waiting", "sent", "trying", "running", "back", "gone", "returned")
     rows = terminal.table("group", "since", "devices", *states)
     for number in sorted({one.group for one in members}):
-        of_group = Counter(one.state for one in members if one.group == number)
+        of_group = Counter[str](one.state for one in members if one.group == number)
         since = _at(begins[number]) if number < len(begins) else "-"
         rows.add_row(str(number + 1), since, str(of_group.total()), *(str(of_group[state]) for state in states))
     terminal.stdout().print(rows)
