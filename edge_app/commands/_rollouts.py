@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import secrets
+import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _KEY: Final = "detector.fetched"
 _LOOK_S: Final = 1.0
 _MOST_EVENTS: Final = 30
+_MOST_DEVICES: Final = 50
 _NOBODY: Final = (
     "No process of the office runs: sudo systemctl enable --now edge-app-city-office, or edge-app fleet serve"
 )
@@ -240,8 +242,8 @@ def _take_back(config: CityConfig, database: Database, rollout_id: int, name: st
     return 1 if left or state() == "taking_back" else 0
 
 
-def _lead(config: CityConfig, database: Database, name: str, stop: Any) -> None:
-    """Lead roll-outs, as the process with the key, until `stop` returns True."""
+def _lead(config: CityConfig, database: Database, name: str, stop: Callable[[], bool]) -> None:
+    """Lead roll-outs, as the process with the key, until `stop` returns True; say what is wrong with the broker."""
     from edge_app.app import endpoints_of
     from edge_app.city.leading import Leading
     from edge_app.city.link import FleetLink
@@ -253,10 +255,18 @@ def _lead(config: CityConfig, database: Database, name: str, stop: Any) -> None:
     client = f"edge-app-office-{secrets.token_hex(4)}"
     session = Session(endpoints_of(mqtt), client, protocol=mqtt.protocol, backoff=Backoff(max_s=30.0))
     link = FleetLink(session, root_below(mqtt.prefix))
-    leading = Leading(database, link, key, name, _refused)
+    leading, told = Leading(database, link, key, name, _refused), ""
+
+    def over() -> bool:
+        nonlocal told
+        if link.problem not in ("", told):
+            told = link.problem
+            print(told, file=sys.stderr, flush=True)
+        return stop()
+
     try:
         leading.begin()
-        leading.run(stop)
+        leading.run(over)
     finally:
         link.close()
         leading.end()
@@ -295,9 +305,11 @@ def _show(connection: Any, kept: Kept) -> None:
     print(f"detector {one.wanted.candidate[:12]}, from {one.bundle['url']}\n")
     _show_groups(one.begins, members)
     _show_evidence(kept)
-    for member in members:
-        if member.reason and member.state in ("sent", "trying", "back", "gone"):
-            print(f"{member.name}: {member.state}, {member.reason}")
+    told = [one for one in members if one.reason and one.state in ("back", "gone", "trying", "sent")]
+    for member in sorted(told, key=lambda one: one.state)[:_MOST_DEVICES]:
+        print(f"{member.name}: {member.state}, {member.reason}")
+    if len(told) > _MOST_DEVICES:
+        print(f"... and {len(told) - _MOST_DEVICES} more")
     print()
     events = read_events(connection, kept.id)
     if len(events) > _MOST_EVENTS:
