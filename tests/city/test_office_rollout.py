@@ -13,6 +13,7 @@ import pytest
 from edge_app.city.database.audit import read_audit
 from edge_app.city.database.orders import OrderKind, place_order, read_orders
 from edge_app.city.leading import LostHoldError
+from edge_app.city.rollouts import change_by_hand
 from edge_app.cli import main
 from edge_app.detectors.bundle import pack
 from edge_app.mqtt.embedded_broker import HOST
@@ -103,6 +104,48 @@ def test_one_that_sees_nothing_is_taken_back_by_the_devices_and_stopped(city: Le
     assert present(city) == {OWN}
     assert all(device.setting.text == "" or device.setting.model == OWN for device in city.devices.values())
     assert any("took it back by itself" in one.reason for one in members)
+
+
+def test_one_that_dies_between_noting_and_sending_is_made_up_for(
+    city: LedFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At every step: when it asks to fetch, when it sets the candidate, and when it takes it back."""
+    city.begin("cut", QUICK)
+
+    def die_at(state: str, reason: str) -> None:
+        """Let a process note one step and send nothing of it, and a new one take over."""
+        city.take_office()
+        assert city.leading is not None
+        link = city.leading._link
+        monkeypatch.setattr(link, "_send", lambda _: None)
+        for _ in range(4):
+            city.leading.turn()
+        assert all((one.state, one.reason) == (state, reason) for one in city.rollout("cut")[1] if one.group == 0), (
+            city.rollout("cut")[1]
+        )
+        city.take_office()
+
+    def until(state: str) -> None:
+        def reached() -> bool:
+            assert city.leading is not None
+            city.leading.turn()
+            city.time.now += 20
+            return all(one.state == state for one in city.rollout("cut")[1] if one.group == 0)
+
+        eventually(reached, 60)
+
+    die_at("sent", "it fetches the candidate")
+    assert city.leading is not None
+    eventually(lambda: city.leading.turn() or all(one.fetched for one in city.rollout("cut")[1] if one.group == 0), 30)  # type: ignore[union-attr]
+    until("running")
+    with city.database.begin() as connection:
+        change_by_hand(connection, city.rollout("cut")[0], "take_back", "anna", "", city.time.now)
+    die_at("sent", "what it had before was sent")
+    until("returned")
+    assert present(city) == {OWN}
+    with city.database.connect() as connection:
+        sets = [one for one in read_audit(connection) if one.action == "device.config"]
+    assert len(sets) == 2 + 2 * 2, "once set, twice taken back: what was noted and not sent is noted again"
 
 
 def test_a_process_that_was_replaced_ends_and_sends_nothing_more(city: LedFleet) -> None:
