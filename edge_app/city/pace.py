@@ -1,4 +1,4 @@
-"""Tell whether a worker keeps up: how old what it stores is, and for how long nothing has come. Pure: no clock, no I/O."""
+"""Tell whether a worker keeps up: how old what it stores is, how long nothing has come. Pure: no clock, no I/O."""
 
 from __future__ import annotations
 

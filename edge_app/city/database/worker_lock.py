@@ -1,7 +1,7 @@
 """Let one process at a time work under a name of the broker: two would take each other's connection again and again.
 
-PostgreSQL keeps the lock for as long as a connection lasts, SQLite's is on a file beside the database. Both end with the
-process, however it ends, so that nobody has to wait for a lease.
+PostgreSQL keeps the lock for as long as a connection lasts, SQLite has it on a file beside the database. Both end with
+the process, however it ends, so that nobody has to wait for a lease.
 """
 
 from __future__ import annotations
