@@ -25,7 +25,8 @@ WHO = rf"edge-app-city-1 .* {re.escape(ME)}, since \d{{4}}-\d\d-\d\d \d\d:\d\d U
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "postgresql":
-        return request.getfixturevalue("postgres_server").emptied()
+        server: Postgres = request.getfixturevalue("postgres_server")
+        return server.emptied()
     return f"sqlite:///{tmp_path}/city.sqlite3"
 
 

@@ -16,13 +16,13 @@ import yaml
 from edge_app.city.config import load
 from edge_app.cli import _parser
 from edge_app.mqtt.encoding import encode
-from edge_app.mqtt.events import Message
+from edge_app.mqtt.events import Acked, Connected, Message
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.identity import ROOT as TOPICS
 from edge_app.mqtt.messages import Meta
 from tests.deploy.test_container import VARIABLE
 from tests.support import city_container, container_tree
-from tests.support.brokers import mosquitto, session
+from tests.support.brokers import mosquitto, run_until, session
 from tests.support.container_tree import steps
 from tests.support.paths import ROOT
 from tests.support.postgres import PROGRAMS, postgres
@@ -82,22 +82,22 @@ def test_its_steps_make_a_page_and_a_worker_in_a_bare_tree(tmp_path: Path) -> No
     text = (FOLDER / "city.toml").read_text("utf-8")
     text = re.sub(r"(?m)^(tls|\w+_file) .*\n", lambda line: line[0] if "password" in line[0] else "", text)
     with postgres() as server, mosquitto(tmp_path / "broker", "allow_anonymous true") as broker:
-        for old, new in (
+        for before, new in (
             ("broker.example", "127.0.0.1"),
             ("8883", str(broker.port)),
             ("database:5432/counts", f"127.0.0.1:{server.port}/postgres"),
         ):
-            assert old in text
-            text = text.replace(old, new)
+            assert before in text
+            text = text.replace(before, new)
         (config / "city.toml").write_text(text)
         meta = Meta.model_validate(EXAMPLES["meta"])
-        with session(broker.port) as told:
-            told.publish(
-                Message(f"{TOPICS}/{meta.site}/{meta.device}/meta", encode(meta).encode(), qos=1, retain=True)
-            )
-            printed = city_container.run(
-                FOLDER / "Containerfile", tree, data, config, SERVICES["worker"]["command"]
-            )
+        told = session(broker.port)
+        run_until(told, Connected)
+        topic = f"{TOPICS}/{meta.site}/{meta.device}/meta"
+        told.publish(Message(topic, encode(meta).encode(), qos=1, retained=True))
+        run_until(told, Acked)
+        told.close()
+        printed = city_container.run(FOLDER / "Containerfile", tree, data, config, SERVICES["worker"]["command"])
     lines = printed.splitlines()
     assert "healthy" in lines, printed
     assert "written" not in lines, printed
