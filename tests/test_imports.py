@@ -163,6 +163,7 @@ PURE = {
     "city.interval_columns": {"city.records", "city.sums"},
     "city.asking": {"city.records"},
     "city.portion": set[str](),
+    "city.pace": set[str](),
     "city.calendar": {"errors"},
     "city.feeds.observed": {"city.records", "records"},
     "city.feeds.datex2": {"city.feeds.observed", "records"},

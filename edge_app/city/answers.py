@@ -260,6 +260,11 @@ class CityHealth(Answer):
     state: Literal["ok"]
     version: str
     broker: Literal["connected", "away"] = Field(description="Connection of the worker beside the page to its broker")
+    worker: Literal["keeps up", "behind", "silent"] = Field(
+        description="behind: what comes is older than two minutes; silent: connected, and nothing has come for five"
+    )
+    behind_s: int = Field(ge=0, description="Age of the newest intervals that come, from their end")
+    silent_s: int = Field(ge=0, description="Since the last message, while there is a connection")
 
 
 class Me(Answer):
