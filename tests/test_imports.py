@@ -30,6 +30,8 @@ PURE = {
     "rollout.evidence": set[str](),
     "rollout.stop_rule": {"records", "rollout", "rollout.evidence"},
     "rollout.plan": {"rollout", "rollout.stop_rule"},
+    "rollout.members": {"rollout", "rollout.plan", "rollout.stop_rule"},
+    "rollout.leading": {"errors", "rollout", "rollout.members", "rollout.plan", "rollout.stop_rule"},
     "counting.tracker": {
         "records",
         "counting",
@@ -196,6 +198,7 @@ GRANTED = {
     "system.signed": {"json", "re"},
     "rollout.trial": {"hashlib"},  # text in, text out
     "rollout.plan": {"hashlib"},
+    "rollout.members": {"detector"},  # a table of the configuration, in the name of a key
     "system.layer_version": {"hashlib", "re"},
     "counting.pipeline": {"time"},  # how long each stage takes, never what time it is
     "counting.motion": {"cv2"},  # smoothing
