@@ -186,12 +186,22 @@ class DeviceAnswer(Answer):
     frames_per_s: float | None
     quality: Sequence[str]
     problem: str
+    model: Annotated[str, Field(description="First digits of the SHA-256 of its detector; empty: not told")] = ""
+    model_name: Annotated[str, Field(description="Text for people; empty: not told")] = ""
+    config: Annotated[str, Field(description="Under what it counts; empty: not told")] = ""
+    drift: Annotated[Sequence[str], Field(description="What is no longer as in the months before")] = ()
+    office: Annotated[
+        Literal["none", "trying", "applied", "refused", "rolled_back", "unknown"],
+        Field(description="What became of the newest configuration of the office; unknown: it tells none"),
+    ] = "unknown"
+    revision: Annotated[int, Field(description="Of the office's configuration in use, 0 without one")] = 0
 
 
 class Devices(Page):
     """Devices by their name."""
 
     devices: Sequence[DeviceAnswer]
+    found: Annotated[int, Field(description="All that are meant, in this part and in others")] = 0
 
 
 class GapAnswer(Answer):

@@ -92,7 +92,12 @@ EXAMPLES: Final[dict[str, Any]] = {
         "contract": "1.3",
         "installation": "5b1f09c4",
     },
-    "meta": {**_CONFIG, "contract": "1.3", "installation": "5b1f09c4"},
+    "meta": {
+        **_CONFIG,
+        "contract": "1.3",
+        "installation": "5b1f09c4",
+        "model_name": "ssdlite_mobilenet_v2_512x288",
+    },
     "meta_config": _CONFIG,
     "counts": _COUNTS,
     "latest": _COUNTS,

@@ -288,6 +288,7 @@ class Meta(ConfigMeta):
 
     contract: Contract = CONTRACT
     installation: Installation = ""
+    model_name: str = Field(default="", description="Of the detector, text for people; may be empty")
 
 
 def lines_of(meta: ConfigMeta) -> frozenset[str]:
