@@ -150,7 +150,7 @@ def sign(tree: Path, name: str) -> None:
     script = """set -e
     openssl genpkey -algorithm ed25519 -out ../key
     openssl pkey -in ../key -pubout -out release.pub
-    XZ_OPT=-0 tar -cJf release.tar.xz -C .. usb-next
+    XZ_OPT=-0 tar -cJf release.tar.xz --transform "s,^usb-next,${0%.tar.xz}," -C .. usb-next
     echo "$(sha256sum <release.tar.xz | cut -d' ' -f1)  $0" >SHA256SUMS
     openssl pkeyutl -sign -rawin -inkey ../key -in SHA256SUMS -out SHA256SUMS.sig"""
     subprocess.run(("sh", "-c", script, name), cwd=tree / "sent", check=True)
