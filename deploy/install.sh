@@ -218,7 +218,9 @@ do_ordered() {
     fi
     ORDER_ID=$(echo "$order" | cut -d' ' -f2) code=0
     export ORDER_ID
-    if ! is_concluded; then
+    if is_concluded; then
+        [ ! -e $probation/release ] || start_judge
+    else
         case $order in
         refused*) put "$ORDER_ID failed: $(echo "$order" | cut -d' ' -f3-)" $opt/ordered && code=1 ;;
         *) carry_out "${order%% *}_order" ;;
@@ -256,7 +258,7 @@ check_order() {
         --noted $opt/order.json --box $box
 }
 
-# It was carried out before the power was cut: what the judge says of it counts, and it is not done again.
+# It was carried out before this was interrupted: what the judge says of it counts, and it is not done again.
 is_concluded() {
     case $(cat $opt/ordered 2>/dev/null) in
     "$ORDER_ID installing") [ "$(cat $probation/order 2>/dev/null)" = "$ORDER_ID" ] ;;
@@ -325,7 +327,7 @@ new_box() {
 
 # take FILE BYTES: copies a file that was sent, at most so much of it
 take() {
-    [ -f "$1" ] && [ ! -L "$1" ] && timeout 600 head -c "$2" "$1" >"$box/${1##*/}" || refuse "no release has been sent: $1 is absent"
+    [ -f "$1" ] && [ ! -L "$1" ] && timeout --foreground 600 head -c "$2" "$1" >"$box/${1##*/}" || refuse "no release has been sent: $1 is absent"
 }
 
 refuse() {

@@ -331,13 +331,19 @@ begin_probation() {
     [ -z "${ORDER_ID:-}" ] || echo "$ORDER_ID" >$probation.new/order
     supersede
     systemctl stop $judge 2>/dev/null || true
+    # The judge before its case: a power cut may not leave a probation for which nobody is there at the boot.
+    install -d -m 755 $units $of_root/multi-user.target.wants
+    put_unit "$(unit_folder)/$judge"
+    ln -sfn $units/$judge $of_root/multi-user.target.wants/$judge
+    sync -f $units
     rm -rf $probation
     mv -T $probation.new $probation
     sync -f $opt
     tell judging
-    install -d -m 755 $units $of_root/multi-user.target.wants
-    put_unit "$(unit_folder)/$judge"
-    ln -sfn $units/$judge $of_root/multi-user.target.wants/$judge
+    start_judge
+}
+
+start_judge() {
     systemctl daemon-reload
     systemctl start $judge
 }

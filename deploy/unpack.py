@@ -19,7 +19,7 @@ MOST_BYTES = 2**31
 def unpack(archive: Path, name: str, folder: Path) -> None:
     """Write what is in the folder `name` of an archive into `folder`, which must be empty.
 
-    Raises ValueError: with one sentence, when the archive is no such archive. Raises OSError: when it cannot be written.
+    Raises ValueError: with one sentence, when it is no such archive. Raises OSError: when it cannot be written.
     """
     try:
         # Read twice: nothing is written of an archive that has something wrong further on.
