@@ -254,7 +254,7 @@ carry_out() {
 }
 
 check_order() {
-    $opt/current/bin/python -I -m edge_app.rollout.order_check $box/order.json --config $etc/edge-app.toml \
+    $opt/current/bin/python -I -m edge_app.commands._order_check $box/order.json --config $etc/edge-app.toml \
         --noted $opt/order.json --box $box
 }
 

@@ -1,7 +1,7 @@
 """Have the machine install a release that the office has signed, or go back to the one before.
 
 The service may do neither. It fetches, leaves the archive and the signed order where a unit of root looks for them, and
-tells what that unit says: root checks all of it again (edge_app/rollout/order_check.py, deploy/install.sh).
+tells what that unit says: root checks all of it again (edge_app/commands/_order_check.py, deploy/install.sh).
 """
 
 from __future__ import annotations

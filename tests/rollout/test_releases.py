@@ -95,7 +95,7 @@ def test_a_full_disk_is_told_before_anything_is_fetched(places: Places, monkeypa
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda places: (places.program / "current").unlink(), "no installer's program"),
+        (lambda places: (places.program / "current").unlink(), "was not put here by its installer"),
         (lambda places: places.key.unlink(), "takes no releases from others"),
     ],
 )

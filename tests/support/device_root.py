@@ -26,7 +26,7 @@ case "$*" in
     exec /run/fake/real -I -c "import runpy, sys
 sys.path[:0] = sys.argv[1:3]
 del sys.argv[1:3]
-runpy.run_module('edge_app.rollout.order_check', run_name='__main__')" $(cat /run/fake/packages) "$@" ;;
+runpy.run_module('edge_app.commands._order_check', run_name='__main__')" $(cat /run/fake/packages) "$@" ;;
 *" -m venv "*)
     for folder; do :; done
     mkdir -p "$folder/bin" && cp "$0" "$folder/bin/python"

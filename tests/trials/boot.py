@@ -201,7 +201,7 @@ def qualities(tree: Path) -> list[list[str]]:
 
 
 def whole(tree: Path) -> int:
-    """Return how many intervals of the first camera wait. Raises AssertionError: when one is missing, or there twice."""
+    """Return how many intervals of the first camera wait. Raises AssertionError: when one is missing or there twice."""
     file = tree / "var/lib/edge-app" / FILE
     with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as ledger:
         payloads = [json.loads(payload) for (payload,) in ledger.execute("SELECT payload FROM outbox")]
