@@ -96,7 +96,7 @@ class Releasing(Commanding):
 
     def __init__(self, device: str, name: str, identifier: str, payload: str, *, patient: bool = True) -> None:
         super().__init__(device, name, identifier, payload)
-        self.topics.append(f"{device}/config/reported")
+        self.topics = [*self.topics, f"{device}/config/reported"]
         self._identifier, self._patient, self._back = identifier, patient, name == "rollback"
 
     def receive(self, message: Message) -> None:

@@ -115,9 +115,7 @@ class Releases:
     def _require_installer(self) -> None:
         """Raise CommandError where no root takes orders from this service."""
         if not (self._places.program / "current").is_dir():
-            raise CommandError(
-                "The installer has not put the program on this machine: it is renewed as it was put there."
-            )
+            raise CommandError("The program was not put here by its installer: renew it the way it came.")
         if self._state.resolve() != self._places.state.resolve():
             raise CommandError("The release is that of the whole machine: order it at the camera of edge-app.service.")
         if not self._places.key.exists():
