@@ -31,6 +31,8 @@ PURE = {
     "rollout.release_sums": set[str](),
     "rollout.stop_rule": {"records", "rollout", "rollout.evidence"},
     "rollout.plan": {"rollout", "rollout.stop_rule"},
+    "rollout.members": {"rollout", "rollout.plan", "rollout.stop_rule"},
+    "rollout.leading": {"errors", "rollout", "rollout.members", "rollout.plan", "rollout.stop_rule"},
     "counting.tracker": {
         "records",
         "counting",
@@ -197,6 +199,7 @@ GRANTED = {
     "rollout.trial": {"hashlib"},  # text in, text out
     "rollout.plan": {"hashlib"},
     "rollout.release_sums": {"re"},
+    "rollout.members": {"detector"},  # a table of the configuration, in the name of a key
     "system.layer_version": {"hashlib", "re"},
     "counting.pipeline": {"time"},  # how long each stage takes, never what time it is
     "counting.motion": {"cv2"},  # smoothing

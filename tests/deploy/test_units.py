@@ -18,7 +18,7 @@ UNITS = ROOT / "systemd"
 NAMES = (
     *("edge-app.service", "edge-app@.service", "edge-app-serve.service"),
     *("edge-app-page.service", "edge-app-reader.service", "edge-app-keeper@.service"),
-    *("edge-app-city.service", "edge-app-city-worker@.service"),
+    *("edge-app-city.service", "edge-app-city-worker@.service", "edge-app-city-office.service"),
 )
 UNCONFINED = ("edge-app-probation.service", "edge-app-release@.service")
 """They run the installer, which writes programs and units."""
@@ -138,6 +138,14 @@ def test_a_further_worker_of_the_city_differs_only_in_its_command() -> None:
         for name in ("edge-app-city.service", "edge-app-city-worker@.service")
     )
     assert further == one
+
+
+def test_the_office_differs_in_its_command_and_has_the_key_alone() -> None:
+    one, office = (
+        [line for line in _settings(name) if not line.startswith("ExecStart=")]
+        for name in ("edge-app-city.service", "edge-app-city-office.service")
+    )
+    assert sorted(office) == sorted([*one, "LoadCredential=office_key:/etc/edge-app-city/office.key"])
 
 
 def test_the_unit_has_what_the_program_relies_on() -> None:
