@@ -560,7 +560,8 @@ def service(
         if office is not None and config.office.keys:
             desk = build_office(config, office, device, lambda: running, lambda: publisher, renew)
         addresses = " or ".join(str(to) for to in build_endpoints(config))
-        status = StatusReport(own_report := HealthReport(), device, detector.manifest.name, addresses, lines)
+        about = device, detector.manifest.name, addresses, lines, config.counting.interval_s
+        status = StatusReport(own_report := HealthReport(), *about)
         preview = build_preview(config, lambda: notes(), main)
         drift = build_drift(config, device, live=source.live)
         order = extras.harvest_order(config, told := partial(_told, clock))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import secrets
 import sys
 import threading
@@ -128,9 +129,19 @@ def signing_key(config: CityConfig) -> Any:
     return read_key(config.signing.key_file)
 
 
+def fetch_args(bundle: Path, url: str) -> dict[str, Any]:
+    """Return what devices are asked to fetch. Raises ConfigError."""
+    if not url.startswith("https://"):
+        raise ConfigError("--url: must begin with https://")
+    try:
+        content = bundle.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{bundle}: cannot be read ({reason_of(error)})") from None
+    return {"url": url, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
 def read_candidate(arguments: argparse.Namespace) -> tuple[str, str, dict[str, Any]]:
     """Return the name and the SHA-256 of the detector in a bundle, and what devices fetch. Raises ConfigError."""
-    from edge_app.commands.fleet import fetch_args
     from edge_app.detectors.bundle import unpack
 
     fetched = fetch_args(arguments.bundle, arguments.url)
