@@ -28,6 +28,7 @@ PURE = {
     "system.tables": set[str](),
     "rollout.trial": {"system.office_state"},
     "rollout.evidence": set[str](),
+    "rollout.release_sums": set[str](),
     "rollout.stop_rule": {"records", "rollout", "rollout.evidence"},
     "rollout.plan": {"rollout", "rollout.stop_rule"},
     "rollout.members": {"rollout", "rollout.plan", "rollout.stop_rule"},
@@ -165,6 +166,7 @@ PURE = {
     "city.interval_columns": {"city.records", "city.sums"},
     "city.asking": {"city.records"},
     "city.portion": set[str](),
+    "city.pace": set[str](),
     "city.calendar": {"errors"},
     "city.feeds.observed": {"city.records", "records"},
     "city.feeds.datex2": {"city.feeds.observed", "records"},
@@ -197,6 +199,7 @@ GRANTED = {
     "system.signed": {"json", "re"},
     "rollout.trial": {"hashlib"},  # text in, text out
     "rollout.plan": {"hashlib"},
+    "rollout.release_sums": {"re"},
     "rollout.members": {"detector"},  # a table of the configuration, in the name of a key
     "system.layer_version": {"hashlib", "re"},
     "counting.pipeline": {"time"},  # how long each stage takes, never what time it is
