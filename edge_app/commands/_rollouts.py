@@ -97,15 +97,23 @@ def run_serve(config: CityConfig, folder: Path, stop: threading.Event) -> int:
     return 0
 
 
-def run_rollout(arguments: argparse.Namespace, config: CityConfig, devices: Any, stop: threading.Event) -> int:
-    """Begin, show or change a roll-out. devices: returns those that the broker knows.
+def run_rollout(
+    arguments: argparse.Namespace,
+    config: CityConfig,
+    devices: Callable[[], Sequence[KnownDevice]],
+    fetch_args: Callable[[Path, str], dict[str, Any]],
+    stop: threading.Event,
+) -> int:
+    """Begin, show or change a roll-out.
+
+    devices: returns those that the broker knows. fetch_args: returns what devices are asked to fetch.
 
     Raises ConfigError, BrokerError, StoreError.
     """
     from edge_app.city.database.rollouts import find_rollout, read_rollouts
     from edge_app.city.service import opened
 
-    bundle = read_candidate(arguments) if arguments.what == "start" else None
+    bundle = read_candidate(arguments, fetch_args) if arguments.what == "start" else None
     with opened(config, arguments.config.parent) as database:
         if bundle is not None:
             return _start(arguments, database, bundle, devices())
@@ -129,22 +137,13 @@ def signing_key(config: CityConfig) -> Any:
     return read_key(config.signing.key_file)
 
 
-def fetch_args(bundle: Path, url: str) -> dict[str, Any]:
-    """Return what devices are asked to fetch. Raises ConfigError."""
-    if not url.startswith("https://"):
-        raise ConfigError("--url: must begin with https://")
-    try:
-        content = bundle.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{bundle}: cannot be read ({reason_of(error)})") from None
-    return {"url": url, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def read_candidate(arguments: argparse.Namespace) -> tuple[str, str, dict[str, Any]]:
+def read_candidate(
+    arguments: argparse.Namespace, fetch_args: Callable[[Path, str], dict[str, Any]]
+) -> tuple[str, str, dict[str, Any]]:
     """Return the name and the SHA-256 of the detector in a bundle, and what devices fetch. Raises ConfigError."""
+    fetched = fetch_args(arguments.bundle, arguments.url)
     from edge_app.detectors.bundle import unpack
 
-    fetched = fetch_args(arguments.bundle, arguments.url)
     try:
         manifest = unpack(arguments.bundle.read_bytes())
     except OSError as error:

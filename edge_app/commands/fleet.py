@@ -207,7 +207,7 @@ def _led(arguments: argparse.Namespace, stop: threading.Event) -> int:
         return run_serve(config, arguments.config.parent, stop)
     office = _office(config, stop)
     if arguments.kind == "rollout":
-        return run_rollout(arguments, config, office.devices, stop)
+        return run_rollout(arguments, config, office.devices, fetch_args, stop)
     found = [one for one in office.devices() if fnmatchcase(one.name, arguments.devices)]
     if arguments.kind == "list":
         _show_list(found)
