@@ -141,6 +141,9 @@ def read_counts(name: LineName, payload: bytes, arrived: float) -> Interval:
     message = read_payload(CountsMessage, payload)
     if name.line == FLOWS:
         raise UnreadableError(f"line: {name.line!r} is no name of a line")
+    counted = sum(n.left_to_right + n.right_to_left for n in message.counts.values())
+    if sum((message.doubtful or {}).values()) > counted:
+        raise UnreadableError("doubtful: more than it counts")
     measures = {key: message.model_dump(mode="json", include={key})[key] for key in MEASURES if getattr(message, key)}
     return _interval(
         name,

@@ -48,6 +48,7 @@ _COUNTS: Final = {
     "model": "e5f5da65719a",
     "config": "c222920fa583",
     "late": False,
+    "doubtful": {"car": 1},
     "speed": {
         "car": {
             "left_to_right": {"n": 2, "unmeasured": 1, "sum": 93.4, "sum_inverse": 0.0431, "bins": {"42": 1, "50": 1}},

@@ -94,8 +94,8 @@ def _may_lack(*keys: str) -> Callable[[dict[str, Any]], None]:
     return change
 
 
-MEASURES: Final = ("speed", "headway", "occupancy", "queue")
-"""Fields of `CountsMessage` that are there only where they are measured."""
+MEASURES: Final = ("doubtful", "speed", "headway", "occupancy", "queue")
+"""Fields of `CountsMessage` that are there only where there is something to tell."""
 
 
 class CountsMessage(Payload):
@@ -125,6 +125,11 @@ class CountsMessage(Payload):
     late: bool = Field(description="First offered to the broker more than one interval after its end")
     model: Hash
     config: Hash = Field(description="Names the text in meta/{config}")
+    doubtful: Mapping[str, Number] | SkipJsonSchema[None] = Field(
+        default=None,
+        exclude_if=_not_given,
+        description="Class -> crossings of `counts` of which the detector is unsure; absent without any; added up",
+    )
     speed: Mapping[str, Mapping[Direction, SpeedSums]] | SkipJsonSchema[None] = Field(
         default=None, exclude_if=_not_given, description="By class and direction; those without a vehicle are left out"
     )

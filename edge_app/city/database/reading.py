@@ -37,7 +37,10 @@ _FEW: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """Sum of one step of a site. length_s: of the intervals that begin in it; covered_s: of that, seen."""
+    """Sum of one step of a site.
+
+    length_s: of the intervals that begin in it; covered_s: of that, seen. doubtful: of the vehicles.
+    """
 
     start: int
     length_s: int
@@ -47,6 +50,7 @@ class Total:
     counts: Vector
     flags: Mapping[str, int] = field(default_factory=dict)
     settings: Sequence[tuple[str, str]] = ()
+    doubtful: int = 0
 
     @property
     def synthetic(self) -> bool:
@@ -144,6 +148,7 @@ def read_totals(connection: Connection, site: str, start: int, end: int, step: A
             row.flagged_s,
             row.straddling_s,
             _counts(row),
+            doubtful=row.doubtful,
         )
         for row in connection.execute(select(STEP).where(where).order_by(STEP.c.start))
     ]
@@ -193,6 +198,7 @@ def read_quarters(connection: Connection, start: int, end: int, site: str | None
             added(before.counts, _counts(row)),
             {flag: before.flags.get(flag, 0) + row.flags.get(flag, 0) for flag in {*before.flags, *row.flags}},
             [*before.settings, *(tuple(one) for one in row.settings)],
+            before.doubtful + row.doubtful,
         )
     return {identifier: list(quarters.values()) for identifier, quarters in found.items()}
 
