@@ -20,7 +20,7 @@ QUARTER_S: Final = 900
 class Sum:
     """Sum of the intervals that begin in a quarter.
 
-    covered_s: of `length_s`, in which no vehicle could pass unseen. doubtful: crossings of which the detector is unsure.
+    covered_s: of `length_s`, in which no vehicle could pass unseen. doubtful: crossings that may be wrong.
     """
 
     counts: Vector = NONE

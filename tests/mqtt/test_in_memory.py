@@ -1,13 +1,13 @@
-"""Test how comparisons of a candidate are published."""
+"""Test how messages that wait in memory are published: comparisons of a candidate, pictures for reviews."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from edge_app.mqtt.comparisons import Comparisons
 from edge_app.mqtt.encoding import ComparedCounts, encode_shadow
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.identity import Device
+from edge_app.mqtt.in_memory import InMemory
 from edge_app.records import Counts
 from tests.support.schemas import validate
 
@@ -31,8 +31,8 @@ class Session:
         return [topic for topic, _ in self.sent]
 
 
-def waiting(number: int) -> Comparisons:
-    found = Comparisons()
+def waiting(number: int) -> InMemory:
+    found = InMemory(100)
     for n in range(number):
         found.add(str(n), "{}")
     return found
