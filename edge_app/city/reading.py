@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -16,7 +18,15 @@ from pydantic import Field, ValidationError
 from edge_app.city.calendar import FAR
 from edge_app.city.records import NONE, Interval, LineName, Settings, Vector
 from edge_app.errors import EdgeAppError
-from edge_app.mqtt.messages import MEASURES, CountsMessage, DirectionCounts, FlowsMessage, Number, Payload
+from edge_app.mqtt.messages import (
+    MEASURES,
+    CountsMessage,
+    DirectionCounts,
+    FlowsMessage,
+    Number,
+    Payload,
+    ReviewMessage,
+)
 from edge_app.records import DIRECTIONS, FLOWS, VEHICLES
 
 AHEAD_S: Final = 300
@@ -29,6 +39,8 @@ _MOST_VEHICLES: Final = 1_000_000
 """Of a class and direction in one interval: eleven a second all day. So the sum of as many intervals as a quarter of an
 hour has seconds, and that of all classes, are numbers that the database holds."""
 _VEHICLES: Final = frozenset(VEHICLES)
+_JPEG: Final = b"\xff\xd8\xff"
+_LONGEST_SIDE: Final = 10_000
 _OF_FLOWS: Final = ("flows", "entered", "entered_only", "left_only")
 _NUL: Final = rb"\u0000"
 _PERHAPS_ENDLESS: Final = re.compile(rb"NaN|Infinity|[:,\[\s]-?[0-9.]+[eE]\+?[0-9]{3}|[0-9]{300}")
@@ -161,6 +173,58 @@ def read_flows(name: LineName, payload: bytes, arrived: float) -> Interval:
     message = read_payload(FlowsMessage, payload)
     content = message.model_dump(mode="json", include=set(_OF_FLOWS))
     return _interval(name, message, arrived, measures=json.dumps(content, sort_keys=True))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReview:
+    """A picture of a crossing that a device has sent. at: UTC s. box: px of the picture. picture: JPEG."""
+
+    id: UUID
+    name: LineName
+    at: int
+    label: str
+    direction: str
+    score: float
+    doubtful: bool
+    stands_for: int
+    model: str
+    box: tuple[int, int, int, int]
+    picture: bytes
+
+
+def read_review(name: LineName, payload: bytes) -> ReadReview:
+    """Return the picture of a message on `reviews/{line}`. Raises UnreadableError: for anything that no device sends."""
+    message = read_payload(ReviewMessage, payload)
+    if LineName(message.site, message.device, message.line) != name:
+        raise UnreadableError("site, device and line are not those of the topic")
+    check_name(name)
+    check_text(message.model, "model")
+    if message.label not in _VEHICLES:
+        raise UnreadableError("class: none of the vehicles")
+    if max(message.box) > _LONGEST_SIDE:
+        raise UnreadableError("box: beyond any picture")
+    try:
+        picture = base64.b64decode(message.picture, validate=True)
+    except ValueError:
+        raise UnreadableError("picture: is no base64") from None
+    if not picture.startswith(_JPEG):
+        raise UnreadableError("picture: is no JPEG")
+    at = int(message.at.timestamp())
+    if not 0 <= at <= FAR:
+        raise UnreadableError("at: no time between 1970 and 2999")
+    return ReadReview(
+        UUID(message.id),
+        name,
+        at,
+        message.label,
+        message.direction,
+        message.score,
+        message.doubtful,
+        message.stands_for,
+        message.model,
+        message.box,
+        picture,
+    )
 
 
 def _interval(

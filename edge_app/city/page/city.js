@@ -10,6 +10,7 @@ let shown = location.pathname;
 // Each view is loaded when it is first shown: who looks at the map needs no charts.
 const VIEWS = {
   "/fleet": async () => (await import("/page/fleet.js")).showFleet,
+  "/reviews": async () => (await import("/page/reviews.js")).showReviews,
   "/gaps": async () => (await import("/page/gaps.js")).showGaps,
   "/inventory": async () => (await import("/page/inventory.js")).showInventory,
   "/administration": async () => (await import("/page/administration.js")).showAdministration,
@@ -21,6 +22,11 @@ const OF_A_SITE = {
 };
 
 async function route(path) {
+  const [, device] = path.match(/^\/device\/([^/]+\/[^/]+)$/) ?? [];
+  if (device) {
+    const { showDevice } = await import("/page/device.js");
+    return (view) => showDevice(view, device.split("/").map(decodeURIComponent).join("/"));
+  }
   const [, kind, site] = path.match(/^\/(street|inventory)\/([^/]+)$/) ?? [];
   if (!kind) return (VIEWS[path] ?? (async () => (await import("/page/home.js")).showHome))();
   const shown = await OF_A_SITE[kind]();

@@ -18,7 +18,7 @@ export async function showFleet(view) {
     const wanted = filter.value.trim().toLowerCase();
     const shown = devices.filter((device) => `${device.device} ${device.state} ${device.problem} ${device.version}`.toLowerCase().includes(wanted));
     body.replaceChildren(...shown.slice(0, MOST_ROWS).map((device) => stacked(heads, [
-      element("th", { scope: "row" }, device.device),
+      element("th", { scope: "row" }, element("a", { href: `/device/${device.device}`, "data-view": true }, device.device)),
       element("td", {}, element("span", { class: `state ${device.state === "online" ? "counting" : "offline"}` }, text(`city.device.${device.state}`))),
       element("td", {}, moment(device.heard)),
       element("td", {}, number(device.unsent)), element("td", {}, device.temperature_c === null ? "–" : `${number(device.temperature_c)} °C`),
