@@ -1,7 +1,7 @@
 """Say how often a camera's crossings have the right class, by what people have seen on pictures of them. Pure: no I/O.
 
-Pictures are drawn of doubtful and of certain crossings apart, and doubtful ones are wrong more often: all answers in one
-heap would tell a camera worse than it is. So each kind has its own share, weighted by the crossings it stands for.
+Pictures are drawn of doubtful and of certain crossings apart, and doubtful ones are wrong more often: all answers in
+one heap would tell a camera worse than it is. So each kind has its own share, weighted by the crossings it stands for.
 
 Interval of each kind: Wilson, "Probable inference, the law of succession, and statistical inference" (1927), with the
 effective number of answers where they weigh differently (Kish, "Survey Sampling", 1965). Of both together: the method

@@ -193,7 +193,7 @@ class ReadReview:
 
 
 def read_review(name: LineName, payload: bytes) -> ReadReview:
-    """Return the picture of a message on `reviews/{line}`. Raises UnreadableError: for anything that no device sends."""
+    """Return the picture of a message on `reviews/{line}`. Raises UnreadableError: for what no device sends."""
     message = read_payload(ReviewMessage, payload)
     if LineName(message.site, message.device, message.line) != name:
         raise UnreadableError("site, device and line are not those of the topic")

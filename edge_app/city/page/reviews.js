@@ -4,7 +4,8 @@ import { element, moment, number, stacked, text } from "/page/texts.js";
 
 const ANSWERS = ["car", "motorcycle", "bus", "truck", "bicycle", "none", "unclear"];
 const AT_ONCE = 20;
-const named = (answer) => text(answer === "none" || answer === "unclear" ? `city.review_${answer}` : `class.${answer}`);
+const OTHERS = { none: "city.review_none", unclear: "city.review_unclear" };
+const named = (answer) => text(OTHERS[answer] ?? `class.${answer}`);
 const address = (one) => `/api/v1/reviews/${one.id}.jpg`;
 
 export async function showReviews(view) {
