@@ -41,6 +41,7 @@ hour has seconds, and that of all classes, are numbers that the database holds."
 _VEHICLES: Final = frozenset(VEHICLES)
 _JPEG: Final = b"\xff\xd8\xff"
 _LONGEST_SIDE: Final = 10_000
+_LARGEST_PICTURE: Final = 16_000
 _OF_FLOWS: Final = ("flows", "entered", "entered_only", "left_only")
 _NUL: Final = rb"\u0000"
 _PERHAPS_ENDLESS: Final = re.compile(rb"NaN|Infinity|[:,\[\s]-?[0-9.]+[eE]\+?[0-9]{3}|[0-9]{300}")
@@ -207,6 +208,8 @@ def read_review(name: LineName, payload: bytes) -> ReadReview:
         picture = base64.b64decode(message.picture, validate=True)
     except ValueError:
         raise UnreadableError("picture: is no base64") from None
+    if len(picture) > _LARGEST_PICTURE:
+        raise UnreadableError("picture: larger than any device sends")
     if not picture.startswith(_JPEG):
         raise UnreadableError("picture: is no JPEG")
     at = int(message.at.timestamp())

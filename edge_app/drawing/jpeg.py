@@ -1,4 +1,4 @@
-"""Encode a picture as JPEG."""
+"""Encode a picture as JPEG, and read one."""
 
 from __future__ import annotations
 
@@ -38,3 +38,9 @@ def jpeg(image: Image, quality: int = _QUALITY) -> bytes:
     if not ok:
         raise StoreError(f"a picture of {image.shape[1]}x{image.shape[0]} cannot be written as JPEG")
     return encoded.tobytes()
+
+
+def picture_of(content: bytes) -> Image | None:
+    """Return a JPEG as an image, uint8 (H, W, 3) BGR; None where it is none."""
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+    return None if image is None else np.asarray(image, np.uint8)

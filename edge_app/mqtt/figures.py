@@ -78,6 +78,6 @@ class Figures(BaseModel):
     model_config = _CONFIG
 
     start: AwareDatetime = Field(description="On the grid of quarters, UTC; local time follows from meta.time_zone")
-    software: SoftwareFigures
-    input: InputFigures | None
-    output: OutputFigures | None
+    software: SoftwareFigures = Field(description="How the program runs")
+    input: InputFigures | None = Field(description="What the camera sees")
+    output: OutputFigures | None = Field(description="What detector and tracker make of it")

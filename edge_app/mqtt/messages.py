@@ -238,7 +238,7 @@ class ReviewMessage(Payload):
     stands_for: int = Field(ge=1, le=10**6, description="Crossings of the device, doubtful or not as it, drawn from")
     model: Hash
     box: tuple[Number, Number, Number, Number] = Field(description="Of the vehicle: x0, y0, x1, y1 px of the picture")
-    picture: str = Field(max_length=20_000, description="JPEG, base64")
+    picture: str = Field(description="JPEG, base64; at most 11,000 bytes as JPEG")
 
 
 class Status(Payload):

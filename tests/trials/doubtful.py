@@ -88,8 +88,8 @@ def main() -> None:
     stdout().print(told)
     share, precision = total.doubtful / total.counted, total.both / max(1, total.doubtful)
     stdout().print(
-        f"doubtful: {share:.1%} of the crossings; {precision:.0%} of them are wrong, of all {total.wrong / total.counted:.1%}"
-        f"; they hold {total.both / max(1, total.wrong):.0%} of the wrong ones"
+        f"doubtful: {share:.1%} of the crossings; {precision:.0%} of them are wrong, "
+        f"of all {total.wrong / total.counted:.1%}; they hold {total.both / max(1, total.wrong):.0%} of the wrong ones"
     )
 
 
