@@ -16,6 +16,7 @@ from edge_app.records import Crossing, Detections, Frame, FrameResult, Image
 from tests.support.harvest_cases import NOON, tracks, white
 
 EVERY = 1800.0
+OPEN = Privacy()
 
 
 def passing(at: float, number: int, doubtful: bool, picture: Image | None = None) -> FrameResult:
@@ -25,7 +26,7 @@ def passing(at: float, number: int, doubtful: bool, picture: Image | None = None
     return FrameResult(frame, Detections.empty(), tracks((number, (320.0, 180.0), True)), (crossing,))
 
 
-def drawn(uniform: object, *results: FrameResult, privacy: Privacy = Privacy()) -> list[Review]:
+def drawn(uniform: object, *results: FrameResult, privacy: Privacy = OPEN) -> list[Review]:
     told: list[Review] = []
     draw = ReviewDraw(EVERY, privacy, told.append, uniform)  # type: ignore[arg-type]
     for one in results:
