@@ -15,7 +15,7 @@ const REFRESH_MS = 300000;
 const CHARTS = {
   software: [["frames_per_s", ["frames_per_s"], 1, 1], ["dropped_share", ["dropped_share"], 100, 1], ["latency", ["stages_ms.latency.p95"], 1, 0], ["detect", ["stages_ms.detect.p95"], 1, 0],
     ["unsent", ["unsent"], 1, 0], ["memory_mb", ["memory_mb"], 1, 0], ["temperature_c", ["temperature_c"], 1, 1], ["throttled_share", ["throttled_share"], 100, 1],
-    ["disk_free_mb", ["disk_free_mb"], 1, 0], ["starts", ["starts"], 1, 0]],
+    ["disk_free_gb", ["disk_free_mb"], 0.001, 1], ["starts", ["starts"], 1, 0]],
   input: [["brightness", ["brightness"], 1, 0], ["contrast", ["contrast"], 1, 1], ["sharpness", ["sharpness"], 1, 2], ["noise", ["noise"], 1, 2], ["shift", ["shift"], 100, 1],
     ["still_share", ["still_share"], 100, 0], ["empty_share", ["empty_share"], 100, 0]],
   output: [["detections", ["detections"], 1, 2], ["detection_score", ["detection_score"], 1, 2], ["score", ["score"], 1, 2], ["size_px", ["size_px"], 1, 0],

@@ -103,5 +103,6 @@ export async function showReviews(view) {
   await tell();
   await fill();
   draw();
+  if (matchMedia("(max-width: 859px)").matches) part.scrollIntoView(); // picture and answers together fill a phone
   return () => removeEventListener("keydown", byKey);
 }
