@@ -158,7 +158,7 @@ def diagnosis(
     """
     from edge_app.rollout.diagnosis import files_of, versions
 
-    tables = public_tables(config.model_dump(mode="json"))
+    tables, kept = public_tables(config.model_dump(mode="json")), FigureHistory(config.store.folder / FIGURES)
     return {
         "configuration.json": lambda: {"used": tables, **_layers(file)},
         "status.json": lambda: json.loads(status()),
@@ -166,9 +166,7 @@ def diagnosis(
         "files.json": partial(files_of, config.store.folder),
         "model.json": lambda: json.loads(manifest.read_text("utf-8")),
         "drift.json": lambda: asdict(drift.state) if drift else None,
-        "figures.jsonl": lambda: "\n".join(
-            FigureHistory(config.store.folder / FIGURES).days(time.time(), _FIGURE_DAYS)
-        ),
+        "figures.jsonl": lambda: "\n".join(kept.days(time.time(), _FIGURE_DAYS)),
         "log.txt": lambda: "\n".join(logs.recent()),
     }
 
