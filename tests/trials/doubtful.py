@@ -1,6 +1,6 @@
 """Count clips whose true crossings are known, and see whether doubtful crossings are the wrong ones.
 
-`python -m tests.trials.doubtful TRUTH.json ...` counts each clip with the three detector files and with fewer frames,
+`python -m tests.trials.doubtful TRUTH.json ...` counts each clip with two detector files and with fewer frames,
 since the default hardly errs on them, and prints for each of these, and for all of them: crossings, wrong ones (another
 class or direction than a true crossing within a second, or none there), doubtful ones, and how many are both.
 Uncertain crossings of the truth count neither way.
@@ -23,7 +23,7 @@ from edge_app.records import Crossing
 from edge_app.sources.recording import Recording
 from tests.support.paths import ROOT
 
-RUNS: Final = (("512x288", 1), ("512x288", 3), ("300x300", 1), ("300x300", 2), ("640x384", 2))
+RUNS: Final = (("512x288", 1), ("512x288", 3), ("300x300", 1), ("300x300", 2))
 """Detector file, and every how many frames."""
 
 
@@ -45,8 +45,8 @@ def tally(truth: Truth, crossings: Sequence[Crossing]) -> Tally:
         found = paired[GROUPS[event.label], event.direction]
         if event.time not in found.optional:
             judged.append((event.time in found.false, doubtful))
-    wrong, doubtful = sum(w for w, _ in judged), sum(d for _, d in judged)
-    return Tally(len(judged), wrong, doubtful, sum(w and d for w, d in judged))
+    wrong, unsure = sum(false for false, _ in judged), sum(doubtful for _, doubtful in judged)
+    return Tally(len(judged), wrong, unsure, sum(false and doubtful for false, doubtful in judged))
 
 
 def count(truth: Truth, clip: Path, model: str, every: int) -> Sequence[Crossing]:

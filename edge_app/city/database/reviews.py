@@ -61,7 +61,7 @@ def forget_reviews(connection: Connection, now: int, pictures_s: int) -> None:
     connection.execute(delete(REVIEW).where(REVIEW.c.arrived < now - KEPT_S))
 
 
-def read_waiting(connection: Connection, device: tuple[str, str] | None, most: int) -> Sequence[Row[Any]]:
+def read_waiting(connection: Connection, device: tuple[str, str] | None, most: int) -> Sequence[Any]:
     """Return pictures without an answer, in no order that tells anything. device: site and device; None for all."""
     columns = REVIEW.c.id, REVIEW.c.at, REVIEW.c.direction, REVIEW.c.box, LINE.c.topic_site, LINE.c.device, LINE.c.name
     waits = REVIEW.c.answer.is_(None), REVIEW.c.picture.is_not(None)
