@@ -73,7 +73,7 @@ export async function showReviews(view) {
       done.push({ ...queue.shift(), again: true });
       if (queue.length < 3) await fill();
       draw();
-      await tell();
+      tell().catch(() => {}); // who answers quickly does not wait for the table
     } catch (error) {
       told.className = "told refused";
       told.textContent = error.message;
