@@ -423,8 +423,8 @@ def candidate_settings(config: Config, model: Path) -> CandidateSettings:
     )
 
 
-def build_meta(config: Config, device: Device, lines: Sequence[Line]) -> Meta:
-    """Return the message that describes the device."""
+def build_meta(config: Config, device: Device, lines: Sequence[Line], model_name: str = "") -> Meta:
+    """Return the message that describes the device. model_name: of the detector, for people."""
     d = config.device
     return Meta(
         site=d.site,
@@ -438,6 +438,7 @@ def build_meta(config: Config, device: Device, lines: Sequence[Line]) -> Meta:
         config=device.config[:12],
         version=__version__,
         counting=config.counting_settings(device.model, COUNTING_REVISION),
+        model_name=model_name,
     )
 
 
@@ -470,6 +471,7 @@ def build_publisher(
     installation: Callable[[], str],
     clock: SteadyClock,
     *,
+    model_name: str = "",
     signed_work: SignedWork | None = None,
     utc: Callable[[], float] = time.time,
     office: Office | None = None,
@@ -477,14 +479,14 @@ def build_publisher(
 ) -> Publisher:
     """Build the publisher of counts, status, meta and health.
 
-    health: returns the newest health message. utc: the system's clock, UTC s. office, follows, signed_work: see
-    `Publisher`.
+    health: returns the newest health message. model_name: of the detector, for people. utc: the system's clock, UTC s.
+    office, follows, signed_work: see `Publisher`.
     """
     return Publisher(
         session,
         outbox,
         device,
-        build_meta(config, device, lines),
+        build_meta(config, device, lines, model_name),
         health,
         interval_s=config.counting.interval_s,
         installation=installation,
@@ -610,7 +612,7 @@ def service(
             named = build_lines(present)
             logs.set_level(present.log.level)
             announcement = build_announcement(present, device, named)
-            publisher.renew(build_meta(present, device, named), announcement.birth_messages)
+            publisher.renew(build_meta(present, device, named, detector.manifest.name), announcement.birth_messages)
             preview.rename(named)
             status.rename(named)
 
@@ -618,7 +620,8 @@ def service(
         if office is not None and config.office.keys:
             desk = build_office(config, office, device, lambda: running, lambda: publisher, renew)
         addresses = " or ".join(str(to) for to in build_endpoints(config))
-        status = StatusReport(own_report := HealthReport(), device, detector.manifest.name, addresses, lines)
+        about = device, detector.manifest.name, addresses, lines, config.counting.interval_s
+        status = StatusReport(own_report := HealthReport(), *about)
         preview = build_preview(config, lambda: notes(), main)
         figures = build_figures(config, told := partial(_told, clock), live=source.live)
         take = figures.take if figures else lambda _: None
@@ -641,6 +644,7 @@ def service(
         stack.callback(over.set)
         publisher = build_publisher(
             *(config, device, lines, session, outbox, report.health, lambda: ledger.installation, clock),
+            model_name=detector.manifest.name,
             signed_work=signed_work,
             office=desk,
             follows=follows,

@@ -128,12 +128,14 @@ def signed_work(
         return None
     from edge_app.rollout.bundles import FOLDER, Bundles
     from edge_app.rollout.orders import Orders
+    from edge_app.rollout.releases import Releases
     from edge_app.system.signatures import verify  # loads its library, so only when it is used
 
     bundles, kept = Bundles(config.store.folder / FOLDER, config.office.ca_file), partial(_kept_detectors, config)
     orders = Orders(device, preview, order, partial(harvest_folder, config), parts(), bundles, kept, stopped, now=now)
     did = orders.harvest, orders.diagnose, orders.snapshot, orders.fetch
-    return SignedWork(Trust(config.office.by_name, verify), synced, restart, *did)
+    releases = Releases(config.store.folder, stopped, config.office.ca_file)
+    return SignedWork(Trust(config.office.by_name, verify), synced, restart, *did, releases)
 
 
 def _kept_detectors(config: Config) -> Collection[str]:

@@ -28,8 +28,11 @@ PURE = {
     "system.tables": set[str](),
     "rollout.trial": {"system.office_state"},
     "rollout.evidence": set[str](),
+    "rollout.release_sums": set[str](),
     "rollout.stop_rule": {"records", "rollout", "rollout.evidence"},
     "rollout.plan": {"rollout", "rollout.stop_rule"},
+    "rollout.members": {"rollout", "rollout.plan", "rollout.stop_rule"},
+    "rollout.leading": {"errors", "rollout", "rollout.members", "rollout.plan", "rollout.stop_rule"},
     "counting.tracker": {
         "records",
         "counting",
@@ -168,6 +171,7 @@ PURE = {
     "city.interval_columns": {"city.records", "city.sums"},
     "city.asking": {"city.records"},
     "city.portion": set[str](),
+    "city.pace": set[str](),
     "city.calendar": {"errors"},
     "city.feeds.observed": {"city.records", "records"},
     "city.feeds.datex2": {"city.feeds.observed", "records"},
@@ -201,6 +205,8 @@ GRANTED = {
     "system.signed": {"json", "re"},
     "rollout.trial": {"hashlib"},  # text in, text out
     "rollout.plan": {"hashlib"},
+    "rollout.release_sums": {"re"},
+    "rollout.members": {"detector"},  # a table of the configuration, in the name of a key
     "system.layer_version": {"hashlib", "re"},
     "counting.pipeline": {"time"},  # how long each stage takes, never what time it is
     "counting.motion": {"cv2"},  # smoothing

@@ -26,6 +26,7 @@ from edge_app.city.database.rolling import roll_up
 from edge_app.city.database.storing import Storing, keep_aside
 from edge_app.city.desired import read_document
 from edge_app.city.inbox import Inbox
+from edge_app.city.pace import Pace, State
 from edge_app.city.portion import Portion
 from edge_app.city.reading import (
     PingResult,
@@ -147,6 +148,7 @@ class Worker:
         self._inbox, self._database, self._root = inbox, database, root
         self._asking, self._on_stored, self._utc, self._clock = asking, on_stored, utc, clock
         self._storing, self._pictures_s = Storing(database.archive), pictures_s
+        self._pace = Pace()
         self._fault: Exception | None = None
         self._rolling = Portion(_ROLL_LEAST, _ROLL_MOST)
         self._ask_at = self._roll_at = self._recall_at = 0.0
@@ -174,9 +176,15 @@ class Worker:
         """One sentence on why there is no connection to the broker, empty with one; any thread may read it."""
         return self._inbox.problem
 
+    @property
+    def state(self) -> State:
+        """How this worker keeps up; any thread may read it."""
+        return self._pace.state(self._clock())
+
     def turn(self) -> None:
         """Take one batch, and do what is due. While the database fails nothing is acknowledged."""
         batch = self._collect()
+        self._pace.looked(self._clock(), connected=not self._inbox.problem, came=bool(batch))
         try:
             for part in parts_of(batch, self._root):
                 self._take_each(part)
@@ -239,6 +247,8 @@ class Worker:
             with self._database.begin() as connection:
                 self._take_others(connection, others, arrived)
         now = self._clock()
+        if intervals:
+            self._pace.stored(now, arrived - max(interval.end for interval in intervals))
         self._noted.update(dict.fromkeys(due, arrived))
         for device in devices:
             self._heard(device, now)

@@ -122,7 +122,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.city.config import load
     from edge_app.city.live import Live
     from edge_app.city.routes.city import City
-    from edge_app.city.service import archiving, ingesting, opened, publisher_of
+    from edge_app.city.service import archiving, ingesting, opened, publisher_of, working_alone
     from edge_app.city.tiles import read_tiles
     from edge_app.system import logging as logs
     from edge_app.system.systemd import notify
@@ -135,6 +135,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
     tiles = read_tiles(config.page.tiles) if config.page.tiles and arguments.kind == "serve" else None
     with ExitStack() as stack:
         database = stack.enter_context(opened(config, arguments.config.parent))
+        lock = stack.enter_context(working_alone(config, arguments.config.parent))
         worker = stack.enter_context(ingesting(config, database, live.tell))
         if arguments.kind == "serve":  # of all workers the one that asks devices also archives
             overdue, page = stack.enter_context(archiving(config, database)), config.page
@@ -146,6 +147,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
                 done=lambda: dict(worker.tally.counts),
                 overdue=overdue,
                 broker=lambda: worker.broker_problem,
+                worker=lambda: worker.state,
                 datex2=publisher_of(config.feeds),
                 fiware=config.feeds.fiware,
                 sensorthings=config.feeds.sensorthings,
@@ -157,6 +159,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
         notify("READY=1")
         while not stop.wait(_LOOK_S):
             worker.raise_fault()
+            lock.hold()
     return 0
 
 

@@ -128,7 +128,12 @@ EXAMPLES: Final[dict[str, Any]] = {
         "contract": "1.3",
         "installation": "5b1f09c4",
     },
-    "meta": {**_CONFIG, "contract": "1.3", "installation": "5b1f09c4"},
+    "meta": {
+        **_CONFIG,
+        "contract": "1.3",
+        "installation": "5b1f09c4",
+        "model_name": "ssdlite_mobilenet_v2_512x288",
+    },
     "meta_config": _CONFIG,
     "counts": _COUNTS,
     "latest": _COUNTS,
@@ -255,5 +260,6 @@ EXAMPLES: Final[dict[str, Any]] = {
         "installation": "5b1f09c4",
         "layers": [{"name": "file", "revision": "9a41c2d0", "author": "root", "at": "2026-11-01T08:00:00Z"}],
         "conflicts": [{"key": "counting.interval_s", "used": "office", "ignored": "page", "ignored_is_newer": False}],
+        "release": {"id": "city-6f0a2c92", "state": "kept", "problem": ""},
     },
 }

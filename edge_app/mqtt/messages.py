@@ -313,6 +313,7 @@ class Meta(ConfigMeta):
 
     contract: Contract = CONTRACT
     installation: Installation = ""
+    model_name: str = Field(default="", description="Of the detector, text for people; may be empty")
 
 
 def lines_of(meta: ConfigMeta) -> frozenset[str]:
@@ -353,8 +354,19 @@ class ConfigConflict(Payload):
 ConfigState: TypeAlias = Literal["none", "trying", "applied", "refused", "rolled_back"]
 
 
+ReleaseState: TypeAlias = Literal["installing", "judging", "counts", "kept", "back", "failed"]
+
+
+class ReleaseReported(Payload):
+    """What became of the newest release, or return to the one before, that the office has ordered."""
+
+    id: str = Field(description="Of the command")
+    state: ReleaseState = Field(description="counts: on probation for some minutes more; back: to the release before")
+    problem: str = Field(default="", description="Why it went back or failed, one sentence")
+
+
 class ConfigReported(Payload):
-    """What became of the office's configuration, at every connect and at each change."""
+    """What became of what the office has set, at every connect and at each change."""
 
     schema_id: Literal["edge-app/config-reported/1"] = Field(default="edge-app/config-reported/1", alias="schema")
     at: Time
@@ -366,6 +378,7 @@ class ConfigReported(Payload):
     installation: Installation = ""
     layers: Sequence[ConfigLayer] = Field(description="The configuration in use is made of these")
     conflicts: Sequence[ConfigConflict] = Field(description="What a layer says in vain")
+    release: ReleaseReported | None = Field(default=None, description="Null where the office has ordered none")
 
 
 class SourceHealth(Payload):

@@ -121,7 +121,8 @@ class Publisher:
         self._configs = ConfigTexts(outbox.memory, device, meta)
         self._crossings: deque[tuple[str, str]] = deque(maxlen=_MOST_CROSSINGS)
         self._comparisons, self._reviews = InMemory(_MOST_COMPARISONS), InMemory(_MOST_REVIEWS)
-        self._office = ConfigDesk(office, device, installation, utc) if office else None
+        report = (lambda: signed_work.releases.report) if signed_work else (lambda: None)
+        self._office = ConfigDesk(office, device, installation, utc, report) if office else None
         self._renewed: tuple[Meta, Callable[[], Sequence[BirthMessage]]] | None = None
         self._desk = CommandDesk(device, outbox, meta, installation, utc, signed_work)
         self._resend_due = clock()

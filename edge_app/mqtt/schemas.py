@@ -167,7 +167,7 @@ _CHANNELS: Final = (
         SignedMessage,
         1,
         False,
-        "The same, signed by the office: restart, diagnose, harvest, snapshot, fetch",
+        "The same, signed by the office: restart, diagnose, harvest, snapshot, fetch, release, rollback",
         "`document` is a command. Without a key of the device's own configuration the answer is `unauthorised`.",
         receives=True,
     ),
@@ -197,7 +197,7 @@ _CHANNELS: Final = (
         ConfigReported,
         1,
         True,
-        "What became of the office's configuration, sent at every connect and at each change",
+        "What became of the office's configuration and of its releases, sent at every connect and at each change",
         "The newest one counts. Only where the device has keys of the office.",
     ),
     _Channel(

@@ -360,6 +360,17 @@ TOKEN: Final = Table(
     comment="tokens of programs",
 )
 
+COMPARABLE: Final = Table(
+    "comparable_line",
+    METADATA,
+    Column("topic_site", Text, primary_key=True),
+    Column("device", Text, primary_key=True),
+    Column("line", Text, primary_key=True),
+    Column("drawn", Text, primary_key=True, comment="its two ends, x and y of each with four digits"),
+    Column("who", Text, nullable=False, comment="who has said so"),
+    Column("at", BigInteger, nullable=False),
+    comment="lines that were moved so that counts before and after can be compared",
+)
 COMPARED: Final = Table(
     "compared_hour",
     METADATA,

@@ -1,5 +1,6 @@
 // Pictures of crossings, one after the other, for a person to say what they show; and what follows for each camera.
 import { ask, send } from "/page/requests.js";
+import { withStyle } from "/page/styles.js";
 import { element, moment, number, stacked, text } from "/page/texts.js";
 
 const ANSWERS = ["car", "motorcycle", "bus", "truck", "bicycle", "none", "unclear"];
@@ -9,6 +10,7 @@ const named = (answer) => text(OTHERS[answer] ?? `class.${answer}`);
 const address = (one) => `/api/v1/reviews/${one.id}.jpg`;
 
 export async function showReviews(view) {
+  await withStyle("/page/reviews.css");
   document.title = text("city.reviews");
   const choice = element("select", { "aria-label": text("city.device") });
   const waiting = element("span", { class: "muted end" });

@@ -23,30 +23,33 @@ const CHARTS = {
     ["track_s", ["track_s"], 1, 1], ["fragment_share", ["fragment_share"], 100, 1], ["died_share", ["died_share"], 100, 1], ["doubtful_share", ["doubtful_share"], 100, 1]],
 };
 
-export async function showDevice(view, device) {
-  document.title = device;
+// Fill a part of the view, and return what is to be called when it is left.
+export function showFigures(body, device) {
   const choice = element("select", { "aria-label": text("city.span") }, SPANS.map((days) => element("option", { value: days }, text("city.days_span", { n: number(days) }))));
   choice.value = "7";
-  const body = element("div");
-  view.append(element("div", { class: "row" }, element("h1", {}, device), choice), body);
+  const cards = element("div");
+  body.append(element("div", { class: "row" }, element("h2", {}, text("city.figures")), choice), cards);
   let drawn = [];
+  let newest = 0;
   const clear = () => { drawn.forEach((one) => one.destroy()); drawn = []; };
   const refresh = async () => {
-    const now = Math.floor(Date.now() / 1000), days = Number(choice.value);
+    const mine = ++newest, now = Math.floor(Date.now() / 1000), days = Number(choice.value);
     const told = await ask(`/api/v1/devices/${device.split("/").map(encodeURIComponent).join("/")}/figures?from=${rfc(now - days * DAY)}&to=${rfc(now)}`);
+    if (mine !== newest || !body.isConnected) return;
     clear();
-    body.replaceChildren(...(told.start.length ? [element("p", { class: "muted" }, text("city.figures_of"))] : [element("p", { class: "card" }, text("city.no_figures"))]));
+    cards.replaceChildren(element("p", { class: "muted" }, text(told.start.length ? "city.figures_of" : "city.no_figures")));
     if (!told.start.length) return;
     for (const [kind, charts] of Object.entries(CHARTS)) {
       const grid = element("div", { class: "figures" });
-      body.append(element("section", { class: "card" }, element("h2", {}, text(`figures.${kind}`)), grid));
+      cards.append(element("section", { class: "card" }, element("h3", {}, text(`figures.${kind}`)), grid));
       for (const one of charts) drawn.push(...chart(grid, kind, one, told, days));
     }
   };
-  choice.addEventListener("change", () => refresh().catch(() => {}));
-  await refresh();
-  const timer = setInterval(() => refresh().catch(() => {}), REFRESH_MS);
-  return () => { clearInterval(timer); clear(); };
+  const again = () => refresh().catch(() => {});
+  choice.addEventListener("change", again);
+  again();
+  const timer = setInterval(again, REFRESH_MS);
+  return () => { newest += 1; clearInterval(timer); clear(); };
 }
 
 // A quarter that is not told is a hole, and what was never measured has no chart.
