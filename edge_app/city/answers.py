@@ -113,6 +113,9 @@ class CountsOfStep(Answer):
     straddling_s: Annotated[int, Field(ge=0, description="Seconds of its intervals that lie beyond its end")]
     counts: Annotated[Mapping[str, Mapping[str, int]], Field(description="By class and direction, of what is asked")]
     flags: Annotated[Sequence[str], Field(description="Quality flags of its intervals, of one at least")]
+    doubtful: Annotated[
+        int, Field(ge=0, description="Vehicles of all classes of which the detector is unsure; some are right")
+    ]
 
 
 class LostDay(Answer):
@@ -270,6 +273,11 @@ class CityHealth(Answer):
     state: Literal["ok"]
     version: str
     broker: Literal["connected", "away"] = Field(description="Connection of the worker beside the page to its broker")
+    worker: Literal["keeps up", "behind", "silent"] = Field(
+        description="behind: what comes is older than two minutes; silent: connected, and nothing has come for five"
+    )
+    behind_s: int = Field(ge=0, description="Age of the newest intervals that come, from their end")
+    silent_s: int = Field(ge=0, description="Since the last message, while there is a connection")
 
 
 class Me(Answer):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import secrets
 import threading
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edge_app.commands._city_inventory import person
 from edge_app.commands._options import add_city_config, reach_secrets, without_city
-from edge_app.commands._rollouts import add_rollouts, run_rollout, run_serve, signing_key
+from edge_app.commands._rollouts import add_rollouts, fetch_args, run_rollout, run_serve, signing_key
 from edge_app.errors import ConfigError, reason_of
 from edge_app.system.files import write_atomic
 
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 HELP = "configure the city's devices from the office, and have them answer signed commands"
 
 _ANSWER_S: Final = 60.0
+_RELEASE_S: Final = 1800.0
+"""Longest time without a word of a device that fetches and installs a release over a slow network."""
 _TRIAL_S: Final = 150.0
 """Longest wait for the end of a trial, which takes two minutes."""
 
@@ -51,6 +52,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fetch = kinds.add_parser("fetch", help="have devices fetch a detector, which then `config` has them count with")
     fetch.add_argument("--bundle", type=Path, required=True, metavar="ZIP", help="as `fleet bundle` has written it")
     fetch.add_argument("--url", required=True, metavar="URL", help="https://, where devices find that very file")
+    release = kinds.add_parser(
+        "release",
+        help="have devices install a release of the program, which goes back by itself when it is not healthy",
+        description="`make archive RELEASE_KEY=...` makes the archive, and SHA256SUMS and SHA256SUMS.sig beside it.",
+    )
+    release.add_argument("archive", type=Path, metavar="ARCHIVE", help="edge-app-VERSION-PROCESSOR.tar.xz")
+    release.add_argument("--url", required=True, metavar="URL", help="https://, where devices find that very file")
+    release.add_argument("--older", action="store_true", help="also where it is older than what a device has")
+    rollback = kinds.add_parser("rollback", help="have devices go back to the release of the program before")
     judge = kinds.add_parser("judge", help="say by comparisons of a candidate whether it may go on to more devices")
     judge.add_argument("files", type=Path, nargs="+", metavar="FILE", help="messages of shadow/LINE, one a line")
     judge.add_argument("--time-zone", default="UTC", metavar="ZONE", help="says when it is night (%(default)s)")
@@ -60,6 +70,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bundle.add_argument("--out", type=Path, default=Path(), metavar="FOLDER", help="for the file (here)")
     for kind in (diagnose, snapshot):
         kind.add_argument("--out", type=Path, default=Path(), metavar="FOLDER", help="for the files (here)")
+    _add_devices(release, "--to")
+    _add_devices(rollback)
+    for kind in (release, rollback):
+        kind.add_argument("--no-wait", action="store_true", help="end when devices have the order, not when it is done")
+        kind.add_argument("--wait", type=float, default=_RELEASE_S, metavar="S", help="for a word (%(default)s)")
     for kind in (restart, diagnose, snapshot, harvest, fetch):
         _add_devices(kind)
         kind.add_argument("--wait", type=float, default=_ANSWER_S, metavar="S", help="for an answer (%(default)s)")
@@ -91,8 +106,11 @@ def add_city_configure(kinds: Any) -> None:
 _NAMES: Final = "site/device, or a pattern such as 'harbour/*'"
 
 
-def _add_devices(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("devices", metavar="DEVICES", help=_NAMES)
+def _add_devices(parser: argparse.ArgumentParser, option: str = "") -> None:
+    if option:
+        parser.add_argument(option, dest="devices", required=True, metavar="DEVICES", help=_NAMES)
+    else:
+        parser.add_argument("devices", metavar="DEVICES", help=_NAMES)
     parser.add_argument(
         "--most", type=int, default=1, metavar="N", help="refuse when more devices than these are meant (%(default)s)"
     )
@@ -206,6 +224,8 @@ def _led(arguments: argparse.Namespace, stop: threading.Event) -> int:
             _show_layers(found)
             return 0
         return _configure(arguments, config, office, found, changes)
+    if arguments.kind in ("release", "rollback"):
+        return _release(arguments, config, office, found)
     return _command(arguments, config, office, found)
 
 
@@ -313,6 +333,25 @@ def _command(arguments: argparse.Namespace, config: CityConfig, office: Office, 
     return _lead(office, talks, arguments.wait, getattr(arguments, "out", Path()))
 
 
+def _release(arguments: argparse.Namespace, config: CityConfig, office: Office, found: Sequence[KnownDevice]) -> int:
+    from edge_app.city.releasing import release_args, send_release
+
+    args = None
+    if arguments.kind == "release":
+        args = release_args(arguments.archive, arguments.url, older=arguments.older)
+    key, talks, entries = signing_key(config), list[Any](), list[tuple[str, str, Mapping[str, Any]]]()
+    for one in found:
+        sent = send_release(f"{office.root}/{one.name}", args, key, patient=not arguments.no_wait)
+        talks.append(sent.talk)
+        change = {"id": [None, sent.identifier], "program": [one.status.get("version"), "before"]}
+        if args is not None:
+            change["program"] = [one.status.get("version"), arguments.archive.name]
+            change["sha256"] = [None, args["sha256"]]
+        entries.append((f"device.{arguments.kind}", one.name, change))
+    _audit(arguments, config, entries)
+    return _lead(office, talks, arguments.wait, Path())
+
+
 def _args(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.kind == "snapshot":
         if not 160 <= arguments.width <= 1280:
@@ -325,17 +364,6 @@ def _args(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.kind == "fetch":
         return fetch_args(arguments.bundle, arguments.url)
     return {}
-
-
-def fetch_args(bundle: Path, url: str) -> dict[str, Any]:
-    """Return what devices are asked to fetch. Raises ConfigError."""
-    if not url.startswith("https://"):
-        raise ConfigError("--url: must begin with https://")
-    try:
-        content = bundle.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{bundle}: cannot be read ({reason_of(error)})") from None
-    return {"url": url, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def _audit(
@@ -383,11 +411,12 @@ def _kept(folder: Path, device: str, outcome: Outcome) -> Path:
 def _show_list(found: Sequence[KnownDevice]) -> None:
     from edge_app.console import terminal
 
-    rows = terminal.table("device", "state", "program", "contract", "model", "config", "office")
+    rows = terminal.table("device", "state", "program", "release", "contract", "model", "config", "office")
     for one in found:
         told = one.status
         office = f"{one.reported.revision} {one.reported.state}".replace("_", " ") if one.report else "-"
-        cells = (told.get("state"), told.get("version"), told.get("contract", "1.0"))
+        release = one.reported.release.state if one.reported.release else None
+        cells = (told.get("state"), told.get("version"), release, told.get("contract", "1.0"))
         of_meta = (one.meta.get("model"), one.meta.get("config"))
         rows.add_row(one.name, *(str(cell or "-") for cell in (*cells, *of_meta)), office)
     terminal.stdout().print(rows)

@@ -48,6 +48,7 @@ _COUNTS: Final = {
     "model": "e5f5da65719a",
     "config": "c222920fa583",
     "late": False,
+    "doubtful": {"car": 1},
     "speed": {
         "car": {
             "left_to_right": {"n": 2, "unmeasured": 1, "sum": 93.4, "sum_inverse": 0.0431, "bins": {"42": 1, "50": 1}},
@@ -57,6 +58,41 @@ _COUNTS: Final = {
     "headway": {"1": {"3": 1, "above": 1}, "2": {"above": 1}},
     "occupancy": {"1": {"occupied_s": 1.12, "seen_s": 59.92}, "2": {"occupied_s": 0.41, "seen_s": 59.92}},
     "queue": {"vehicle_s": 21.5, "any_s": 14.2, "most": 2},
+}
+_FIGURES: Final = {
+    "start": "2026-11-29T08:45:00Z",
+    "software": {
+        "frames_per_s": 15.0,
+        "dropped_share": 0.0,
+        "stages_ms": {"detect": {"p50": 17.1, "p95": 19.8}, "latency": {"p50": 19.2, "p95": 23.5}},
+        "unsent": 1,
+        "memory_mb": 160.4,
+        "temperature_c": 62.8,
+        "throttled_share": 0.0,
+        "disk_free_mb": 21544.0,
+        "starts": 1,
+    },
+    "input": {
+        "brightness": 112.4,
+        "contrast": 21.3,
+        "sharpness": 0.84,
+        "noise": 1.2,
+        "shift": 0.0,
+        "still_share": 0.83,
+        "empty_share": 0.71,
+    },
+    "output": {
+        "detections": 1.24,
+        "detection_score": 0.61,
+        "size_px": 84.0,
+        "track_s": 3.1,
+        "died_share": 0.04,
+        "fragment_share": 0.02,
+        "classes": {"car": 41, "truck": 3},
+        "directions": {"left_to_right": 25, "right_to_left": 19},
+        "score": 0.78,
+        "doubtful_share": 0.0682,
+    },
 }
 _FLOWS: Final = {
     "schema": "edge-app/flows/1",
@@ -133,6 +169,22 @@ EXAMPLES: Final[dict[str, Any]] = {
         "counts": {"car": {"left_to_right": 3, "right_to_left": 2}},
         "in_service": {"model": "e5f5da65719a", "config": "c222920fa583", "counts": {"car": _DIRECTIONS}},
     },
+    "reviews": {
+        "schema": "edge-app/review/1",
+        "id": "9c1f40d7a2b35e6688f01d2c7b9a4e53",
+        "site": "harbour",
+        "device": "pole-7",
+        "line": "quay-road",
+        "at": "2026-11-29T09:11:07.320000Z",
+        "class": "car",
+        "direction": "left_to_right",
+        "score": 0.46,
+        "doubtful": True,
+        "stands_for": 3,
+        "model": "e5f5da65719a",
+        "box": [52, 40, 180, 128],
+        "picture": "/9j/4AAQSkZJRgABAQAAAQABAAD/2Q==",
+    },
     "health": {
         "schema": "edge-app/health/1",
         "at": "2026-11-29T09:12:00.200000Z",
@@ -158,6 +210,7 @@ EXAMPLES: Final[dict[str, Any]] = {
         "harvest_until": None,
         "installation": "5b1f09c4",
         "newest_seq": {"quay-road": 8131},
+        "figures": _FIGURES,
         "limits": [],
         "problem": "",
     },
@@ -207,5 +260,6 @@ EXAMPLES: Final[dict[str, Any]] = {
         "installation": "5b1f09c4",
         "layers": [{"name": "file", "revision": "9a41c2d0", "author": "root", "at": "2026-11-01T08:00:00Z"}],
         "conflicts": [{"key": "counting.interval_s", "used": "office", "ignored": "page", "ignored_is_newer": False}],
+        "release": {"id": "city-6f0a2c92", "state": "kept", "problem": ""},
     },
 }
