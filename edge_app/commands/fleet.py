@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import secrets
 import threading
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edge_app.commands._city_inventory import person
 from edge_app.commands._options import add_city_config, reach_secrets, without_city
-from edge_app.commands._rollouts import add_rollouts, fetch_args, run_rollout, run_serve, signing_key
+from edge_app.commands._rollouts import add_rollouts, run_rollout, run_serve, signing_key
 from edge_app.errors import ConfigError, reason_of
 from edge_app.system.files import write_atomic
 
@@ -364,6 +365,17 @@ def _args(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.kind == "fetch":
         return fetch_args(arguments.bundle, arguments.url)
     return {}
+
+
+def fetch_args(bundle: Path, url: str) -> dict[str, Any]:
+    """Return what devices are asked to fetch. Raises ConfigError."""
+    if not url.startswith("https://"):
+        raise ConfigError("--url: must begin with https://")
+    try:
+        content = bundle.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{bundle}: cannot be read ({reason_of(error)})") from None
+    return {"url": url, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def _audit(
