@@ -64,7 +64,9 @@ PURE = {
     "drift.baseline": {"drift", "drift.signals"},
     "drift.judge": {"drift", "drift.baseline", "drift.sequential", "drift.signals"},
     "drift.picture": {"camera_health", "camera_health.measures", "records"},
-    "drift.collecting": {"drift", "drift.picture", "drift.signals", "records"},
+    "drift.seen": {"drift", "drift.picture", "records"},
+    "drift.collecting": {"drift", "drift.seen", "drift.signals", "records"},
+    "counting.doubt": set[str](),
     "counting.duplicates": {"records"},
     "measures.expected": {"records", "measures", "measures.ground", "measures.scale_error", "measures.speed"},
     "measures.flows": {"records"},
@@ -136,6 +138,7 @@ PURE = {
     "system.layer_version": set[str](),
     "system.names": set[str](),
     "counting.pipeline": {
+        "counting.doubt",
         "records",
         "counting.tracker",
         "counting.line_counter",
@@ -160,6 +163,8 @@ PURE = {
     "city.numbers": {"city.records"},
     "city.spans": set[str](),
     "city.course": set[str](),
+    "city.accuracy": set[str](),
+    "city.figures": set[str](),
     "city.measured": {"records", "measures.speed_sums"},
     "city.overlaps": {"city.records"},
     "city.sums": {"city.overlaps", "city.records"},
@@ -185,6 +190,7 @@ GRANTED = {
     "offline.scoring": {"json", "pathlib", "statistics"},  # read_truth
     "offline.bins": {"csv", "io", "datetime"},  # text and times of day, of which it reads none
     "city.records": {"uuid"},
+    "city.measured": {"json"},
     "city.course": {"re"},
     "city.calendar": {"datetime", "zoneinfo"},  # steps of local time; it reads no clock
     "city.feeds.observed": {"datetime"},  # types; it reads no clock

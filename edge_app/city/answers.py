@@ -113,6 +113,9 @@ class CountsOfStep(Answer):
     straddling_s: Annotated[int, Field(ge=0, description="Seconds of its intervals that lie beyond its end")]
     counts: Annotated[Mapping[str, Mapping[str, int]], Field(description="By class and direction, of what is asked")]
     flags: Annotated[Sequence[str], Field(description="Quality flags of its intervals, of one at least")]
+    doubtful: Annotated[
+        int, Field(ge=0, description="Vehicles of all classes of which the detector is unsure; some are right")
+    ]
 
 
 class LostDay(Answer):

@@ -31,6 +31,7 @@ from edge_app.city.routes.map import map_routes
 from edge_app.city.routes.measures import measure_routes
 from edge_app.city.routes.people import people_routes
 from edge_app.city.routes.public import public_routes
+from edge_app.city.routes.reviews import review_routes
 from edge_app.city.routes.sensorthings import sensorthings_routes
 from edge_app.city.routes.watching import watching_routes
 from edge_app.errors import ConfigError, StoreError
@@ -79,6 +80,7 @@ def build_api(city: City) -> FastAPI:
         sensorthings_routes(city),
         inventory_routes(city),
         map_routes(city),
+        review_routes(city),
         public_routes(city),
         watching_routes(city),
     )

@@ -110,7 +110,8 @@ def ingesting(
     ingest = config.ingest
     inbox = open_inbox(config)
     root = root_below(config.mqtt.prefix)
-    worker = Worker(inbox, database, root, asking=Asking() if ingest.ask else None, on_stored=on_stored)
+    asking, pictures_s = Asking() if ingest.ask else None, config.reviews.keep_days * 86_400
+    worker = Worker(inbox, database, root, asking=asking, on_stored=on_stored, pictures_s=pictures_s)
     stop = threading.Event()
     thread = threading.Thread(target=worker.run, args=(stop.is_set,), name="ingest", daemon=True)
     start_thread(thread)

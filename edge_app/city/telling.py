@@ -75,6 +75,7 @@ def counts_of(total: Total, step: AnyStep, tz: ZoneInfo, classes: Collection[str
         straddling_s=total.straddling_s,
         counts=counts,
         flags=sorted(total.flags),
+        doubtful=total.doubtful,
     )
 
 

@@ -15,6 +15,7 @@ from edge_app.commands._city_archive import add_archive, run_archive
 from edge_app.commands._city_care import add_care, back_up_or_restore, check, tell_status
 from edge_app.commands._city_export import add_export, run_export
 from edge_app.commands._city_inventory import add_inventory, run_inventory
+from edge_app.commands._city_labels import add_labels, run_labels
 from edge_app.commands._city_people import add_people, run_token, run_user
 from edge_app.commands._city_setup import add_setup, run_setup
 from edge_app.commands._options import CITY, add_city_config, listening_port, reach_secrets
@@ -52,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_inventory(kinds, add_city_config)
     add_people(kinds, add_city_config)
     add_export(kinds, add_city_config)
+    add_labels(kinds, add_city_config)
     add_archive(kinds, add_city_config)
     kinds.add_parser("config", help="print a commented example of city.toml")
     add_care(kinds, add_city_config)
@@ -229,4 +231,5 @@ _KINDS: Final = {
     "user": _on_database(run_user),
     "token": _on_database(run_token),
     "export": _on_database(run_export),
+    "labels": _on_database(run_labels),
 }

@@ -11,6 +11,7 @@ from typing import Final
 from edge_app.drift.collecting import HourCollector, Local
 from edge_app.drift.history import Anew, HourHistory
 from edge_app.drift.judge import Drift, Moved
+from edge_app.drift.seen import Seen
 from edge_app.drift.signals import Hour, Kind
 from edge_app.records import FrameResult
 
@@ -68,12 +69,19 @@ class DriftWatch:
     """Watch of one camera; one thread calls `observe`, any thread may read `state` and `problem`.
 
     history: hours of before. setting: what the hours depend on, such as the hash of detector and configuration: with
-    another one everything is learnt anew. local: as `local_time` gives it.
+    another one everything is learnt anew. local: as `local_time` gives it. on_quarter, shift: as for `HourCollector`.
     """
 
-    def __init__(self, history: HourHistory, setting: str, local: Callable[[float], tuple[int, int]]) -> None:
+    def __init__(
+        self,
+        history: HourHistory,
+        setting: str,
+        local: Local,
+        on_quarter: Callable[[Seen], object] = lambda _: None,
+        shift: Callable[[], tuple[float, float]] = lambda: (0.0, 0.0),
+    ) -> None:
         self._history, self._setting = history, f"setting {setting}"
-        self._collector, self._drift = HourCollector(local), Drift()
+        self._collector, self._drift = HourCollector(local, on_quarter, shift), Drift()
         self._last = ""
         self.state = DriftState()
         self.problem = ""

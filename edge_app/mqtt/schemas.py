@@ -23,6 +23,7 @@ from edge_app.mqtt.messages import (
     Payload,
     PieceMessage,
     ReplyMessage,
+    ReviewMessage,
     ShadowMessage,
     SignedMessage,
     Status,
@@ -129,6 +130,15 @@ _CHANNELS: Final = (
         False,
         "Counts of a candidate beside those of the detector in service, for intervals of which both saw all frames",
         "Used for no count. A hole in `seq` is a comparison that was lost; nothing asks for it again.",
+    ),
+    _Channel(
+        "reviews",
+        "reviews/{line}",
+        ReviewMessage,
+        1,
+        False,
+        "Pictures of crossings, drawn at random, for people to say what they show; off unless `review.enabled` is on",
+        "May arrive twice: store by `id`. Never stored on the device: `reviews` of `health` counts what was dropped.",
     ),
     _Channel(
         "health",

@@ -117,7 +117,7 @@ class Releases:
         if not (self._places.program / "current").is_dir():
             raise CommandError("The program was not put here by its installer: renew it the way it came.")
         if self._state.resolve() != self._places.state.resolve():
-            raise CommandError("The release is that of the whole machine: order it at the camera of edge-app.service.")
+            raise CommandError(f"Releases are ordered at edge-app.service, whose state folder is {self._places.state}.")
         if not self._places.key.exists():
             raise CommandError(f"This device takes no releases from others: it has no {self._places.key}.")
 

@@ -10,6 +10,7 @@ let shown = location.pathname;
 // Each view is loaded when it is first shown: who looks at the map needs no charts.
 const VIEWS = {
   "/fleet": async () => (await import("/page/fleet.js")).showFleet,
+  "/reviews": async () => (await import("/page/reviews.js")).showReviews,
   "/rollouts": async () => (await import("/page/rollouts.js")).showRollouts,
   "/gaps": async () => (await import("/page/gaps.js")).showGaps,
   "/inventory": async () => (await import("/page/inventory.js")).showInventory,

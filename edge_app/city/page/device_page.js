@@ -1,5 +1,6 @@
 // One device: how it is and was, what the office sets on it, what can be asked of it, and what has become of that.
 import { auditCard } from "/page/administration.js";
+import { showFigures } from "/page/figures.js";
 import { driftText, flagText, modelText, stateMark } from "/page/fleet.js";
 import { may } from "/page/login.js";
 import { drawPicture, followOrders, isOpen, newestPicture, officeNote, orderTable, place } from "/page/orders.js";
@@ -17,9 +18,11 @@ export async function showDevice(view, site, device) {
   const admin = may("admin");
   const top = element("div");
   const history = element("div");
+  const drawn = element("div");
   const parts = { office: element("div"), audit: element("div"), asking: admin ? askingCard(name) : null };
   view.append(element("p", {}, element("a", { href: "/fleet", "data-view": true }, text("fleet.back"))), element("h1", {}, name), top,
-    ...(admin ? [parts.asking.card, parts.office] : []), history, parts.audit);
+    ...(admin ? [parts.asking.card, parts.office] : []), drawn, history, parts.audit);
+  const leave = showFigures(drawn, name);
   const refresh = async () => {
     const whole = await ask(`/api/v1/devices/${name}`);
     top.replaceChildren(factsCard(whole), daysCard(whole), linesCard(whole, name, admin));
@@ -28,16 +31,16 @@ export async function showDevice(view, site, device) {
   };
   const ofOffice = async () => parts.office.replaceChildren(layerCard(await ask(`/api/v1/devices/${name}/office`)));
   await refresh();
-  if (!admin) return endOf(setInterval(() => refresh().catch(() => {}), EVERY_MS));
+  if (!admin) return endOf(setInterval(() => refresh().catch(() => {}), EVERY_MS), leave);
   const subject = `subject=${encodeURIComponent(name)}`;
   const changes = async () => parts.audit.replaceChildren(auditCard((await ask(`/api/v1/audit?${subject}`)).entries, `/api/v1/audit?${subject}&`));
   await Promise.all([ofOffice(), changes(), parts.asking.follow.first]);
   parts.asking.settled = () => Promise.all([ofOffice(), refresh(), changes()]).catch(() => {});
   const timer = setInterval(() => Promise.all([refresh(), ofOffice()]).catch(() => {}), EVERY_MS);
-  return () => { clearInterval(timer); parts.asking.follow.end(); };
+  return () => { clearInterval(timer); parts.asking.follow.end(); leave(); };
 }
 
-const endOf = (timer) => () => clearInterval(timer);
+const endOf = (timer, leave) => () => { clearInterval(timer); leave(); };
 
 function facts(rows) {
   return element("dl", { class: "facts" }, rows.filter(([, value]) => value !== null && value !== undefined && value !== "")

@@ -52,6 +52,7 @@ def file_routes() -> APIRouter:
     @routes.get("/rollouts")
     @routes.get("/rollouts/{rollout}")
     @routes.get("/gaps")
+    @routes.get("/reviews")
     @routes.get("/inventory")
     @routes.get("/inventory/{site}")
     @routes.get("/administration")
