@@ -67,8 +67,8 @@ class PreparedFrame:
     box: x0, y0, x1, y1 px, the part of the frame that is watched. number: of this frame, from 0. seen: what moves in
     it; None where that is not asked. parts: of the frame, seen at full detail as well. pictures: inputs of the engine,
     that of `box` and of each part; none before, and for a frame that goes without it. outputs: of the engine, likewise.
-    spent: s of work for its detections so far. once: its parts were left out. detector: whose engines see it. change: what
-    `Pipeline.change` was given last.
+    spent: s of work for its detections so far. once: its parts were left out. detector: whose engines see it. change:
+    what `Pipeline.change` was given last.
     """
 
     frame: Frame

@@ -73,11 +73,16 @@ class DriftWatch:
 
     def __init__(self, history: HourHistory, setting: str, local: Callable[[float], tuple[int, int]]) -> None:
         self._history, self._setting = history, f"setting {setting}"
+        self._local = local
         self._collector, self._drift = HourCollector(local), Drift()
         self._last = ""
         self.state = DriftState()
         self.problem = ""
         self._recall()
+
+    def change(self, setting: str) -> None:
+        """Learn anew from now on, with another setting; called by the thread that calls `observe`."""
+        self._setting, self._collector = f"setting {setting}", HourCollector(self._local)
 
     def observe(self, result: FrameResult) -> None:
         """Take a frame that was counted, in order."""

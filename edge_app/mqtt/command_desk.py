@@ -119,6 +119,10 @@ class CommandDesk:
         self.ignored = self.dropped = 0
         self.signed = SignedLog(utc)
 
+    def renew(self, meta: Meta) -> None:
+        """Answer by another meta from now on."""
+        self._meta = meta
+
     def receive(self, message: Message) -> None:
         """Take a message that came in; none ever raises."""
         outcome = read_command(self._device.prefix, message, self._trust)

@@ -119,7 +119,7 @@ class Publisher:
         self._crossings: deque[tuple[str, str]] = deque(maxlen=_MOST_CROSSINGS)
         self._comparisons = Comparisons()
         self._office = ConfigDesk(office, device, installation, utc) if office else None
-        self._renewed: tuple[Meta, Callable[[], Sequence[BirthMessage]]] | None = None
+        self._renewed: deque[tuple[Meta, Callable[[], Sequence[BirthMessage]]]] = deque()
         self._desk = CommandDesk(device, outbox, meta, installation, utc, signed_work)
         self._resend_due = clock()
         self._taken_back = self._draining = False
@@ -168,8 +168,11 @@ class Publisher:
         self._comparisons.add(topic, payload)
 
     def renew(self, meta: Meta, birth_messages: Callable[[], Sequence[BirthMessage]]) -> None:
-        """Announce the device by other texts soon. Any thread may call it; `config` of meta is the same."""
-        self._renewed = meta, birth_messages
+        """Announce the device by other texts soon, or by another `config`. Any thread may call it.
+
+        Call it before an interval of that `config` closes: so its text goes out first.
+        """
+        self._renewed.append((meta, birth_messages))
 
     def run(self, stop: threading.Event, drain_s: float = 5.0) -> None:
         """Publish until `stop` is set, then `drain`; the body of the publisher's thread."""
@@ -276,9 +279,10 @@ class Publisher:
         self._publish_births()
 
     def _use_renewed(self) -> None:
-        if self._renewed is not None:
-            (self._meta, self._birth_messages), self._renewed = self._renewed, None
+        while self._renewed:
+            self._meta, self._birth_messages = self._renewed.popleft()
             self._configs.renew(self._meta)
+            self._desk.renew(self._meta)
             if self._session.connected:
                 self._publish_meta()
                 self._publish_births()
