@@ -131,7 +131,7 @@ class SnapshotArgs:
 
 @dataclass(frozen=True, slots=True)
 class FetchArgs:
-    """What `fetch` asks for. url: of a bundle. bytes, sha256: of it, the hash in hexadecimal."""
+    """What `fetch` asks for. url: of a bundle; "" for the broker. bytes, sha256: of it, the hash in hexadecimal."""
 
     url: str
     bytes: int
@@ -259,9 +259,12 @@ def snapshot_args(args: Mapping[str, Any]) -> SnapshotArgs:
 
 def fetch_args(args: Mapping[str, Any]) -> FetchArgs:
     """Return the arguments of `fetch`. Raises ValueError: with one sentence on what is wrong."""
-    url, size, sha256 = args.get("url"), args.get("bytes"), args.get("sha256")
-    if not isinstance(url, str) or not _URL.fullmatch(url):
-        raise _BadRequestError("args.url must begin with https:// and have at most 2,000 characters of ASCII.")
+    url, size, sha256 = args.get("url", ""), args.get("bytes"), args.get("sha256")
+    if not isinstance(url, str) or ("url" in args and not _URL.fullmatch(url)):
+        raise _BadRequestError(
+            "args.url must begin with https:// and have at most 2,000 characters of ASCII, or be left out: then the "
+            "bundle comes from the broker."
+        )
     if type(size) is not int or not 0 < size <= MAX_BUNDLE:
         raise _BadRequestError(f"args.bytes must be a whole number from 1 to {MAX_BUNDLE}.")
     if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):

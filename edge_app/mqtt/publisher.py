@@ -28,6 +28,7 @@ from edge_app.mqtt.health_size import fitting
 from edge_app.mqtt.held_back import HeldBack
 from edge_app.mqtt.identity import Device, interval_topic
 from edge_app.mqtt.in_flight import InFlight, Sent
+from edge_app.mqtt.incoming import NAME as PIECE_NAME
 from edge_app.mqtt.messages import Health, Meta, lines_of
 from edge_app.mqtt.presence import BirthMessage, status
 from edge_app.mqtt.resend import Resend
@@ -270,7 +271,7 @@ class Publisher:
         self._taken_back = False
         self._health_due = self._clock()
         self._subscription = ""
-        commands = ["#"] if self._session.broker.wildcards else NAMES
+        commands = ["#"] if self._session.broker.wildcards else [*NAMES, PIECE_NAME]
         self._session.subscribe([f"{self._device.prefix}/commands/{name}" for name in commands], fresh=True)
         if self._office is not None:
             self._session.subscribe([self._office.topic])

@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 from edge_app.detectors.manifest import Manifest, load
 from edge_app.errors import CommandError, DetectorError, reason_of
 from edge_app.mqtt.commands import MAX_BUNDLE, FetchArgs
+from edge_app.mqtt.incoming import PIECE, Incoming
 from edge_app.system.files import alone_in, sha256_of
 from edge_app.system.readings import readings
 
@@ -40,6 +41,9 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\.(tflite|json)")
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 _PART: Final = 65_536
 _TIMEOUT_S: Final = 30.0
+_LOOK_S: Final = 1.0
+_PATIENCE_S: Final = 600.0
+"""Time, s, without a piece from the broker after which a fetch is given up; what has come stays for the next one."""
 _WAITS_S: Final = (1.0, 5.0, 20.0, 60.0)
 """Pauses before a broken download goes on where it was; each time that something came they begin anew."""
 
@@ -59,10 +63,11 @@ class Bundles:
             return None
         return next(iter(sorted((self._folder / sha256).glob("*.tflite"))), None)
 
-    def fetch(self, bundle: FetchArgs, stopped: threading.Event) -> Manifest:
+    def fetch(self, bundle: FetchArgs, stopped: threading.Event, incoming: Incoming | None = None) -> Manifest:
         """Fetch a bundle, and return the manifest of its detector, which is on disk then.
 
-        What a former attempt has fetched is not fetched again. Raises CommandError: with what was wrong.
+        incoming: its pieces, where they come from the broker. What a former attempt has fetched is not fetched again,
+        wherever that came from. Raises CommandError: with what was wrong.
         """
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -71,7 +76,11 @@ class Bundles:
                 self._forget_others(bundle)
                 self._require_room(bundle)
                 part = self._folder / f"{bundle.sha256}.part"
-                self._download(bundle, part, stopped)
+                if incoming is None:
+                    self._download(bundle, part, stopped)
+                else:
+                    _collect(incoming, bundle, part, stopped)
+                _require_hash(bundle, part)
                 try:
                     return self._unpack(part)
                 finally:
@@ -119,9 +128,6 @@ class Bundles:
                 log.warning("the bundle is not whole yet (%s), %d of %d bytes", _why(error), came, bundle.bytes)
                 if stopped.wait(_WAITS_S[max(0, tries - 1)]):
                     raise CommandError("The program ends.") from error
-        if sha256_of(part) != bundle.sha256:
-            part.unlink()
-            raise CommandError("What was fetched is not what the office has signed: its hash is another one.")
 
     def _go_on(self, bundle: FetchArgs, part: Path, before: int, stopped: threading.Event) -> None:
         request = urllib.request.Request(bundle.url, headers={"Range": f"bytes={before}-"} if before else {})
@@ -169,6 +175,34 @@ class Bundles:
             raise CommandError(f"The bundle cannot be used: {error}.") from error
         finally:
             shutil.rmtree(new, ignore_errors=True)
+
+
+def _collect(incoming: Incoming, bundle: FetchArgs, part: Path, stopped: threading.Event) -> None:
+    """Write the pieces into a file, which may have its beginning already. Raises CommandError, OSError."""
+    here = part.stat().st_size // PIECE if part.exists() else 0
+    with part.open("r+b" if here else "wb") as file:
+        file.truncate(min(bundle.bytes, here * PIECE))
+        file.seek(0, os.SEEK_END)
+        waited = 0.0
+        for number in range(here + 1, incoming.of + 1):
+            while (data := incoming.read(number, _LOOK_S)) is None:
+                waited += _LOOK_S
+                if stopped.is_set():
+                    raise CommandError("The program ends.")
+                if incoming.refused:
+                    raise CommandError(f"The broker refuses to ask for the pieces ({incoming.refused}).")
+                if waited >= _PATIENCE_S:
+                    raise CommandError(f"{number - 1} of {incoming.of} pieces have come, and no more for ten minutes.")
+            waited = 0.0
+            file.write(data)
+            file.flush()
+
+
+def _require_hash(bundle: FetchArgs, part: Path) -> None:
+    """Raise CommandError for a file that is not what was signed, which is gone then."""
+    if sha256_of(part) != bundle.sha256:
+        part.unlink()
+        raise CommandError("What was fetched is not what the office has signed: its hash is another one.")
 
 
 def _extract(part: Path, folder: Path) -> Path:

@@ -17,6 +17,7 @@ from edge_app.detectors.bundle import pack
 from edge_app.detectors.manifest import default_model, load
 from edge_app.errors import CommandError
 from edge_app.mqtt.commands import FetchArgs
+from edge_app.mqtt.incoming import PIECE, Incoming, piece, pieces_of, read_request
 from edge_app.rollout import bundles
 from edge_app.rollout.bundles import Bundles
 from tests.support.bundle_server import Behaviour, bundle_server
@@ -179,3 +180,57 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(bundles, "_ROOM_MB", 1e12)
     with served(tmp_path, Behaviour(CONTENT)) as (here, bundle), pytest.raises(CommandError, match="MB free"):
         here.fetch(bundle, NEVER)
+
+
+def office(incoming: Incoming, content: bytes, over: threading.Event, asked: list[int], most: int = 1 << 30) -> None:
+    """Give a device the pieces that it asks for, at most so many, until `over`."""
+    while not over.wait(0.001):
+        message = incoming.request()
+        numbers = read_request(message.payload, "city-1", len(content)) if message else ()
+        for number in numbers:
+            if len(asked) >= most:
+                return
+            asked.append(number)
+            incoming.receive(piece("p", "city-1", content, number).payload)
+
+
+def from_broker(folder: Path, content: bytes, bundle: FetchArgs, most: int = 1 << 30) -> tuple[list[int], str]:
+    """Fetch a bundle from an office that gives so many pieces; return their numbers, and what was wrong."""
+    incoming, over, asked = Incoming("p", "city-1", bundle.bytes), threading.Event(), list[int]()
+    giving = threading.Thread(target=office, args=(incoming, content, over, asked, most))
+    giving.start()
+    problem = ""
+    try:
+        Bundles(folder / "detectors").fetch(bundle, NEVER, incoming)
+    except CommandError as error:
+        problem = str(error)
+    over.set()
+    giving.join()
+    return asked, problem
+
+
+def test_a_bundle_comes_from_the_broker_and_goes_on_after_a_break(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundles, "_LOOK_S", 0.05)
+    monkeypatch.setattr(bundles, "_PATIENCE_S", 0.1)
+    bundle, of = named(""), pieces_of(len(CONTENT))
+    asked, problem = from_broker(tmp_path, CONTENT, bundle, most=12)
+    assert problem == f"12 of {of} pieces have come, and no more for ten minutes."
+    part = tmp_path / "detectors" / f"{bundle.sha256}.part"
+    assert part.stat().st_size == 12 * PIECE
+    with part.open("ab") as file:
+        file.write(b"half a piece, as a kill leaves it")
+    monkeypatch.setattr(bundles, "_PATIENCE_S", 60.0)
+    asked, problem = from_broker(tmp_path, CONTENT, bundle)
+    assert (problem, asked) == ("", [*range(13, of + 1)])
+    found = Bundles(tmp_path / "detectors").find(MANIFEST.sha256)
+    assert found is not None
+    assert load(found)[0] == MANIFEST
+
+
+def test_pieces_that_are_not_what_was_signed_are_thrown_away(tmp_path: Path) -> None:
+    other = bytes(len(CONTENT))
+    _, problem = from_broker(tmp_path, other, named(""))
+    assert problem.startswith("What was fetched is not what the office has signed")
+    assert list((tmp_path / "detectors").iterdir()) == []
