@@ -81,7 +81,7 @@ services() {
             [ ! -L "$link" ] || basename "$link"
         done
         systemctl list-units --plain --no-legend --state=active,activating $service 'edge-app-city-worker@*.service' \
-            2>/dev/null | cut -d' ' -f1
+            edge-app-city-office.service 2>/dev/null | cut -d' ' -f1
     } | sort -u
 }
 

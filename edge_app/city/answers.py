@@ -109,6 +109,7 @@ class CountsOfStep(Answer):
     end: AwareDatetime
     covered: Annotated[float, Field(ge=0, description="Share of the step in which no vehicle could pass unseen")]
     flagged: Annotated[float, Field(ge=0, description="Share of the step with a quality flag")]
+    synthetic: Annotated[bool, Field(description="Some of it is invented: a demonstration, a rendered street")]
     straddling_s: Annotated[int, Field(ge=0, description="Seconds of its intervals that lie beyond its end")]
     counts: Annotated[Mapping[str, Mapping[str, int]], Field(description="By class and direction, of what is asked")]
     flags: Annotated[Sequence[str], Field(description="Quality flags of its intervals, of one at least")]
@@ -130,7 +131,7 @@ class Counts(Answer):
 
     site: str
     step: str
-    time_zone: str
+    time_zone: Annotated[str, Field(description="Whose hours, days and months these are")]
     steps: Sequence[CountsOfStep]
     lost: Annotated[Sequence[LostDay], Field(description="Days for which there were at least so many")]
 
@@ -139,11 +140,12 @@ class Hours(Answer):
     """A site's hours with data as columns, for a heat map. An hour that is not named has none: that is no zero."""
 
     site: str
-    time_zone: str
+    time_zone: Annotated[str, Field(description="Whose hours these are")]
     start: Annotated[AwareDatetime, Field(description="From which `seconds` are counted")]
-    seconds: Annotated[Sequence[int], Field(description="When each hour of the site's own time begins")]
+    seconds: Annotated[Sequence[int], Field(description="When each hour begins")]
     vehicles: Annotated[Sequence[int], Field(description="Of all classes and both directions")]
     covered: Annotated[Sequence[float], Field(description="Share of the hour in which no vehicle could pass unseen")]
+    synthetic: Annotated[Sequence[bool], Field(description="Some of the hour is invented")]
 
 
 class CreditAnswer(Answer):
@@ -200,7 +202,7 @@ class GapAnswer(Answer):
     first: int
     last: int
     state: Annotated[Literal["asked for", "lost"], Field(description="What is being done about it")]
-    reason: str
+    reason: Annotated[str, Field(description="Code of the device: expired, dropped, damaged or unknown")]
 
 
 class ClosedGapAnswer(Answer):
@@ -219,8 +221,9 @@ class Contradicted(Answer):
     """What does not fit in what a line has sent."""
 
     line: str
-    kind: str
-    what: str
+    kind: Annotated[str, Field(description="content, number, totals, future or overlap")]
+    what: Annotated[str, Field(description="In a sentence, in English")]
+    number: Annotated[int | None, Field(description="Of the interval that does not fit")]
     start: AwareDatetime
     end: AwareDatetime
 

@@ -65,8 +65,7 @@ class Collected:
             raise ConfigError(f"comparisons of one candidate are judged, and here are those of {found}")
         rule = StopRule()
         for (_, hour), (candidate, before) in sorted(self.hours.items(), key=lambda item: item[0][::-1]):
-            local = _local_hour(hour * _HOUR_S, tz)
-            rule.add(candidate, before, night=not _NIGHT_ENDS <= local < _NIGHT_BEGINS)
+            rule.add(candidate, before, night=is_night(hour * _HOUR_S, tz))
         return rule
 
 
@@ -75,5 +74,6 @@ def _add(sums: Sums, counts: Mapping[str, DirectionCounts]) -> None:
         sums[name] = sums.get(name, 0.0) + ways.left_to_right + ways.right_to_left
 
 
-def _local_hour(at: int, tz: ZoneInfo) -> int:
-    return datetime.fromtimestamp(at, tz).hour
+def is_night(at: int, tz: ZoneInfo) -> bool:
+    """Return whether an hour counts as one of the night. at: its begin, UTC s."""
+    return not _NIGHT_ENDS <= datetime.fromtimestamp(at, tz).hour < _NIGHT_BEGINS

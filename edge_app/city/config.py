@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInf
 
 from edge_app.config.files import read_tables
 from edge_app.config.mqtt import BrokerAccess, Text
-from edge_app.config.secrets import fill_key, fill_secrets
+from edge_app.config.secrets import fill_key, fill_office_key, fill_secrets
 from edge_app.config.types import FilePath, OwnAddress, Slug, Table
 from edge_app.config.wording import describe_error, own_errors
 from edge_app.errors import ConfigError
@@ -255,6 +255,7 @@ def validated(given: Mapping[str, Any], folder: Path, environment: Mapping[str, 
     """Return the configuration of tables as TOML has them. folder: where relative paths start. Raises ConfigError."""
     tables: dict[str, Any] = {name: {} for name in TABLES} | dict(given)
     fill_key(tables, environment)
+    fill_office_key(tables, environment)
     problems = list(fill_secrets(tables, folder, environment, ("mqtt", "database")))
     try:
         config = CityConfig.model_validate(tables, context={"folder": folder})

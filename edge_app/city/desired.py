@@ -65,15 +65,19 @@ def document(layer: Layer, revision: int, at: str, author: str) -> dict[str, Any
     return {**head, "set": dict(layer.set), "unset": list(layer.unset)}
 
 
+def read_document(payload: bytes) -> Mapping[str, Any]:
+    """Return what a retained message says, signed or not, without trusting it; nothing for another one."""
+    signed = read_signed(json_in(payload))
+    given = json_in(signed.document.encode()) if signed is not None else None
+    return given if isinstance(given, dict) and given.get("schema") == DESIRED else {}
+
+
 def read_desired(payload: bytes) -> tuple[Layer, int]:
     """Return the layer and the revision of a retained message, none and 0 where there is no such message.
 
     It is what is going to be changed, not what is believed: the signature is left to the devices.
     """
-    signed = read_signed(json_in(payload))
-    given = json_in(signed.document.encode()) if signed is not None else None
-    if not isinstance(given, dict) or given.get("schema") != DESIRED:
-        return Layer(), 0
+    given = read_document(payload)
     tables, unset, revision = given.get("set"), given.get("unset"), given.get("revision")
     if not isinstance(tables, dict) or not isinstance(unset, list) or type(revision) is not int:
         return Layer(), 0

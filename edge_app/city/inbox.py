@@ -15,9 +15,11 @@ log = logging.getLogger(__name__)
 GROUP: Final = "edge-app-city"
 """Name under which workers share messages, and beginning of the names of queues and consumers."""
 _COUNTS: Final = ("counts/+", "flows")
-_LASTING: Final = ("replies/+", "status", "meta", "meta/+")
+_LASTING: Final = ("replies/+", "status", "meta", "meta/+", "shadow/+")
+_RETAINED: Final = ("status", "meta", "meta/+", "config/desired", "config/reported")
 _HEALTH: Final = "health"
 """The only one of QoS 0: no queue of a broker holds it for a worker that is away."""
+_OF_FLEET: Final = (*dict.fromkeys((*_LASTING, *_RETAINED)), _HEALTH)
 
 
 class Queue(Protocol):
@@ -142,7 +144,7 @@ def topics(root: str, *, share: str = "", fleet: bool = True) -> tuple[str, ...]
     """
     begin = f"$share/{share}/{root}" if share else root
     counts = tuple(f"{begin}/+/+/{kind}" for kind in _COUNTS)
-    return counts + (tuple(f"{root}/+/+/{kind}" for kind in (*_LASTING, _HEALTH)) if fleet else ())
+    return counts + (tuple(f"{root}/+/+/{kind}" for kind in _OF_FLEET) if fleet else ())
 
 
 def queued_topics(root: str, *, fleet: bool = True) -> tuple[str, ...]:
@@ -152,4 +154,4 @@ def queued_topics(root: str, *, fleet: bool = True) -> tuple[str, ...]:
 
 def beside_topics(root: str) -> tuple[str, ...]:
     """Return the topic filters that are read over MQTT beside a queue: what is retained, and what no queue holds."""
-    return tuple(f"{root}/+/+/{kind}" for kind in ("status", "meta", "meta/+", _HEALTH))
+    return tuple(f"{root}/+/+/{kind}" for kind in (*_RETAINED, _HEALTH))

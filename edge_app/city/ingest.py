@@ -18,9 +18,11 @@ from typing import Any, Final
 
 from edge_app.city.asking import Asking, DeviceName
 from edge_app.city.database import fleet, missing
+from edge_app.city.database.comparing import note_compared
 from edge_app.city.database.engine import Connection, Database, ValueRefusedError
 from edge_app.city.database.rolling import roll_up
 from edge_app.city.database.storing import Storing, keep_aside
+from edge_app.city.desired import read_document
 from edge_app.city.inbox import Inbox
 from edge_app.city.portion import Portion
 from edge_app.city.reading import (
@@ -34,12 +36,22 @@ from edge_app.city.reading import (
     read_flows,
     read_payload,
     read_result,
+    read_shadow,
 )
 from edge_app.city.records import Gap, Interval, LineName
 from edge_app.errors import StoreError
 from edge_app.mqtt.encoding import encode
 from edge_app.mqtt.events import Message
-from edge_app.mqtt.messages import CommandMessage, ConfigMeta, Health, Meta, ReplyMessage, Status
+from edge_app.mqtt.messages import (
+    CommandMessage,
+    ConfigMeta,
+    ConfigReported,
+    Health,
+    Meta,
+    ReplyMessage,
+    ShadowMessage,
+    Status,
+)
 from edge_app.records import FLOWS
 
 log = logging.getLogger(__name__)
@@ -90,6 +102,8 @@ class _Told:
     meta: dict[DeviceName, Meta] = field(default_factory=dict)
     configs: dict[tuple[str, str, str], ConfigMeta] = field(default_factory=dict)
     newest: dict[tuple[LineName, str], int] = field(default_factory=dict)
+    compared: list[ShadowMessage] = field(default_factory=list)
+    layers: dict[DeviceName, dict[str, Any]] = field(default_factory=dict)
 
     def note_newest(self, device: DeviceName, installation: str, newest: Mapping[str, int]) -> None:
         """Note the newest number of each line. Raises UnreadableError: for what no device tells."""
@@ -230,6 +244,8 @@ class Worker:
         fleet.note_status(connection, told.status, at)
         fleet.note_health(connection, told.health, at)
         fleet.note_config(connection, told.configs)
+        fleet.note_layers(connection, told.layers, at)
+        note_compared(connection, told.compared)
         names = [LineName(*name, line.id) for name, meta in sorted(told.meta.items()) for line in meta.lines]
         fleet.note_meta(connection, told.meta, at, self._storing.lines(connection, names))
 
@@ -264,6 +280,14 @@ class Worker:
             for line in meta.lines:
                 check_name(LineName(*name, line.id))
             told.meta[name] = meta
+        elif kind == "shadow" and len(below) == 1:
+            told.compared.append(read_shadow(LineName(*name, below[0]), message.payload))
+        elif kind == "config" and below == ["desired"]:
+            if document := read_document(message.payload):  # what is none is the devices' to refuse
+                told.layers.setdefault(name, {})["desired"] = dict(document)
+        elif kind == "config" and below == ["reported"]:
+            report = read_payload(ConfigReported, message.payload)
+            told.layers.setdefault(name, {})["reported"] = report.model_dump(mode="json", by_alias=True)
         elif kind == "replies" and len(below) == 1:
             self._note_reply(connection, told, name, below[0], read_payload(ReplyMessage, message.payload))
 

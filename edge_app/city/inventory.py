@@ -59,7 +59,8 @@ def _whole_second(at: datetime) -> datetime:
         raise PydanticCustomError("far_year", "must be a time between 1970 and 2999") from None
 
 
-def _known_zone(name: str) -> str:
+def known_zone(name: str) -> str:
+    """Return the name of a time zone; for pydantic, which tells why it is none."""
     try:
         judge_zone(name)
     except ConfigError:
@@ -172,7 +173,7 @@ class SiteContent(_Part):
             description="Points of the road, each degrees east and north, or as text: WKT, or `4.89 52.37; 4.9 52.38`"
         ),
     ] = None
-    time_zone: Annotated[str, AfterValidator(_known_zone), Field(max_length=60, description="IANA name")]
+    time_zone: Annotated[str, AfterValidator(known_zone), Field(max_length=60, description="IANA name")]
     left_to_right: Heading = Heading()
     right_to_left: Heading = Heading()
     lanes: Annotated[int | None, Field(ge=1, le=MOST_LANES, description="Of the whole road")] = None

@@ -12,8 +12,11 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
+from edge_app.city.calendar import zone
 from edge_app.city.course import wkt_of
 from edge_app.city.invalid import Place
 from edge_app.city.inventory import MOST_SITES, MOST_TOLD, InventoryError, SiteDescription, described
@@ -43,8 +46,16 @@ def _rows(site: SiteDescription) -> Iterator[list[str | int | float]]:
     for way in _WAYS:
         mine += [told[way]["name"], _cell(told[way]["bearing_deg"])]
     mine += [_cell(told["lanes"]), _cell(told["public"]), wkt_of(site.course) if site.course else ""]
+    tz = zone(site.time_zone)
+    for one, attachment in zip(site.attachments, told["attachments"], strict=True):
+        attachment |= {name: _local(getattr(one, name), tz) for name in ("begins", "ends")}
     for attachment in told["attachments"] or [{}]:
         yield [*mine, *(_cell(attachment.get(name)) for name in _OF_ATTACHMENT)]
+
+
+def _local(at: datetime | None, tz: ZoneInfo) -> str | None:
+    """Return a time as a clock at the site shows it, with its offset."""
+    return at.astimezone(tz).isoformat() if at else None
 
 
 def _cell(value: Any) -> str | int | float:

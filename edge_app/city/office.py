@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from edge_app.city.conversation import Conversation, Outcome
-from edge_app.city.desired import Layer, Reported, read_desired, read_reported
+from edge_app.city.desired import Layer, Reported, json_in, read_desired, read_reported
 from edge_app.errors import BrokerError
 from edge_app.mqtt.events import Acked, Message
 from edge_app.mqtt.session import Session, Subscriber, retained
@@ -23,6 +22,9 @@ from edge_app.system.signed import write_signed
 _CONNECT_S: Final = 10.0
 _COMMAND_S: Final = 600.0
 """Time from the signing of a command to its end, s."""
+RETAINED: Final = ("status", "meta", "config/desired", "config/reported")
+"""What brokers retain of each device, and the office looks at."""
+_SHA256_DIGITS: Final = 64
 
 
 @dataclass(slots=True)
@@ -39,6 +41,26 @@ class KnownDevice:
     report: bytes = b""
     retained: bytes = b""
 
+    def take(self, kind: str, payload: bytes) -> None:
+        """Take a message that the broker retains; an empty one takes back what it retained.
+
+        kind: its topic below the device's, one of `RETAINED`.
+        """
+        if kind in ("status", "meta"):
+            given = json_in(payload)
+            setattr(self, kind, given if isinstance(given, dict) else {})
+        elif kind == "config/desired":
+            (self.desired, self.revision), self.retained = read_desired(payload), payload
+        elif kind == "config/reported":
+            self.reported, self.report = read_reported(payload), payload
+
+    @property
+    def model(self) -> str:
+        """SHA-256 of the detector in service, empty where the device does not tell it whole."""
+        counting = self.meta.get("counting")
+        found = counting.get("model") if isinstance(counting, Mapping) else None
+        return found if isinstance(found, str) and len(found) == _SHA256_DIGITS else ""
+
     @property
     def next_revision(self) -> int:
         """First revision that neither the broker nor the device has seen."""
@@ -53,16 +75,7 @@ def known_devices(messages: Sequence[Message], root: str) -> list[KnownDevice]:
         device, _, kind = rest.partition("/")
         if not kind or not message.payload:
             continue
-        known = found.setdefault(f"{site}/{device}", KnownDevice(f"{site}/{device}"))
-        if kind in ("status", "meta"):
-            with suppress(ValueError, RecursionError):
-                given = json.loads(message.payload)
-                setattr(known, kind, given if isinstance(given, dict) else {})
-        elif kind == "config/desired":
-            known.desired, known.revision = read_desired(message.payload)
-            known.retained = message.payload
-        elif kind == "config/reported":
-            known.reported, known.report = read_reported(message.payload), message.payload
+        found.setdefault(f"{site}/{device}", KnownDevice(f"{site}/{device}")).take(kind, message.payload)
     return sorted((one for one in found.values() if one.status or one.meta), key=lambda one: one.name)
 
 
@@ -77,8 +90,7 @@ class Office:
 
     def devices(self) -> list[KnownDevice]:
         """Return all devices that the broker knows. Raises BrokerError: when it cannot be reached, or refuses."""
-        kinds = ("status", "meta", "config/desired", "config/reported")
-        subscriber = Subscriber(self._connect(), [f"{self.root}/+/+/{kind}" for kind in kinds])
+        subscriber = Subscriber(self._connect(), [f"{self.root}/+/+/{kind}" for kind in RETAINED])
         try:
             return known_devices([*retained(subscriber, self._looks(subscriber))], self.root)
         finally:

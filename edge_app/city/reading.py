@@ -16,7 +16,15 @@ from pydantic import Field, ValidationError
 from edge_app.city.calendar import FAR
 from edge_app.city.records import NONE, Interval, LineName, Settings, Vector
 from edge_app.errors import EdgeAppError
-from edge_app.mqtt.messages import MEASURES, CountsMessage, DirectionCounts, FlowsMessage, Number, Payload
+from edge_app.mqtt.messages import (
+    MEASURES,
+    CountsMessage,
+    DirectionCounts,
+    FlowsMessage,
+    Number,
+    Payload,
+    ShadowMessage,
+)
 from edge_app.records import DIRECTIONS, FLOWS, VEHICLES
 
 AHEAD_S: Final = 300
@@ -37,6 +45,7 @@ _ID: Final = re.compile(r"[0-9a-f]{32}")
 _LONGEST_NAME: Final = 100
 _LONGEST_FLAGS: Final = 200
 """Together they fit into an entry of an index of PostgreSQL, 2,704 bytes."""
+_MODEL: Final = re.compile(r"[0-9a-f]{12}")
 _INSTALLATION: Final = re.compile(r"[0-9a-f]{8}")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _M = TypeVar("_M", bound=Payload)
@@ -104,6 +113,24 @@ def _finite(number: str) -> float:
     if not math.isfinite(value):
         raise UnreadableError(f"{number[:20]} is no number that a database or a float holds")
     return value
+
+
+def read_shadow(name: LineName, payload: bytes) -> ShadowMessage:
+    """Return the comparison of a line. Raises UnreadableError: also when it is not that of its topic."""
+    message = read_payload(ShadowMessage, payload)
+    if (message.site, message.device, message.line) != name:
+        raise UnreadableError("site, device and line: are not those of the topic")
+    check_name(name, message.installation)
+    check_newest(message.seq)
+    for model in (message.model, message.in_service.model):
+        if not _MODEL.fullmatch(model):
+            raise UnreadableError(f"model: {model[:80]!r} is not 12 hexadecimal digits")
+    every = (ways for one in (message, message.in_service) for ways in one.counts.values())
+    if any(max(ways.left_to_right, ways.right_to_left) > _MOST_VEHICLES for ways in every):
+        raise UnreadableError(f"counts: more than {_MOST_VEHICLES:,} vehicles")
+    if not 0 <= message.start.timestamp() < FAR:
+        raise UnreadableError("start: is no time that a calendar has")
+    return message
 
 
 def check_name(name: LineName, installation: str = "") -> None:

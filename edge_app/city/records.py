@@ -73,6 +73,16 @@ WORDS: Final = {
     "future": "number {} ends in the future",
     "overlap": "number {} overlaps another interval",
 }
+"""What does not fit of an interval, by kind; the number is its own."""
+
+
+def number_in(kind: str, what: str) -> int | None:
+    """Return the number of the interval that the words of a contradiction name, None where they are no such words."""
+    before, _, after = WORDS.get(kind, what).partition("{}")
+    number = what.removeprefix(before).removesuffix(after)
+    return int(number) if number.isdecimal() else None
+
+
 """Kinds of contradictions, with their sentence."""
 
 

@@ -25,13 +25,14 @@ from edge_app.city.answers import (
     Way,
     Whole,
 )
-from edge_app.city.calendar import step_around, zone
+from edge_app.city.calendar import step_around
 from edge_app.city.database.days import DAY_S
 from edge_app.city.database.lost import LostFile
-from edge_app.city.database.reading import AnyStep, HourSum, Site, Total
+from edge_app.city.database.reading import AnyStep, Site, Total
 from edge_app.city.database.recent import Recent
+from edge_app.city.database.steps import HourSum
 from edge_app.city.inventory_files import feature
-from edge_app.city.records import COLUMNS, Change, Vector
+from edge_app.city.records import COLUMNS, Change, Vector, number_in
 from edge_app.city.sums import QUARTER_S
 from edge_app.offline.bins import csv_text
 from edge_app.records import DIRECTIONS, VEHICLES
@@ -42,7 +43,7 @@ SEEN: Final = 0.5
 """Share of a quarter that must have been seen for its rate to be told."""
 _HOUR_S: Final = 3600
 _PAIRS: Final = [(name, direction) for name in VEHICLES for direction in DIRECTIONS]
-_SPAN: Final = ("site", "start", "end", "covered", "flagged")
+_SPAN: Final = ("site", "start", "end", "covered", "flagged", "synthetic")
 
 
 def moment(at: float) -> datetime:
@@ -68,23 +69,24 @@ def counts_of(total: Total, step: AnyStep, tz: ZoneInfo, classes: Collection[str
         end=moment(end),
         covered=round(min(1.0, total.covered_s / length), 4),
         flagged=round(min(1.0, total.flagged_s / length), 4),
+        synthetic=total.synthetic,
         straddling_s=total.straddling_s,
         counts=counts,
         flags=sorted(total.flags),
     )
 
 
-def hours_of(site: Site, begin: int, sums: Sequence[HourSum]) -> Hours:
-    """Return the hours of a site as columns. begin: from which their times are counted, UTC s."""
-    tz = zone(site.row.time_zone)
+def hours_of(site: Site, tz: ZoneInfo, begin: int, sums: Sequence[HourSum]) -> Hours:
+    """Return the hours of a site as columns. tz: whose they are. begin: from which times are counted, UTC s."""
     ends = [step_around(one.start, "hour", tz)[1] for one in sums]
     return Hours(
         site=site.row.id,
-        time_zone=site.row.time_zone,
+        time_zone=tz.key,
         start=moment(begin),
         seconds=[one.start - begin for one in sums],
         vehicles=[one.vehicles for one in sums],
         covered=[round(min(1.0, one.covered_s / (end - one.start)), 3) for one, end in zip(sums, ends, strict=True)],
+        synthetic=[one.synthetic for one in sums],
     )
 
 
@@ -98,7 +100,7 @@ def newest_seen(totals: Iterable[Total], now: int) -> Total | None:
 
 
 def csv_of(site: str, totals: Iterable[Total], step: AnyStep, tz: ZoneInfo, classes: Collection[str] = VEHICLES) -> str:
-    """Return a CSV file: a row a step, times with the offset of the site's own zone. classes: that are asked for."""
+    """Return a CSV file: a row a step, times with the offset of the zone. classes: that are asked for."""
     wanted = [at for at, (name, _) in enumerate(_PAIRS) if name in classes]
     header = (*_SPAN, *(COLUMNS[at] for at in wanted), "vehicles")
     rows = (_row(site, counts_of(total, step, tz), tuple(total.counts[at] for at in wanted), tz) for total in totals)
@@ -113,7 +115,8 @@ def rows_of(site: str, totals: Iterable[Total], step: AnyStep, tz: ZoneInfo) -> 
 
 def _row(site: str, told: CountsOfStep, counts: Vector, tz: tzinfo) -> tuple[str | int | float, ...]:
     start, end = (at.astimezone(tz).isoformat() for at in (told.start, told.end))
-    return site, start, end, told.covered, told.flagged, *counts, sum(counts)
+    invented = "true" if told.synthetic else "false"
+    return site, start, end, told.covered, told.flagged, invented, *counts, sum(counts)
 
 
 def site_of(site: Site, now: float, recent: Recent | None = None) -> SiteAnswer:
@@ -244,6 +247,7 @@ def whole_of(
                 line=f"{row.topic_site}/{row.device}/{row.name}",
                 kind=row.kind,
                 what=row.what,
+                number=number_in(row.kind, row.what),
                 start=moment(row.start),
                 end=moment(row.stop),
             )

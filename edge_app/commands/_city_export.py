@@ -25,6 +25,9 @@ def add_export(kinds: Any, add_config: Callable[[argparse.ArgumentParser], None]
             f"--{name}", type=_moment, required=True, metavar="TIME", help="2026-11-01 in UTC, or RFC 3339"
         )
     export.add_argument("--step", choices=("quarter", "hour", "day", "month"), default="hour", help="(hour)")
+    export.add_argument(
+        "--time-zone", metavar="NAME", help="IANA name of the zone of all steps, such as UTC; else each site's own"
+    )
     add_config(export)
 
 
@@ -42,6 +45,7 @@ def _moment(text: str) -> datetime:
 
 def run_export(arguments: argparse.Namespace, database: Database) -> int:
     """Write the file. Raises ConfigError, StoreError."""
+    from edge_app.city.calendar import judge_zone
     from edge_app.city.parquet import TYPES, write_parquet
     from edge_app.offline.bins import csv_text
     from edge_app.system.files import write_atomic
@@ -52,7 +56,9 @@ def run_export(arguments: argparse.Namespace, database: Database) -> int:
     begin, end = (int(getattr(arguments, name).timestamp()) for name in ("from", "to"))
     if begin >= end:
         raise ConfigError("--to: must be later than --from")
-    parts = _rows(database, begin, end, arguments.step)
+    if arguments.time_zone:
+        judge_zone(arguments.time_zone)
+    parts = _rows(database, begin, end, arguments.step, arguments.time_zone)
     try:
         if file.suffix.lower() == ".parquet":
             write_parquet(parts, file)
@@ -64,14 +70,17 @@ def run_export(arguments: argparse.Namespace, database: Database) -> int:
     return 0
 
 
-def _rows(database: Database, begin: int, end: int, step: Any) -> Iterator[list[tuple[str | int | float, ...]]]:
-    """Yield the rows of each site."""
+def _rows(
+    database: Database, begin: int, end: int, step: Any, time_zone: str | None
+) -> Iterator[list[tuple[str | int | float, ...]]]:
+    """Yield the rows of each site. time_zone: of the steps, None for each site's own."""
     from edge_app.city import telling
     from edge_app.city.calendar import zone
     from edge_app.city.database.inventory import read_inventory
-    from edge_app.city.database.reading import read_totals
+    from edge_app.city.database.steps import read_steps
 
     with database.connect() as connection:
         for site in read_inventory(connection):
-            totals = read_totals(connection, site.id, begin, end, step)
-            yield list(telling.rows_of(site.id, totals, step, zone(site.time_zone)))
+            tz = zone(time_zone or site.time_zone)
+            totals = read_steps(connection, site.id, begin, end, step, tz if tz.key != site.time_zone else None)
+            yield list(telling.rows_of(site.id, totals, step, tz))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edge_app.commands._city_inventory import person
 from edge_app.commands._options import add_city_config, reach_secrets, without_city
+from edge_app.commands._rollouts import add_rollouts, run_rollout, run_serve, signing_key
 from edge_app.errors import ConfigError, reason_of
 from edge_app.system.files import write_atomic
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from edge_app.city.conversation import Conversation, Outcome
     from edge_app.city.desired import Change, Layer
     from edge_app.city.office import KnownDevice, Office
-    from edge_app.system.signatures import SigningKey
 
 HELP = "configure the city's devices from the office, and have them answer signed commands"
 
@@ -58,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     judge = kinds.add_parser("judge", help="say by comparisons of a candidate whether it may go on to more devices")
     judge.add_argument("files", type=Path, nargs="+", metavar="FILE", help="messages of shadow/LINE, one a line")
     judge.add_argument("--time-zone", default="UTC", metavar="ZONE", help="says when it is night (%(default)s)")
+    add_rollouts(kinds)
     bundle = kinds.add_parser("bundle", help="pack a detector and its manifest into a ZIP file for `fetch`")
     bundle.add_argument("model", type=Path, metavar="TFLITE", help="with its .json beside it")
     bundle.add_argument("--out", type=Path, default=Path(), metavar="FOLDER", help="for the file (here)")
@@ -188,7 +189,11 @@ def _led(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.city.config import load
 
     config = load(arguments.config)
+    if arguments.kind == "serve":
+        return run_serve(config, arguments.config.parent, stop)
     office = _office(config, stop)
+    if arguments.kind == "rollout":
+        return run_rollout(arguments, config, office.devices, stop)
     found = [one for one in office.devices() if fnmatchcase(one.name, arguments.devices)]
     if arguments.kind == "list":
         _show_list(found)
@@ -224,14 +229,6 @@ def _office(config: CityConfig, stop: threading.Event) -> Office:
         return Session(endpoints_of(mqtt), name, protocol=mqtt.protocol, backoff=Backoff(max_s=5.0))
 
     return Office(connect, root_below(mqtt.prefix), stop.is_set)
-
-
-def _signing_key(config: CityConfig) -> SigningKey:
-    from edge_app.system.signatures import read_key
-
-    if config.signing.key_file is None:
-        raise ConfigError("no signing key: name it as signing.key_file in city.toml; `edge-app fleet key` makes one")
-    return read_key(config.signing.key_file)
 
 
 def _change_of(arguments: argparse.Namespace) -> Callable[[Layer], Layer] | None:
@@ -287,7 +284,7 @@ def _configure(
     from edge_app.system.key_names import key_name
     from edge_app.system.signed import write_signed
 
-    key, now, author = _signing_key(config), time.time(), person()
+    key, now, author = signing_key(config), time.time(), person()
     talks, entries = list[Any](), list[tuple[str, str, Mapping[str, Any]]]()
     for one in found:
         layer = make(one.desired)
@@ -309,7 +306,7 @@ def _command(arguments: argparse.Namespace, config: CityConfig, office: Office, 
     from edge_app.city.conversation import Commanding, Fetching
     from edge_app.city.office import command
 
-    key, name, args = _signing_key(config), arguments.kind, _args(arguments)
+    key, name, args = signing_key(config), arguments.kind, _args(arguments)
     bundle = _bundle_in(arguments.bundle) if name == "fetch" else b""
     talks, entries = list[Any](), list[tuple[str, str, Mapping[str, Any]]]()
     for one in found:
@@ -334,11 +331,13 @@ def _args(arguments: argparse.Namespace) -> dict[str, Any]:
             raise ConfigError("--hours: must be 1 to 168")
         return {"enabled": True, "hours": arguments.hours} if arguments.switch == "on" else {"enabled": False}
     if arguments.kind == "fetch":
-        return _fetched(_bundle_in(arguments.bundle), arguments.url)
+        return fetch_args(arguments.bundle, arguments.url)
     return {}
 
 
-def _fetched(content: bytes, url: str | None) -> dict[str, Any]:
+def fetch_args(bundle: Path, url: str | None) -> dict[str, Any]:
+    """Return what devices are asked to fetch. url: None for the broker. Raises ConfigError."""
+    content = _bundle_in(bundle)
     if url is not None and not url.startswith("https://"):
         raise ConfigError("--url: must begin with https://")
     where = {} if url is None else {"url": url}

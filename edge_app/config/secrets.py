@@ -67,6 +67,15 @@ def fill_key(tables: dict[str, Any], environment: Mapping[str, str]) -> None:
         tables["mqtt"] = table | {"key_file": str(credential)}
 
 
+def fill_office_key(tables: dict[str, Any], environment: Mapping[str, str]) -> None:
+    """Use the systemd credential office_key in place of the signing key's file, which only root need read."""
+    table = tables["signing"]
+    credential = Path(environment.get("CREDENTIALS_DIRECTORY", ""), "office_key")
+    available = "CREDENTIALS_DIRECTORY" in environment and _has_content(credential)
+    if available and isinstance(table, dict) and "key_file" in table:
+        tables["signing"] = table | {"key_file": str(credential)}
+
+
 def _has_content(path: Path) -> bool:
     """Return True for a file that is not empty; False also where this user may not look."""
     try:

@@ -45,12 +45,14 @@ class Limits:
 class ClassEvidence:
     """What is known of one class, or of all together.
 
-    candidate, before: vehicles. fewer, more: evidence that the candidate counts less, or more, than is tolerated.
-    enough: evidence that it misses less than the worst.
+    candidate, before: vehicles, in all groups. fewer, more: evidence that the candidate counts less, or more, than is
+    tolerated, from all groups as well. group_before, enough: of the present group alone, vehicles as the detector of
+    before counts them, and evidence that the candidate misses less than the worst.
     """
 
     candidate: float = 0.0
     before: float = 0.0
+    group_before: float = 0.0
     fewer: Evidence = field(default_factory=Evidence)
     more: Evidence = field(default_factory=Evidence)
     enough: Evidence = field(default_factory=Evidence)
@@ -60,6 +62,7 @@ class ClassEvidence:
         less, usual = before - candidate, (candidate + before) / 2
         self.candidate += candidate
         self.before += before
+        self.group_before += before
         self.fewer.add(less - tolerance * usual)
         self.more.add(-less - tolerance * usual)
         self.enough.add(worst * usual - less)
@@ -100,7 +103,7 @@ class StopRule:
         self.hours = 0
         for known in self.of.values():
             known.enough = Evidence()
-            known.before = known.candidate = 0.0
+            known.group_before = 0.0
 
     def reasons(self) -> Sequence[str]:
         """Return one sentence for each class whose counts stop the candidate, none where nothing does."""
@@ -117,9 +120,12 @@ class StopRule:
         """Return whether the candidate is stopped, its group has passed, or more hours are needed."""
         if self.reasons():
             return "stop"
-        asked = [ALL, *(name for name in (NIGHT, *VEHICLES) if self.of[name].before >= self.limits.least)]
-        passed = all(self.of[name].enough.shows(self.limits.false_passes) for name in asked)
-        return "pass" if passed else "wait"
+        return "wait" if self.open() else "pass"
+
+    def open(self) -> Sequence[str]:
+        """Return of what the present group has not counted enough to pass: classes, all of them, or the night."""
+        asked = [ALL, *(name for name in (NIGHT, *VEHICLES) if self.of[name].group_before >= self.limits.least)]
+        return [name for name in asked if not self.of[name].enough.shows(self.limits.false_passes)]
 
     def _share(self, name: str) -> float:
         """Return the share of false stops of one test: half for all classes, the rest split between the others."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge_app.records import FloatArray
 from models.common.geometry import covered_share, iou_matrix
-from models.data.marks import MARKED, marks
+from models.data.marks import MARKED, What, marks
 from models.data.samples import BICYCLE, CLASSES, OTHER, Sample
 from models.training import weights
 from models.training.framing import Scene
@@ -21,6 +21,12 @@ _COVERED: Final = 0.3
 """Share of a detector's box that a mark covers: from here on the mark replaces it."""
 _SAME: Final = 0.5
 """IoU from which a label is about a marked object."""
+_KINDS: Final[Mapping[What, int]] = {
+    "bicycles": BICYCLE,
+    "cars": CLASSES.index("car"),
+    "buses": CLASSES.index("bus"),
+    "trucks": CLASSES.index("truck"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +68,22 @@ Hints = Mapping[str, Hint]
 def with_marks(found: Hints, samples: Sequence[Sample], path: Path = MARKED) -> Hints:
     """Return the hints together with what a person has marked.
 
-    Marks replace what detectors said there, and labels that call a bicycle a motorcycle or a van a bus.
+    Marks replace what detectors said there, and labels that call a bicycle a motorcycle or a van a bus. Marked are also
+    vehicles whose label is right where a detector says something else: without the mark nothing would be learned there.
     """
-    bicycles, cars, nothing = (marks(what, path) for what in ("bicycles", "cars", "nothing"))
+    nothing = marks("nothing", path)
+    marked_as = [(kind, marks(what, path)) for what, kind in _KINDS.items()]
     none, result = np.empty((0, 4), np.float32), dict(found)
     for sample in samples:
-        of_bicycles, of_cars, empty = (boxes.get(sample.sha256, none) for boxes in (bicycles, cars, nothing))
-        mine = np.concatenate([of_bicycles, of_cars])
+        boxes_of = [(kind, boxes.get(sample.sha256, none)) for kind, boxes in marked_as]
+        mine, empty = np.concatenate([boxes for _, boxes in boxes_of]), nothing.get(sample.sha256, none)
         if not (len(mine) or len(empty)):
             continue
         unknown = Hint(none, np.empty(0, np.int8), np.zeros(len(sample.boxes), bool))
         hint = found.get(sample.sha256, unknown)
         marked = np.concatenate([mine, empty])
         left = covered_share(hint.boxes, marked).max(axis=1, initial=0) < _COVERED
-        kinds = [BICYCLE] * len(of_bicycles) + [CLASSES.index("car")] * len(of_cars)
+        kinds = [kind for kind, boxes in boxes_of for _ in boxes]
         result[sample.sha256] = Hint(
             np.concatenate([hint.boxes[left], mine]),
             np.concatenate([hint.kinds[left], np.array(kinds, np.int8)]),

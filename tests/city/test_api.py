@@ -153,7 +153,7 @@ def test_gaps_and_contradictions_are_told(database: Database, client: httpx.Clie
         (3, 5, "asked for"),
         (8, 20, "lost"),
     ]
-    assert [one["kind"] for one in whole["contradictions"]] == ["overlap"]
+    assert [(one["kind"], one["number"]) for one in whole["contradictions"]] == [("overlap", 1)]
 
 
 @pytest.mark.parametrize(
@@ -283,8 +283,8 @@ def test_only_the_classes_that_are_asked_for_are_told(database: Database, client
 @pytest.mark.parametrize(
     ("path", "name", "takes"),
     [
-        ("sites/{site}/counts", "colour", "it takes class, from, step, to"),
-        ("sites/{site}/counts.parquet", "class", "it takes from, step, to"),
+        ("sites/{site}/counts", "colour", "it takes class, from, step, time_zone, to"),
+        ("sites/{site}/counts.parquet", "class", "it takes from, step, time_zone, to"),
         ("sites", "From", "it takes after, limit"),
         ("public/sites", "x", "it takes none"),
     ],

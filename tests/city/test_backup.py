@@ -8,6 +8,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import func, select
 
@@ -171,3 +172,50 @@ def test_a_database_with_a_password_is_saved_and_comes_back(
         assert city(tmp_path, "backup") == 0
         assert city(tmp_path, "restore", "--replace") == 0
     assert store(url, []) == 10
+
+
+DAY_S = 86_400
+DAYS = series(1825, start=START // DAY_S * DAY_S - 1825 * DAY_S, length=DAY_S)
+
+
+@pytest.mark.servers
+def test_more_days_than_are_locked_at_once_come_back_part_by_part(
+    postgres_server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = postgres_server.emptied()
+    (tmp_path / "city.toml").write_text(f'[database]\nurl = "{url.replace("counts@", "")}"\nusername = "counts"\n')
+    store(url, DAYS[:20])
+    assert city(tmp_path, "backup") == 0
+    monkeypatch.setattr("edge_app.city.database.server_backup._SHARE", 1e-3)  # room for six locks
+    assert city(tmp_path, "restore", "--replace") == 2  # nothing of what is there may be lost by a restore that fails
+    assert "max_locks_per_transaction = " in capsys.readouterr().err
+    assert store(url, []) == 20
+    postgres_server.emptied()
+    whole = (tmp_path / "saved").read_bytes()
+    (tmp_path / "saved").write_bytes(whole[:-40])
+    assert city(tmp_path, "restore") == 1
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT count(*) FROM pg_class WHERE relname LIKE 'counts%'").fetchone() == (0,)
+        connection.execute("CREATE TABLE counts_20000 ()")  # what a restore leaves that was killed
+        connection.execute("CREATE TABLE alembic_version ()")
+    (tmp_path / "saved").write_bytes(whole)
+    assert city(tmp_path, "restore") == 0
+    assert store(url, []) == 20
+    assert store(url, DAYS[19:30]) == 30
+    assert city(tmp_path, "restore") == 2  # there are tables
+
+
+@pytest.mark.servers
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_five_years_of_days_are_rehearsed(postgres_server: Postgres, tmp_path: Path) -> None:
+    url = postgres_server.emptied()
+    (tmp_path / "city.toml").write_text(f'[database]\nurl = "{url.replace("counts@", "")}"\nusername = "counts"\n')
+    assert store(url, DAYS) == len(DAYS)
+    assert city(tmp_path, "backup") == 0
+    postgres_server.emptied()
+    assert city(tmp_path, "restore") == 0
+    assert store(url, []) == len(DAYS)
+    with psycopg.connect(url) as connection:
+        found = connection.execute("SELECT count(*) FROM pg_inherits WHERE inhparent = 'counts'::regclass").fetchone()
+    assert found == (len(DAYS),)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import time
 from collections.abc import Sequence
@@ -85,6 +87,18 @@ FULL = [
 def test_a_file_of_the_inventory_reads_back_as_it_was(write: Any, read: Any) -> None:
     assert read(write(FULL)) == FULL
     assert read(write([])) == []
+
+
+@pytest.mark.parametrize(
+    ("time_zone", "written"),
+    [("Europe/Amsterdam", "2026-10-25T02:30:00+01:00"), ("Asia/Kolkata", "2026-10-25T07:00:00+05:30")],
+)
+def test_a_table_tells_times_as_the_clocks_of_the_site_show_them(time_zone: str, written: str) -> None:
+    begins = "2026-10-25T01:30:00Z"  # in the hour that Amsterdam has twice
+    site = quay(attached(begins=begins), time_zone=time_zone)
+    (row,) = csv.DictReader(io.StringIO(inventory_csv([site])))
+    assert (row["begins"], row["ends"]) == (written, "")
+    assert read_inventory_csv(inventory_csv([site])) == [site]
 
 
 def test_what_is_put_is_read_and_a_second_time_nothing_changes(database: Database) -> None:

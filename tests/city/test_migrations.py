@@ -34,7 +34,7 @@ FIRST_RELEASE = (
 )
 
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """Tables of the releases so far."""
 
 

@@ -229,6 +229,18 @@ def test_a_site_is_edited_on_the_page(address: tuple[str, str], tmp_path: Path) 
         browser.wait_for(
             f"document.querySelector('[role=alert]:not(#lost)').textContent === {messages('en')['city.saved']!r}"
         )
+        assert browser.run("document.querySelector('[name=begins]').value") == ""
+        write = "(one, at) => { one.value = at; one.dispatchEvent(new Event('input', { bubbles: true })); }"
+        browser.run(f"({write})(document.querySelector('[name=ends]'), '2037-07-01T06:00')")
+        browser.click("button.first")
+        ends = f"fetch('/api/v1/inventory/{site}').then((told) => told.json()).then((told) => told.attachments[0].ends)"
+        browser.run(f"window.ask = () => {ends}.then((at) => (window.saved = at))")
+        browser.wait_for("window.ask() && window.saved === '2037-07-01T04:00:00Z'")  # as saved, in summer time
+        browser.open(f"{base}/inventory/{site}")
+        browser.wait_for("document.querySelector('[name=ends]')?.value.startsWith('2037-07-01T06:00')")
+        browser.type("[name=time_zone]", "Asia/Kolkata")
+        browser.run("document.querySelector('[name=time_zone]').dispatchEvent(new Event('change'))")
+        browser.wait_for("document.querySelector('[name=ends]').value.startsWith('2037-07-01T09:30')")
         browser.type("[name=lanes]", "3")
         for answer, path in (("false", f"/inventory/{site}"), ("true", "/inventory")):  # it asks before that is lost
             browser.run(f"window.confirm = (asks) => (window.asks = asks, {answer})")

@@ -14,6 +14,7 @@ from edge_app.city.database import accounts
 from edge_app.city.database.engine import Database
 from edge_app.city.invalid import CODES
 from edge_app.city.live import Live
+from edge_app.city.records import WORDS, number_in
 from edge_app.city.routes.city import City
 from edge_app.web.languages import NAMES, messages
 from tests.city.cases import START
@@ -39,6 +40,22 @@ def test_every_code_has_words_in_every_language_and_all_words_a_code(language: s
     assert len(codes()) > 50
     worded = {key.removeprefix("refused.") for key in messages(language) if key.startswith("refused.")}
     assert worded == codes() | OF_PLACES
+
+
+@pytest.mark.parametrize("language", NAMES)
+def test_reasons_of_gaps_and_contradictions_have_words_in_every_language(language: str) -> None:
+    texts = messages(language)
+    reasons = {f"gone.{code}" for code in ("expired", "dropped", "damaged", "unknown")}  # docs/mqtt.md names them
+    kinds = {f"contradiction.{kind}" for kind in WORDS}
+    assert {key for key in texts if key.startswith(("gone.", "contradiction."))} == reasons | kinds
+    assert all("{number}" in texts[key] for key in kinds)
+
+
+@pytest.mark.parametrize("kind", WORDS)
+def test_a_contradiction_tells_its_number_apart_from_its_words(kind: str) -> None:
+    assert number_in(kind, WORDS[kind].format(8101)) == 8101
+    assert number_in(kind, "words of another release") is None
+    assert number_in("newer", "number 3 is odd") is None
 
 
 @pytest.fixture

@@ -82,3 +82,22 @@ def test_the_next_group_must_pass_by_itself_and_a_stop_remembers() -> None:
 
 def test_a_rare_class_is_not_asked_to_pass() -> None:
     assert hours(48, {}, {"car": 200, "bus": 1}).decide() == "pass"
+
+
+def test_a_reason_tells_the_sums_of_all_groups() -> None:
+    rule = hours(6, {"car": 0.02}, STREET)
+    rule.next_group()
+    for _ in range(400):
+        rule.add({"car": 85.0}, {"car": 100.0})
+        if rule.decide() == "stop":
+            break
+    known = rule.of[ALL]
+    assert known.before > known.group_before > 0
+    assert any(f"({known.candidate:,.0f} against {known.before:,.0f})" in reason for reason in rule.reasons())
+
+
+def test_what_is_open_is_told_by_class() -> None:
+    rule = hours(48, {}, STREET)
+    assert rule.open() == []
+    rule.next_group()
+    assert rule.open() == [ALL]

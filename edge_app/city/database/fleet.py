@@ -38,6 +38,12 @@ def note_health(connection: Connection, healths: Mapping[tuple[str, str], Health
     _note(connection, told, at)
 
 
+def note_layers(connection: Connection, layers: Mapping[tuple[str, str], Mapping[str, Any]], at: int) -> None:
+    """Note what the office sets on devices, and what they report of it. layers: the columns of each."""
+    for column in ("desired", "reported"):
+        _note(connection, {name: {column: one[column]} for name, one in layers.items() if column in one}, at)
+
+
 def note_heard(connection: Connection, devices: Sequence[tuple[str, str]], at: int) -> None:
     """Note that devices have sent something."""
     _note(connection, {device: {} for device in devices}, at)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import reduce
-from operator import add
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 from sqlalchemy import Connection, Row, Select, Text, and_, cast, func, or_, select, tuple_
@@ -26,11 +23,10 @@ from edge_app.city.database.tables import (
     SITE,
     STEP,
 )
-from edge_app.city.records import COLUMNS, NONE, SYNTHETIC, Vector, added
+from edge_app.city.records import COLUMNS, SYNTHETIC, Vector, added
 from edge_app.city.sums import QUARTER_S
 
 AnyStep: TypeAlias = Literal["quarter"] | Step
-_LONGEST_STEP_S: Final = 32 * 86_400
 _FEW: Final = 1000
 """Devices up to which they are asked for by name."""
 
@@ -50,17 +46,21 @@ class Total:
 
     @property
     def synthetic(self) -> bool:
-        """Whether some of it is invented; known of quarters alone."""
+        """Whether some of it is invented; known where its flags are."""
         return SYNTHETIC in self.flags
 
-
-@dataclass(frozen=True, slots=True)
-class HourSum:
-    """Vehicles of all classes and both directions of an hour of a site. covered_s: of it, seen."""
-
-    start: int
-    covered_s: float
-    vehicles: int
+    def plus(self, other: Total) -> Total:
+        """Return the sum with what else counts in the same step."""
+        return Total(
+            self.start,
+            self.length_s + other.length_s,
+            self.covered_s + other.covered_s,
+            self.flagged_s + other.flagged_s,
+            self.straddling_s + other.straddling_s,
+            added(self.counts, other.counts),
+            {flag: self.flags.get(flag, 0) + other.flags.get(flag, 0) for flag in {*self.flags, *other.flags}},
+            [*self.settings, *other.settings],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,10 @@ def read_devices(
 
 
 def read_totals(connection: Connection, site: str, start: int, end: int, step: AnyStep) -> list[Total]:
-    """Return the sums of a site that begin in [start, end), UTC s, by time; steps without an interval are left out."""
+    """Return the sums of a site that begin in [start, end), UTC s, by time; steps without an interval are left out.
+
+    Of steps longer than a quarter the flags are not told: `read_steps` finds them too.
+    """
     if step == "quarter":
         return read_quarters(connection, start, end, site).get(site, [])
     where = and_(STEP.c.site_id == site, STEP.c.step == step, STEP.c.start >= start, STEP.c.start < end)
@@ -149,32 +152,6 @@ def read_totals(connection: Connection, site: str, start: int, end: int, step: A
     ]
 
 
-def with_flags(connection: Connection, site: str, totals: Sequence[Total], end: int) -> list[Total]:
-    """Return steps longer than a quarter with the flags of their quarters.
-
-    totals: of one site, by time. end: before which the last one begins, UTC s. Sums of hours and longer steps have the
-    time with flags alone.
-    """
-    flagged = [total.start for total in totals if total.flagged_s]
-    if not flagged:
-        return list(totals)
-    starts, found = [total.start for total in totals], defaultdict[int, Counter[str]](Counter)
-    there = QUARTER.c.start >= flagged[0], QUARTER.c.start < max(end, flagged[-1] + _LONGEST_STEP_S)
-    rows = select(QUARTER.c.start, QUARTER.c.flags).join(ATTACHMENT, counts_there())
-    for start, flags in connection.execute(rows.where(ATTACHMENT.c.site_id == site, QUARTER.c.flagged_s > 0, *there)):
-        # A quarter with intervals has its step: the last one that begins before it.
-        found[starts[bisect_right(starts, start) - 1]].update(flags)
-    return [replace(total, flags=found[total.start]) if total.flagged_s else total for total in totals]
-
-
-def read_hours(connection: Connection, site: str, start: int, end: int) -> list[HourSum]:
-    """Return the hours of a site that begin in [start, end), UTC s, by time; those without an interval are left out."""
-    where = and_(STEP.c.site_id == site, STEP.c.step == "hour", STEP.c.start >= start, STEP.c.start < end)
-    vehicles = reduce(add, [STEP.c[name] for name in COLUMNS])
-    statement = select(STEP.c.start, STEP.c.covered_s, vehicles).where(where).order_by(STEP.c.start)
-    return [HourSum(*row) for row in connection.execute(statement)]
-
-
 def read_quarters(connection: Connection, start: int, end: int, site: str | None = None) -> dict[str, list[Total]]:
     """Return the quarters that begin in [start, end), UTC s, by time, for each site that has any, or for one alone."""
     statement = _quarter_rows().where(QUARTER.c.start >= start, QUARTER.c.start < end).order_by(QUARTER.c.start)
@@ -182,18 +159,18 @@ def read_quarters(connection: Connection, start: int, end: int, site: str | None
         statement = statement.where(ATTACHMENT.c.site_id == site)
     found: dict[str, dict[int, Total]] = defaultdict(dict)
     for row in connection.execute(statement):
-        of_site = found[row.site_id]
-        before = of_site.get(row.start, Total(row.start, 0, 0.0, 0, 0, NONE))
-        of_site[row.start] = Total(
+        of_site, settings = found[row.site_id], [tuple(one) for one in row.settings]
+        total = Total(
             row.start,
-            before.length_s + row.length_s,
-            before.covered_s + row.covered_s,
-            before.flagged_s + row.flagged_s,
-            before.straddling_s + row.straddling_s,
-            added(before.counts, _counts(row)),
-            {flag: before.flags.get(flag, 0) + row.flags.get(flag, 0) for flag in {*before.flags, *row.flags}},
-            [*before.settings, *(tuple(one) for one in row.settings)],
+            row.length_s,
+            row.covered_s,
+            row.flagged_s,
+            row.straddling_s,
+            _counts(row),
+            row.flags,
+            settings,
         )
+        of_site[row.start] = of_site[row.start].plus(total) if row.start in of_site else total
     return {identifier: list(quarters.values()) for identifier, quarters in found.items()}
 
 

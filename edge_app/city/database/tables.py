@@ -3,6 +3,12 @@
 The wide row of an interval is kept short, since there is one a minute for each line: names, hashes and flags that
 repeat are in tables of their own, and the primary key is the only index. What would need a further index is kept beside
 the line or the series: which time and which numbers have come.
+
+The office: the page's workers have no signing key. They insert an `office_order`, and the process with the key
+(`edge-app fleet serve`, alive while `office_process.seen` is younger than a minute) carries it out. `args` of an order
+by `kind`: config {"values": {key: value}, "unset": [key], "left": [key]}; restart {}; snapshot {"width", "lines"};
+harvest {"enabled", "hours"}; pause, go_on, take_back {"why"}. `waiting` becomes `sent`, then `answered` or `refused`,
+or `expired` where nobody answered. A picture of a snapshot is in `order_file`. Roll-outs are led by that process alone.
 """
 
 from __future__ import annotations
@@ -18,6 +24,7 @@ from sqlalchemy import (
     Float,
     ForeignKey,
     Integer,
+    LargeBinary,
     MetaData,
     SmallInteger,
     String,
@@ -29,6 +36,7 @@ from sqlalchemy import (
 )
 
 from edge_app.city.records import COLUMNS
+from edge_app.records import VEHICLES
 
 METADATA: Final = MetaData(
     naming_convention={
@@ -265,6 +273,8 @@ DEVICE: Final = Table(
     Column("contract", Text, nullable=False),
     Column("health", JSON, nullable=False, comment="its last health message"),
     Column("meta", JSON, nullable=False, comment="its last meta message"),
+    Column("desired", JSON(none_as_null=True), comment="what the office sets: revision, at, author, set, unset"),
+    Column("reported", JSON(none_as_null=True), comment="its last config/reported message"),
     comment="devices and what they last said of themselves",
 )
 CONFIG: Final = Table(
@@ -316,4 +326,104 @@ TOKEN: Final = Table(
     Column("ends", BigInteger, comment="null: never"),
     UniqueConstraint("digest"),
     comment="tokens of programs",
+)
+
+COMPARED: Final = Table(
+    "compared_hour",
+    METADATA,
+    Column("model", String(12), primary_key=True, comment="the detector that counted beside"),
+    Column("in_service", String(12), primary_key=True, comment="the detector whose counts are used"),
+    Column("topic_site", Text, primary_key=True),
+    Column("device", Text, primary_key=True),
+    Column("line", Text, primary_key=True),
+    Column("installation", String(8), primary_key=True),
+    Column("start", BigInteger, primary_key=True, comment="of the hour in which its intervals begin"),
+    Column(
+        "newest", BigInteger, nullable=False, comment="highest number of an interval in it: a repeated one adds none"
+    ),
+    *(Column(f"beside_{name}", Integer, nullable=False) for name in VEHICLES),
+    *(Column(f"used_{name}", Integer, nullable=False) for name in VEHICLES),
+    comment="vehicles of two detectors over the same frames, from shadow/LINE, by hour",
+)
+ROLLOUT: Final = Table(
+    "rollout",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, comment="for people, of no other roll-out"),
+    Column("candidate", String(64), nullable=False, comment="SHA-256 of the detector file"),
+    Column("key", Text, nullable=False, comment="of the configuration, which is set to the candidate"),
+    Column("bundle", JSON, nullable=False, comment="what is fetched: url, bytes, sha256"),
+    Column("cascade", JSON, nullable=False, comment="shares, least, hours, longest_hours, failed"),
+    Column("state", Text, nullable=False, comment="running, paused, taking_back, taken_back or done"),
+    Column("group_no", Integer, nullable=False, comment="the present group, from 0"),
+    Column("group_begins", JSON, nullable=False, comment="when each group began so far"),
+    Column("since", BigInteger, nullable=False, comment="from when the hours of the present group count"),
+    Column("why", Text, nullable=False, comment="one sentence on the newest change of state or group"),
+    Column("who", Text, nullable=False, comment="who made it: a person, or rule"),
+    Column("changed", BigInteger, nullable=False, comment="when that was"),
+    Column("version", Integer, nullable=False, comment="raised by every change, so that none overwrites another"),
+    Column("evidence", JSON, nullable=False, comment="what was counted, and what a group still lacks to pass"),
+    UniqueConstraint("name"),
+    comment="candidates that are given to the fleet, a group at a time",
+)
+ROLLOUT_DEVICE: Final = Table(
+    "rollout_device",
+    METADATA,
+    Column("rollout_id", Integer, ForeignKey("rollout.id"), primary_key=True),
+    Column("topic_site", Text, primary_key=True),
+    Column("device", Text, primary_key=True),
+    Column("group_no", Integer, nullable=False),
+    Column("state", Text, nullable=False, comment="waiting, sent, trying, running, back, gone or returned"),
+    Column("reason", Text, nullable=False, comment="why it is back or gone; of the others what it waits for"),
+    Column("changed", BigInteger, nullable=False, comment="when its state did"),
+    Column("fetched", Boolean, nullable=False, comment="the candidate lies on it"),
+    Column("tries", Integer, nullable=False, comment="how often it was asked to fetch"),
+    Column("former", String(64), nullable=False, comment="SHA-256 of the detector in service before; empty: not known"),
+    Column("before", JSON, nullable=False, comment="what the office set before: key -> value, without what it left"),
+    Column("drifted", Boolean, nullable=False, comment="it told a drift of its detector before it got the candidate"),
+    comment="devices of each roll-out",
+)
+ROLLOUT_EVENT: Final = Table(
+    "rollout_event",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("rollout_id", Integer, ForeignKey("rollout.id"), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("who", Text, nullable=False, comment="a person, rule, or the device"),
+    Column("what", Text, nullable=False, comment="started, group, paused, gone_on, stopped, taken_back, done, back"),
+    Column("subject", Text, nullable=False, comment="site/device for what happened to one, else empty"),
+    Column("why", Text, nullable=False),
+    comment="history of roll-outs",
+)
+ORDER: Final = Table(
+    "office_order",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("who", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False, comment="config, restart, snapshot, harvest, pause, go_on or take_back"),
+    Column("subject", Text, nullable=False, comment="site/device, or the name of a roll-out"),
+    Column("args", JSON, nullable=False, comment="what is asked, by kind"),
+    Column("state", Text, nullable=False, comment="waiting, sent, answered, refused or expired"),
+    Column("answer", Text, nullable=False, comment="one sentence for people, empty before"),
+    Column("changed", BigInteger, nullable=False, comment="when its state did"),
+    comment="what people ask of the office's process, which has the signing key",
+)
+ORDER_FILE: Final = Table(
+    "order_file",
+    METADATA,
+    Column("order_id", Integer, ForeignKey("office_order.id"), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    comment="what devices have sent for an order; it is kept for a day",
+)
+OFFICE: Final = Table(
+    "office_process",
+    METADATA,
+    Column("id", Integer, primary_key=True, comment="always 1: there is one"),
+    Column("holder", Text, nullable=False, comment="random name of the process; empty when none runs"),
+    Column("beats", BigInteger, nullable=False, comment="rises while it runs"),
+    Column("seen", BigInteger, nullable=False, comment="when it rose last"),
+    Column("problem", Text, nullable=False, comment="one sentence on what it cannot do, empty when all is well"),
+    comment="the process with the signing key: at most one at a time",
 )

@@ -3,11 +3,26 @@ const DAY = 86400;
 
 // Begin of the local day: clocks may have been changed since.
 export function dayStart(at, timeZone) {
-  const parts = Object.fromEntries(new Intl.DateTimeFormat("en-GB", { timeZone, hourCycle: "h23", year: "numeric", month: "2-digit", day: "2-digit",
-    hour: "2-digit", minute: "2-digit", second: "2-digit" }).formatToParts(new Date(at * 1000)).map((part) => [part.type, Number(part.value)]));
-  const guess = Math.floor(at) - parts.hour * 3600 - parts.minute * 60 - parts.second;
+  const [hour, minute, second] = wallOf(at, timeZone).slice(11).split(":").map(Number);
+  const guess = Math.floor(at) - hour * 3600 - minute * 60 - second;
   const wall = Number(new Intl.DateTimeFormat("en-GB", { timeZone, hourCycle: "h23", hour: "2-digit" }).format(new Date(guess * 1000)));
   return wall === 0 ? guess : guess + (wall > 12 ? 24 - wall : -wall) * 3600;
+}
+
+// The local time of a moment, such as 2026-11-30T06:00:00.
+export function wallOf(at, timeZone) {
+  const parts = Object.fromEntries(new Intl.DateTimeFormat("en-GB", { timeZone, hourCycle: "h23", year: "numeric", month: "2-digit", day: "2-digit",
+    hour: "2-digit", minute: "2-digit", second: "2-digit" }).formatToParts(new Date(at * 1000)).map((part) => [part.type, part.value]));
+  return `${parts.year}-${parts.month}-${parts.day}T${parts.hour}:${parts.minute}:${parts.second}`;
+}
+
+// The moment of a local time: the first one where clocks are set back. A time that they leave out is as much later.
+export function momentOf(wall, timeZone) {
+  const asUtc = Date.parse(`${wall}Z`) / 1000;
+  const offset = (at) => Date.parse(`${wallOf(at, timeZone)}Z`) / 1000 - at;
+  const [before, after] = [asUtc - DAY, asUtc + DAY].map((at) => asUtc - offset(at));
+  const fitting = [before, after].filter((at) => at + offset(at) === asUtc);
+  return fitting.length ? Math.min(...fitting) : before;
 }
 
 // The local day of a time, such as 2026-11-30.

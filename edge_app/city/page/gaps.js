@@ -1,6 +1,6 @@
 // What is missing and what is being done about it, what contradicts, what was kept aside.
 import { ask } from "/page/requests.js";
-import { element, moment, number, stacked, text } from "/page/texts.js";
+import { element, has, moment, number, stacked, text } from "/page/texts.js";
 
 export async function showGaps(view) {
   document.title = text("city.gaps");
@@ -10,11 +10,11 @@ export async function showGaps(view) {
     const { gaps, closed, lost, contradictions, aside } = await ask("/api/v1/gaps");
     body.replaceChildren(
       card("city.gaps_title", ["city.line", "city.numbers", "city.doing"], gaps.map((gap) => [gap.line, span(gap),
-        gap.state === "lost" ? text("city.gap_lost", { reason: gap.reason }) : text("city.gap_asked")]), "city.no_gaps"),
+        gap.state === "lost" ? text("city.gap_lost", { reason: reasonOf(gap.reason) }) : text("city.gap_asked")]), "city.no_gaps"),
       card("city.closed_gaps", ["city.line", "city.numbers", "city.asked_at", "city.closed_at", "city.outcome"], closed.map((one) => [one.line, span(one),
         moment(one.asked), moment(one.closed), one.lost ? text("city.closed_lost", { n: number(one.lost) }) : text("city.closed_whole")]), "city.no_closed_gaps"),
       lost.length ? card("city.lost_days", ["city.day", "city.intervals", "city.reason"], lost.map((one) => [moment(one.start, "UTC", { dateStyle: "medium" }), number(one.intervals), one.reason])) : "",
-      card("city.contradictions", ["city.line", "city.what", "city.when"], contradictions.map((one) => [one.line, one.what, moment(one.start)]), "city.no_contradictions"),
+      card("city.contradictions", ["city.line", "city.what", "city.when"], contradictions.map((one) => [one.line, whatOf(one), moment(one.start)]), "city.no_contradictions"),
       card("city.aside", ["city.topic", "city.reason", "city.when"], aside.map((one) => [one.topic, one.reason, moment(one.arrived)]), "city.nothing_aside"),
     );
   };
@@ -22,6 +22,10 @@ export async function showGaps(view) {
   const timer = setInterval(() => refresh().catch(() => {}), 10000);
   return () => clearInterval(timer);
 }
+
+// A code that is newer than this page stays as it came.
+const reasonOf = (code) => (has(`gone.${code}`) ? text(`gone.${code}`) : code);
+const whatOf = ({ kind, what, number: seq }) => (seq !== null && has(`contradiction.${kind}`) ? text(`contradiction.${kind}`, { number: number(seq) }) : what);
 
 function card(title, heads, rows, none) {
   if (!rows.length) return element("section", { class: "card" }, element("h2", {}, text(title)), element("p", { class: "muted" }, text(none)));

@@ -1,4 +1,5 @@
 // All sites as they are described, files of them, and a form for one.
+import { momentOf, wallOf } from "/page/days.js";
 import { edited } from "/page/edits.js";
 import { ask, askAll, send } from "/page/requests.js";
 import { element, number, restOf, searchField, stacked, text } from "/page/texts.js";
@@ -73,10 +74,11 @@ export async function showSite(view, id) {
   const heading = element("h1", {}, document.title);
   const told = element("p", { role: "alert" });
   const lines = element("div", {});
-  const add = (one) => lines.append(attachmentPart(one));
+  const add = (one) => lines.append(attachmentPart(one, form ? form.elements.time_zone.value : site.time_zone));
+  let form = null;
   site.attachments.forEach(add);
   const field = (name, label, value, more = {}) => element("label", { class: "field" }, element("span", {}, label), element("input", { name, value: value ?? "", ...more }));
-  const form = element("form", { class: "card" },
+  form = element("form", { class: "card" },
     element("div", { class: "fields" },
       fresh ? field("id", `${text("city.site")} (${text("city.site_hint")})`, "", { required: true, pattern: "[a-z0-9][a-z0-9\\-]*", maxlength: 200 }) : null,
       field("road", text("city.road"), site.road, { required: true, maxlength: 200 }),
@@ -98,6 +100,7 @@ export async function showSite(view, id) {
     element("datalist", { id: "zones" }, Intl.supportedValuesOf("timeZone").map((zone) => element("option", { value: zone }))),
     element("datalist", { id: "devices" }, devices.map((one) => element("option", { value: one.device }))));
   form.addEventListener("input", () => edited(true));
+  form.elements.time_zone.addEventListener("change", (event) => lines.querySelectorAll("[type=datetime-local]").forEach((input) => input.value === input.dataset.shown && show(input, event.target.value)));
   form.addEventListener("click", (event) => event.target.matches("button[type=button]:not(.end)") && edited(true)); // a line more or less
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -135,15 +138,31 @@ const courseText = (points) => (points ?? []).map((point) => point.join(" ")).jo
 const empty = () => ({ road: "", lat: null, lon: null, course: null, lanes: null, public: false, attachments: [],
   time_zone: Intl.DateTimeFormat().resolvedOptions().timeZone, left_to_right: { name: "", bearing_deg: null }, right_to_left: { name: "", bearing_deg: null } });
 
-function attachmentPart(one) {
+// What no zone has for a name is refused when it is saved; until then it is UTC.
+function placeOf(zone) {
+  try {
+    return new Intl.DateTimeFormat("en", { timeZone: zone || "UTC" }).resolvedOptions().timeZone;
+  } catch {
+    return "UTC";
+  }
+}
+
+// Show the moment of a field in the time of a place; what somebody types is of that place too.
+function show(input, zone) {
+  if (input.dataset.at) input.value = wallOf(Date.parse(input.dataset.at) / 1000, placeOf(zone));
+  input.dataset.shown = input.value;
+}
+
+function attachmentPart(one, zone) {
   const input = (name, key, more) => element("label", { class: "field" }, element("span", {}, text(key)), element("input", { name, ...more }));
   const check = (name, key) => element("label", { class: "check" }, element("input", { type: "checkbox", name, checked: one[name] }), text(key));
   const part = element("fieldset", { class: "card" }, element("div", { class: "fields" },
     input("device", "city.device", { value: one.device, list: "devices", required: true }), input("line", "city.line", { value: one.line, required: true }),
-    input("begins", "city.begins", { type: "datetime-local", step: 1, value: one.begins?.slice(0, 19) ?? "" }),
-    input("ends", "city.ends", { type: "datetime-local", step: 1, value: one.ends?.slice(0, 19) ?? "" }),
+    input("begins", "city.begins", { type: "datetime-local", step: 1, "data-at": one.begins ?? "" }),
+    input("ends", "city.ends", { type: "datetime-local", step: 1, "data-at": one.ends ?? "" }),
     input("reason", "city.reason", { value: one.reason, maxlength: 200 }), check("turned", "city.turned"), check("breaks", "city.breaks"),
     element("button", { type: "button", onclick: () => part.remove() }, text("city.remove"))));
+  part.querySelectorAll("[type=datetime-local]").forEach((input) => show(input, zone));
   part.setAttribute("aria-label", [one.device, one.line].filter(Boolean).join("/") || text("city.add_line"));
   return part;
 }
@@ -156,9 +175,16 @@ function content(form, lines) {
     public: fields.public.checked, left_to_right: way("left_to_right"), right_to_left: way("right_to_left"),
     attachments: [...lines.children].map((part) => {
       const of = (name) => part.querySelector(`[name=${name}]`);
-      const time = (name) => (of(name).value ? `${of(name).value}Z` : null);
+      const time = (name) => timeOf(of(name), fields.time_zone.value);
       return { device: of("device").value, line: of("line").value, begins: time("begins"), ends: time("ends"), turned: of("turned").checked, breaks: of("breaks").checked, reason: of("reason").value };
     }) };
+}
+
+// What nobody has touched stays the same second, also in the hour that there is twice.
+function timeOf(input, zone) {
+  if (!input.value) return null;
+  if (input.dataset.at && input.value === input.dataset.shown) return input.dataset.at;
+  return `${new Date(momentOf(input.value, placeOf(zone)) * 1000).toISOString().slice(0, 19)}Z`;
 }
 
 async function remove(id, site, told) {

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Final, Literal
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime
+from pydantic import AfterValidator, AwareDatetime
 
 from edge_app.city import telling
 from edge_app.city.access import Right
@@ -20,14 +21,18 @@ from edge_app.city.database import changes, reading
 from edge_app.city.database.engine import Connection
 from edge_app.city.database.lost import lost_files, lost_of_site
 from edge_app.city.database.missing import closed_gaps
-from edge_app.city.database.reading import AnyStep, Site
+from edge_app.city.database.reading import AnyStep, Site, Total
 from edge_app.city.database.recent import read_recent
+from edge_app.city.database.steps import read_hours, read_steps
+from edge_app.city.inventory import known_zone
 from edge_app.city.parquet import write_parquet
 from edge_app.city.routes.city import City, SiteId, known_site, needs
 from edge_app.http.problems import RefusalError
 from edge_app.records import VEHICLES
 
 _MOST_DAYS: Final[dict[str, int]] = {"quarter": 35, "hour": 400, "day": 4000}
+_MOST_DAYS_ELSEWHERE: Final = 400
+"""Of hours and longer steps of another time zone, which are added up when they are asked for."""
 _PARQUET: Final = "application/vnd.apache.parquet"
 _GEOJSON: Final = "application/geo+json"
 _PAGE: Final = 1000
@@ -38,7 +43,14 @@ From = Annotated[AwareDatetime, Query(alias="from", description="Begin, included
 To = Annotated[AwareDatetime, Query(description="End, not included")]
 Limit = Annotated[int, Query(ge=1, le=10_000, description="So many at most")]
 After = Annotated[str, Query(max_length=400, pattern="^[^\x00]*$", description="`next` of the answer before")]
-StepQuery = Annotated[Literal["quarter", "hour", "day", "month"], Query(description="Of the site's own time")]
+StepQuery = Annotated[
+    Literal["quarter", "hour", "day", "month"], Query(description="Of the site's own time, or of `time_zone`")
+]
+ZoneQuery = Annotated[
+    str | None,
+    AfterValidator(lambda name: name if name is None else known_zone(name)),
+    Query(max_length=60, description="IANA name of another zone whose hours, days and months are asked for"),
+]
 
 Classes = Annotated[
     tuple[Literal["car", "motorcycle", "bus", "truck", "bicycle"], ...],
@@ -100,29 +112,34 @@ def _add_sites(routes: APIRouter, city: City) -> None:
 
 
 def _add_counts(routes: APIRouter, city: City) -> None:
-    @routes.get("/sites/{site}/counts", summary="Counts of a site by steps of its own time")
-    def counts(site: SiteId, begin: From, to: To, step: StepQuery = "hour", classes: Classes = ()) -> Counts:
+    @routes.get("/sites/{site}/counts", summary="Counts of a site by steps of its own time, or of another zone's")
+    def counts(
+        site: SiteId,
+        begin: From,
+        to: To,
+        step: StepQuery = "hour",
+        classes: Classes = (),
+        time_zone: ZoneQuery = None,
+    ) -> Counts:
         with city.database.connect() as connection:
-            one, span = known_site(connection, site, city.utc()), _span(begin, to, step)
-            totals = reading.read_totals(connection, site, *span, step)
-            if step != "quarter":
-                totals = reading.with_flags(connection, site, totals, span[1])
+            one = known_site(connection, site, city.utc())
+            tz, span, totals = _asked(connection, one, begin, to, step, time_zone)
             lost = lost_of_site(connection, site, *span)
-        tz = zone(one.row.time_zone)
         return Counts(
             site=site,
             step=step,
-            time_zone=one.row.time_zone,
+            time_zone=tz.key,
             steps=[telling.counts_of(total, step, tz, classes or VEHICLES) for total in totals],
             lost=[telling.lost_day_of(day) for day in lost],
         )
 
     @routes.get("/sites/{site}/hours", summary="Hours of a site as columns: a heat map of a year in one answer")
-    def hours(site: SiteId, begin: From, to: To) -> Hours:
+    def hours(site: SiteId, begin: From, to: To, time_zone: ZoneQuery = None) -> Hours:
         with city.database.connect() as connection:
             one = known_site(connection, site, city.utc())
+            tz, other = _zones(one, time_zone)
             span = _span(begin, to, "hour")
-            return telling.hours_of(one, span[0], reading.read_hours(connection, site, *span))
+            return telling.hours_of(one, tz, span[0], read_hours(connection, site, *span, other))
 
     @routes.get(
         "/sites/{site}/counts.csv",
@@ -130,12 +147,19 @@ def _add_counts(routes: APIRouter, city: City) -> None:
         response_class=Response,
         responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
     )
-    def counts_csv(site: SiteId, begin: From, to: To, step: StepQuery = "hour", classes: Classes = ()) -> Response:
+    def counts_csv(
+        site: SiteId,
+        begin: From,
+        to: To,
+        step: StepQuery = "hour",
+        classes: Classes = (),
+        time_zone: ZoneQuery = None,
+    ) -> Response:
         with city.database.connect() as connection:
             one = known_site(connection, site, city.utc())
-            totals = reading.read_totals(connection, site, *_span(begin, to, step), step)
-        text = telling.csv_of(site, totals, step, zone(one.row.time_zone), classes or VEHICLES)
-        name = _file_name(one, begin, to, step, "csv")
+            tz, _, totals = _asked(connection, one, begin, to, step, time_zone)
+        text = telling.csv_of(site, totals, step, tz, classes or VEHICLES)
+        name = _file_name(one, tz, begin, to, step, "csv")
         return Response(text, media_type="text/csv; charset=utf-8", headers=attachment(name))
 
     @routes.get(
@@ -144,22 +168,42 @@ def _add_counts(routes: APIRouter, city: City) -> None:
         response_class=Response,
         responses={200: {"content": {_PARQUET: {"schema": {"type": "string", "format": "binary"}}}}},
     )
-    def counts_parquet(site: SiteId, begin: From, to: To, step: StepQuery = "hour") -> Response:
+    def counts_parquet(
+        site: SiteId, begin: From, to: To, step: StepQuery = "hour", time_zone: ZoneQuery = None
+    ) -> Response:
         with city.database.connect() as connection:
             one = known_site(connection, site, city.utc())
-            totals = reading.read_totals(connection, site, *_span(begin, to, step), step)
-        rows = telling.rows_of(site, totals, step, zone(one.row.time_zone))
+            tz, _, totals = _asked(connection, one, begin, to, step, time_zone)
+        rows = telling.rows_of(site, totals, step, tz)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "counts.parquet"
             write_parquet([rows], file)
             content = file.read_bytes()
-        name = _file_name(one, begin, to, step, "parquet")
+        name = _file_name(one, tz, begin, to, step, "parquet")
         return Response(content, media_type=_PARQUET, headers=attachment(name))
 
 
-def _file_name(site: Site, begin: datetime, end: datetime, step: str, kind: str) -> str:
-    """Return a name with the first and the last day, where the site lies."""
-    first, last = (at.astimezone(zone(site.row.time_zone)).date() for at in (begin, end - timedelta(seconds=1)))
+def _zones(site: Site, asked: str | None) -> tuple[ZoneInfo, ZoneInfo | None]:
+    """Return the zone of the steps that are asked for, and the same where it is another than the site's own."""
+    tz = zone(asked or site.row.time_zone)
+    return tz, tz if tz.key != site.row.time_zone else None
+
+
+def _asked(
+    connection: Connection, site: Site, begin: datetime, end: datetime, step: AnyStep, time_zone: str | None
+) -> tuple[ZoneInfo, tuple[int, int], list[Total]]:
+    """Return zone, span in UTC s, and sums of what is asked for. Raises RefusalError."""
+    tz, other = _zones(site, time_zone)
+    span = _span(begin, end, step)
+    if other and step != "quarter":
+        what = f"with time_zone={tz.key}, which is not that of the site, "
+        span_of(begin, end, _MOST_DAYS_ELSEWHERE, what, ": ask in parts")
+    return tz, span, read_steps(connection, site.row.id, *span, step, other)
+
+
+def _file_name(site: Site, tz: ZoneInfo, begin: datetime, end: datetime, step: str, kind: str) -> str:
+    """Return a name with the first and the last day in a zone."""
+    first, last = (at.astimezone(tz).date() for at in (begin, end - timedelta(seconds=1)))
     return f"{site.row.id}-{first}{'' if last == first else f'-{last}'}-{step}.{kind}"
 
 

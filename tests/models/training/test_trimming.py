@@ -23,7 +23,7 @@ def changing(network: Plan) -> dict[str, Extent]:
     """Return extents in which every channel changes."""
     size = {unit.name: unit.channels for unit in network.units}
     names = {tensor for group in groups(network) for tensor, _ in group.ends}
-    return {n: Extent(*(np.full(size[n], v, np.float32) for v in (0.0, 1.0, 0.5))) for n in names}
+    return {n: Extent(*(np.full(size[n], v, np.float32) for v in (0.0, 1.0, 0.5, 0.1))) for n in names}
 
 
 def constant(extent: Extent, channels: list[int], value: float) -> None:
@@ -78,6 +78,24 @@ def test_a_change_within_one_int8_step_counts_as_none() -> None:
             seen[name].low[:16], seen[name].high[:8], seen[name].high[8:16] = 1, 1 + 0.9 * STEP, 1 + 1.1 * STEP
     network, _ = trimmed(PLAN, random_weights(PLAN), seen)
     assert {unit.channels for unit in network.units if unit.name == WIDE} == {576 - 8}
+
+
+def test_channels_that_carry_next_to_nothing_are_left_out_and_their_mean_stays() -> None:
+    seen, known = changing(PLAN), random_weights(PLAN)
+    faint = np.arange(24)
+    for name in seen:
+        if name == LAST or name.startswith("BoxPredictor_1/"):
+            seen[name].variance[faint] = 1e-6
+            seen[name].mean[faint] = 0.25
+    network, found = trimmed(PLAN, known, seen)
+    assert {unit.channels for unit in network.units if unit.name == LAST} == {1280 - 24}
+    end = f"{BACKBONE}/layer_19_1_Conv2d_2_1x1_256"
+    moved = 0.25 * known[f"{end}/kernel"][0, 0, :24].sum(axis=0)
+    np.testing.assert_allclose(found[f"{end}/bias"] - known[f"{end}/bias"], moved, atol=1e-5)
+    seen[LAST].variance[faint] = 0.1  # one end that hears them is enough to keep them
+    network, _ = trimmed(PLAN, known, seen)
+    assert {unit.channels for unit in network.units if unit.name == LAST} == {1280}
+    assert trimmed(PLAN, known, changing(PLAN), carried=0)[0] == PLAN
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="TensorFlow is not installed (make smoke)")

@@ -146,6 +146,16 @@ def test_a_van_labelled_as_a_bus_is_learned_as_a_car(tmp_path: Path) -> None:
     assert learned.kinds[~learned.ignored].tolist() == [2, 0]
 
 
+def test_a_truck_that_a_detector_takes_for_a_car_is_learned_where_a_person_has_confirmed_it(tmp_path: Path) -> None:
+    marked = tmp_path / "marks.json"
+    one = sample(boxes=[[0.1, 0.1, 0.3, 0.3], [0.5, 0.5, 0.8, 0.8]], classes=[3, 3])
+    marked.write_text(json.dumps({"trucks": {one.sha256: [[0.5, 0.5, 0.8, 0.8]]}}))
+    doubted = Hint(np.empty((0, 4), np.float32), np.empty(0, np.int8), np.ones(2, bool))
+    learned = with_marks({one.sha256: doubted}, [one], marked)[one.sha256].added(decoded(one))
+    assert learned.ignored.tolist() == [True, True, False]
+    assert learned.kinds[2] == 3
+
+
 @pytest.mark.parametrize(
     ("what", "least"),
     [("bicycles", 50), ("nothing", 50), ("cars", 20), ("unlabelled", 500), ("mislabelled", 40)],

@@ -1,0 +1,140 @@
+"""Each device of a roll-out is brought to where it shall be, whatever it says and wherever a step was cut short."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from edge_app.rollout.members import SHADOW, TRIES, Member, MemberState, Told, Wanted, returned, seen, step
+
+KEY = "detector.fetched"
+WANTED = Wanted(KEY, "c" * 64)
+FORMER = "f" * 64
+NEW = Member("harbour/pole-1", 0)
+WELL = Told(online=True, model=FORMER, layer={"log.level": "debug"}, revision=3, report="applied", highest=3)
+FETCHED = replace(NEW, state="sent", fetched=True, tries=1, former=FORMER)
+SET = replace(WELL, layer={KEY: "c" * 64, SHADOW: FORMER}, revision=4)
+
+
+def test_it_fetches_then_gets_the_candidate_with_the_former_one_beside() -> None:
+    asked, do = step(NEW, WELL, "candidate", 100.0, WANTED)
+    assert (asked.state, asked.former, asked.before, asked.tries, do) == ("sent", FORMER, {}, 1, "fetch")
+    waiting, do = step(asked, replace(WELL, busy=True), "candidate", 101.0, WANTED)
+    assert (waiting, do) == (asked, None)
+    sent, do = step(replace(asked, fetched=True), WELL, "candidate", 110.0, WANTED)
+    assert (sent.state, do) == ("sent", "configure")
+    assert WANTED.values(sent, "candidate") == {KEY: "c" * 64, SHADOW: FORMER}
+
+
+@pytest.mark.parametrize(
+    ("report", "highest", "state"),
+    [("applied", 3, "sent"), ("trying", 4, "trying"), ("applied", 4, "running"), ("rolled_back", 4, "back")],
+)
+def test_the_report_says_where_it_is(report: str, highest: int, state: MemberState) -> None:
+    after, do = step(FETCHED, replace(SET, report=report, highest=highest), "candidate", 120.0, WANTED)
+    assert (after.state, do) == (state, None)
+
+
+def test_a_refusal_is_believed_when_it_stays() -> None:
+    told = replace(SET, report="refused", problems=("detector.fetched: no detector",))
+    begun = replace(FETCHED, changed=100.0)
+    assert step(begun, told, "candidate", 120.0, WANTED)[0].state == "sent"
+    after, _ = step(begun, told, "candidate", 131.0, WANTED)
+    assert (after.state, after.reason) == ("back", "refuses it: detector.fetched: no detector")
+
+
+def test_one_that_is_away_gets_it_when_it_is_back() -> None:
+    away, do = step(NEW, replace(WELL, online=False), "candidate", 100.0, WANTED)
+    assert (away.state, do) == ("gone", None)
+    assert "when that is over" in away.reason
+    assert step(away, WELL, "candidate", 200.0, WANTED)[1] == "fetch"
+    assert step(replace(away, fetched=True), WELL, "candidate", 200.0, WANTED)[1] == "configure"
+
+
+def test_a_blind_one_waits_and_one_that_goes_blind_later_is_gone() -> None:
+    blind = "its camera sees nothing"
+    assert step(NEW, replace(WELL, blind=blind), "candidate", 100.0, WANTED)[0].state == "gone"
+    running = replace(FETCHED, state="running")
+    gone, _ = step(running, replace(SET, highest=4, blind=blind), "candidate", 100.0, WANTED)
+    assert gone.state == "gone"
+    state = seen([gone], {gone.name: replace(SET, blind=blind)}, "wait", [], WANTED)
+    assert list(state.gone) == [gone.name]
+    never = replace(NEW, state="gone")
+    assert not seen([never], {never.name: WELL}, "wait", [], WANTED).gone
+
+
+def test_a_fetch_that_fails_is_tried_again_and_given_up() -> None:
+    failed = replace(FETCHED, fetched=False, reason="failed: server.example answers 404", changed=100.0)
+    assert step(failed, WELL, "candidate", 200.0, WANTED)[1] is None
+    again, do = step(failed, WELL, "candidate", 800.0, WANTED)
+    assert (do, again.tries, again.former) == ("fetch", 2, FORMER)
+    over, do = step(replace(failed, tries=TRIES), WELL, "candidate", 800.0, WANTED)
+    assert (over.state, do) == ("back", None)
+    assert "answers 404" in over.reason
+
+
+def test_what_a_broker_has_forgotten_is_no_change_by_a_person() -> None:
+    running = replace(FETCHED, state="running")
+    forgotten = replace(SET, layer={}, revision=0)
+    assert step(running, forgotten, "candidate", 100.0, WANTED) == (running, None)
+    by_hand, _ = step(running, replace(SET, layer={}, revision=5), "candidate", 100.0, WANTED)
+    assert (by_hand.state, by_hand.reason) == ("back", "somebody else has changed detector.fetched")
+
+
+def test_a_paused_roll_out_begins_nothing_and_goes_on_looking() -> None:
+    assert step(NEW, WELL, "wait", 100.0, WANTED) == (NEW, None)
+    assert step(FETCHED, replace(SET, highest=4), "wait", 100.0, WANTED)[0].state == "running"
+
+
+def test_at_the_end_nothing_counts_beside_any_more() -> None:
+    running = replace(FETCHED, state="running")
+    told = replace(SET, highest=4)
+    assert step(running, told, "settled", 100.0, WANTED)[1] == "configure"
+    assert WANTED.values(running, "settled") == {KEY: "c" * 64}
+    assert step(running, replace(told, layer={KEY: "c" * 64}), "settled", 100.0, WANTED)[1] is None
+
+
+def test_it_gets_back_what_it_had() -> None:
+    mine = replace(FETCHED, state="running", before={KEY: "a" * 64, SHADOW: "b" * 64})
+    told = replace(SET, highest=4)
+    assert step(mine, told, "former", 100.0, WANTED)[1] == "restore"
+    assert WANTED.values(mine, "former") == {KEY: "a" * 64, SHADOW: "b" * 64}
+    sent = replace(told, layer={KEY: "a" * 64}, revision=5)
+    assert step(mine, sent, "former", 101.0, WANTED) == (mine, None)
+    assert not returned([mine], {mine.name: sent}, WANTED)
+    trying = replace(sent, highest=5, report="trying")
+    assert step(mine, trying, "former", 102.0, WANTED)[0].state == "running"
+    after, _ = step(mine, replace(trying, report="applied"), "former", 103.0, WANTED)
+    assert after.state == "returned"
+    assert returned([after], {after.name: sent}, WANTED)
+
+
+def test_one_that_is_away_while_it_is_taken_back_holds_nobody_up() -> None:
+    mine = replace(FETCHED, state="running")
+    off = replace(SET, online=False)
+    assert step(mine, off, "former", 100.0, WANTED)[1] == "restore"
+    gone, _ = step(mine, replace(off, layer={}, revision=5), "former", 101.0, WANTED)
+    assert gone.state == "gone"
+    assert returned([gone], {gone.name: replace(off, layer={})}, WANTED)
+
+
+def test_one_that_never_got_it_is_left_alone() -> None:
+    assert step(NEW, WELL, "former", 100.0, WANTED) == (NEW, None)
+    away = replace(NEW, state="gone")
+    assert step(away, replace(WELL, online=False), "former", 100.0, WANTED)[0].state == "returned"
+
+
+def test_one_that_keeps_the_candidate_is_told() -> None:
+    mine = replace(FETCHED, state="running")
+    told = replace(WELL, revision=5, highest=5, report="rolled_back", model="c" * 64, problems=("no frames come",))
+    after, _ = step(mine, told, "former", 100.0, WANTED)
+    assert after.state == "back"
+    assert "a person must look: no frames come" in after.reason
+
+
+def test_a_drift_since_then_counts_and_one_of_before_does_not() -> None:
+    running = replace(FETCHED, state="running")
+    told = {running.name: replace(SET, drifted=True)}
+    assert list(seen([running], told, "wait", [], WANTED).drifted) == [running.name]
+    assert not seen([replace(running, drifted=True)], told, "wait", [], WANTED).drifted

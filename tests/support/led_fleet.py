@@ -1,0 +1,192 @@
+"""A city whose office leads roll-outs on a fleet: broker, ingest, database, server of bundles, and devices.
+
+The time of all of them goes on when a test says so; what is real is all else: processes talk over a broker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import func, select
+
+from edge_app.city.database.comparing import HOUR_S
+from edge_app.city.database.engine import Database, open_database
+from edge_app.city.database.orders import read_holder, take_over
+from edge_app.city.database.rollouts import Kept, find_rollout, read_events, read_members
+from edge_app.city.database.tables import COMPARED
+from edge_app.city.inbox import topics
+from edge_app.city.ingest import Worker
+from edge_app.city.leading import Leading
+from edge_app.city.link import FleetLink
+from edge_app.city.mqtt_inbox import MqttInbox
+from edge_app.city.office import Office
+from edge_app.city.rollouts import start_rollout
+from edge_app.detectors.bundle import pack
+from edge_app.mqtt.commands import MAX_BUNDLE
+from edge_app.mqtt.embedded_broker import HOST
+from edge_app.mqtt.endpoint import Endpoint
+from edge_app.mqtt.events import Timing
+from edge_app.mqtt.identity import ROOT
+from edge_app.mqtt.session import Session
+from edge_app.rollout.members import Member, Wanted
+from edge_app.rollout.plan import Cascade
+from edge_app.system.signatures import SigningKey, make_key
+from tests.support.brokers import eventually, mosquitto
+from tests.support.bundle_server import Behaviour, bundle_server
+from tests.support.field_devices import FieldDevice, Time, one_way
+from tests.support.paths import ROOT as PROJECT
+
+SMALL: Final = PROJECT / "models" / "artefacts" / "ssdlite_mobilenet_v2_300x300.tflite"
+OWN: Final = "0a" * 32
+"""SHA-256 that stands for the detector in the devices' own files."""
+BEGIN: Final = 1_796_083_200
+"""2026-12-01 00:00 UTC."""
+_STEP_S: Final = 600.0
+_SHORT_S: Final = 40.0
+"""While something is on trial time goes on in such steps: a trial takes two minutes."""
+Counting = Callable[[str, int], tuple[Mapping[str, float], Mapping[str, float]]]
+"""Function of device and hour, UTC s: vehicles by class, of the candidate and of the detector of before."""
+
+
+@dataclass
+class LedFleet:
+    """A city and its devices, by name. candidate: SHA-256. bundle: what devices fetch."""
+
+    time: Time
+    port: int
+    database: Database
+    key: SigningKey
+    devices: dict[str, FieldDevice]
+    candidate: str
+    bundle: dict[str, Any]
+    leading: Leading | None = None
+    killed: int = 0
+    _links: list[FleetLink] = field(default_factory=list)
+
+    def begin(self, name: str, cascade: Cascade) -> Kept:
+        """Start a roll-out on all devices that the broker knows."""
+        known = Office(lambda: self._session("start"), ROOT, lambda: False).devices()
+        with self.database.begin() as connection:
+            wanted = Wanted("detector.fetched", self.candidate)
+            return start_rollout(connection, name, wanted, self.bundle, known, cascade, "anna", self.time.now)[0]
+
+    def take_office(self) -> None:
+        """Let a new process lead; one that led before is gone without a word."""
+        self.killed += self.leading is not None
+        with self.database.begin() as connection:
+            holder = secrets.token_hex(4)
+            assert take_over(connection, read_holder(connection), holder, self.time.now)
+        link = FleetLink(self._session("office"), ROOT, quiet_s=0.3)
+        self._links.append(link)
+        self.leading = Leading(self.database, link, self.key, holder, look_s=0.1, clock=self.time, utc=self.time)
+        self.leading.begin()
+        eventually(lambda: self.leading is not None and (link.turn(0.05) or link.ready), 20)
+
+    def rollout(self, name: str) -> tuple[Kept, list[Member], list[Any]]:
+        """Return a roll-out with its devices and its history."""
+        with self.database.connect() as connection:
+            kept = find_rollout(connection, name)
+            return kept, read_members(connection, kept.id), list(read_events(connection, kept.id))
+
+    def drive(
+        self,
+        name: str,
+        counting: Counting,
+        over: Callable[[Kept], bool],
+        *,
+        hours: float,
+        each_hour: Callable[[int], None] = lambda _: None,
+    ) -> float:
+        """Let time go on until a roll-out is where it should be; return the hours that took.
+
+        each_hour: is called at the begin of every hour, with its number from 0.
+        """
+        began, hour = self.time.now, int(self.time.now) // HOUR_S
+        while True:
+            assert self.leading is not None
+            self.leading.turn()
+            kept, members, _ = self.rollout(name)
+            if over(kept):
+                return (self.time.now - began) / HOUR_S
+            assert self.time.now - began < hours * HOUR_S, (kept, members)
+            hurried = any(one.state in ("sent", "trying") for one in members) or kept.rollout.state == "taking_back"
+            self.time.now += _SHORT_S if hurried else _STEP_S
+            while int(self.time.now) // HOUR_S > hour:
+                self._tell_hour(hour * HOUR_S, counting)
+                hour += 1
+                each_hour(hour - int(began) // HOUR_S)
+
+    def _tell_hour(self, hour: int, counting: Counting) -> None:
+        told = 0
+        for name, device in self.devices.items():
+            if not device.connected:
+                continue
+            candidate, before = counting(name, hour)
+            both = (candidate, before) if device.setting.model == self.candidate else (before, candidate)
+            told += device.compare(hour, *map(one_way, both))
+
+        def stored() -> bool:
+            with self.database.connect() as connection:
+                of_hour = select(func.count()).select_from(COMPARED).where(COMPARED.c.start == hour)
+                return bool(connection.execute(of_hour).scalar_one() >= told)
+
+        eventually(stored, 30)
+
+    def _session(self, name: str) -> Session:
+        return Session(Endpoint(HOST, self.port), f"{name}-{secrets.token_hex(3)}", timing=Timing(keepalive=30))
+
+    def close(self) -> None:
+        """End all connections."""
+        for link in self._links:
+            link.close()
+
+
+@contextmanager
+def led_fleet(folder: Path, many: int) -> Iterator[LedFleet]:
+    """Yield a city with so many devices, harbour/pole-1 and so on, all of which are on. It begins at midnight, UTC."""
+    manifest, content = pack(SMALL)
+    assert len(content) < MAX_BUNDLE
+    folder.mkdir(parents=True, exist_ok=True)
+    clock, key = Time(BEGIN + 1.0), make_key(folder / "office.key")
+    database = open_database(f"sqlite:///{folder / 'city.sqlite3'}")
+    with ExitStack() as stack:
+        stack.callback(database.close)
+        broker = stack.enter_context(mosquitto(folder / "broker"))
+        url, ca_file = stack.enter_context(bundle_server(folder, Behaviour(content)))
+        stack.enter_context(_ingesting(database, broker.port))
+        names = [f"harbour/pole-{number}" for number in range(1, many + 1)]
+        devices = {
+            name: FieldDevice(folder / name.replace("/", "."), name, broker.port, OWN, key.public_key, ca_file, clock)
+            for name in names
+        }
+        for device in devices.values():
+            device.start()
+            stack.callback(device.stop)
+        bundle = {"url": url, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        fleet = LedFleet(clock, broker.port, database, key, devices, manifest.sha256, bundle)
+        stack.callback(fleet.close)
+        eventually(lambda: all(device.connected for device in devices.values()), 60)
+        yield fleet
+
+
+@contextmanager
+def _ingesting(database: Database, port: int) -> Iterator[Worker]:
+    session = Session(Endpoint(HOST, port), "ingest", timing=Timing(keepalive=30, by_hand=True))
+    inbox = MqttInbox(session, topics(ROOT))
+    worker, stop = Worker(inbox, database, ROOT), threading.Event()
+    thread = threading.Thread(target=worker.run, args=(stop.is_set,), daemon=True)
+    thread.start()
+    try:
+        yield worker
+    finally:
+        stop.set()
+        thread.join()
+        inbox.close()
+        worker.raise_fault()

@@ -1,0 +1,116 @@
+"""Lead roll-outs on a fleet: python -m tests.trials.office_rollout [--devices 20] [--seed 1] [--only equal|misses].
+
+Devices with the office code of real ones talk with a city's ingest and the office's process over mosquitto, and fetch a
+real bundle over HTTPS; what both detectors count is drawn as in tests.trials.rollouts, and time goes on when nothing is
+left to do. An equal candidate must go through all groups, with one device that is away at the begin and an office's
+process that is killed twice; one that misses 10 % must be stopped in the first group, and every device must count again
+with what it had before. The exit code is 1 where that is not so. Needs mosquitto.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from edge_app.city.database.rollouts import Kept
+from edge_app.console.terminal import stdout, table
+from edge_app.records import VEHICLES
+from edge_app.rollout.plan import Cascade, groups
+from tests.support.led_fleet import BEGIN, OWN, Counting, LedFleet, led_fleet
+from tests.trials.rollouts import CANDIDATES, Change, fleet, hour_of, seen
+
+CASES: Final[Mapping[str, str]] = {"equal": "equal", "misses": "misses 10 %"}
+_HOURS: Final = 400.0
+_BACK_AFTER: Final = 5
+_KILLED_AFTER: Final = (2, 30)
+Row = tuple[str, ...]
+
+
+def counting_of(names: list[str], change: Change, seed: int) -> Counting:
+    """Return what both detectors count on simulated streets, the same for the same device and hour."""
+    random = np.random.default_rng(seed)
+    world = fleet(len(names), random)
+    rows = {name: number for number, name in enumerate(names)}
+
+    def count(name: str, hour: int) -> tuple[Mapping[str, float], Mapping[str, float]]:
+        of_hour = np.random.default_rng([seed, hour])
+        wet = of_hour.random() < 0.13
+        mine = np.random.default_rng([seed, hour, rows[name]])
+        one = hour_of(world, [rows[name]], hour // 3600 % 24, wet, mine)
+        new, old = seen(world, [rows[name]], one, change(one), mine)
+        candidate, before = (dict(zip(VEHICLES, each[0].tolist(), strict=True)) for each in (new, old))
+        return candidate, before
+
+    return count
+
+
+def run(case: str, devices: int, seed: int, folder: Path) -> tuple[Row, bool]:
+    """Lead one roll-out; return its row, and whether it went as it must."""
+    began = time.monotonic()
+    with led_fleet(folder, devices) as city:
+        names, cascade = list(city.devices), Cascade()
+        away = groups(names, city.candidate, cascade)[0][0] if case == "equal" else ""
+        city.begin(case, cascade)
+        if away:
+            city.devices[away].stop()
+        city.take_office()
+
+        def each_hour(hour: int) -> None:
+            if away and hour == _BACK_AFTER:
+                city.devices[away].start()
+            if case == "equal" and hour in _KILLED_AFTER:
+                city.take_office()
+
+        def over(kept: Kept) -> bool:
+            return kept.rollout.state in ("done", "taken_back", "paused")
+
+        counting = counting_of(names, CANDIDATES[CASES[case]], seed)
+        hours = city.drive(case, counting, over, hours=_HOURS, each_hour=each_hour)
+        return _judge(case, city, hours, time.monotonic() - began)
+
+
+def _judge(case: str, city: LedFleet, hours: float, took_s: float) -> tuple[Row, bool]:
+    kept, members, events = city.rollout(case)
+    stopped = next((event for event in events if event.what == "stopped"), None)
+    models = [device.present for device in city.devices.values()]
+    had = sum(one.fetched for one in members)
+    if case == "equal":
+        fine = kept.rollout.state == "done" and all(model == city.candidate for model in models) and city.killed == 2
+    else:
+        fine = kept.rollout.state == "taken_back" and kept.rollout.group == 0 and all(model == OWN for model in models)
+    after = f"{(stopped.at - BEGIN) / 3600:.1f}" if stopped else "-"
+    for event in events:
+        at = f"{(event.at - BEGIN) / 3600:6.1f} h"
+        print(f"{at}  {event.what.replace('_', ' ')}: {event.subject}{event.subject and ' '}{event.why} ({event.who})")
+    cells = (CASES[case], kept.rollout.state.replace("_", " "), str(kept.rollout.group + 1), str(had), after)
+    return (*cells, f"{hours:.1f}", str(city.killed), f"{took_s:.0f}"), fine
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--devices", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=CASES, help="one case alone")
+    arguments = parser.parse_args()
+    rows = table("candidate", "end", "group", "had it", "stopped, h", "over, h", "kills", "took, s")
+    fine = True
+    for case in CASES:
+        if arguments.only not in (None, case):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            row, well = run(case, arguments.devices, arguments.seed, Path(folder))
+        rows.add_row(*row)
+        fine &= well
+    stdout().print(rows)
+    return 0 if fine else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
