@@ -19,6 +19,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -69,13 +70,13 @@ class Bundles:
         incoming: its pieces, where they come from the broker. What a former attempt has fetched is not fetched again,
         wherever that came from. Raises CommandError: with what was wrong.
         """
+        part = self._folder / f"{bundle.sha256}.part"
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # A fetch of a run that has just ended may wait for its server still.
             with alone_in(self._folder, CommandError("Another detector is being fetched: ask again in a minute.")):
                 self._forget_others(bundle)
                 self._require_room(bundle)
-                part = self._folder / f"{bundle.sha256}.part"
                 if incoming is None:
                     self._download(bundle, part, stopped)
                 else:
@@ -86,6 +87,8 @@ class Bundles:
                 finally:
                     part.unlink(missing_ok=True)
         except OSError as error:
+            with suppress(OSError):  # counts need the room
+                part.unlink(missing_ok=True)
             raise CommandError(f"The state folder cannot take the detector ({reason_of(error)}).") from error
 
     def tidy(self, keep: Collection[str]) -> None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -21,6 +27,8 @@ from edge_app.mqtt.incoming import PIECE, Incoming, piece, pieces_of, read_reque
 from edge_app.rollout import bundles
 from edge_app.rollout.bundles import Bundles
 from tests.support.bundle_server import Behaviour, bundle_server
+from tests.support.paths import ROOT
+from tests.support.two_hashes import twin
 
 MANIFEST, CONTENT = pack(default_model())
 NEVER = threading.Event()
@@ -234,3 +242,55 @@ def test_pieces_that_are_not_what_was_signed_are_thrown_away(tmp_path: Path) -> 
     _, problem = from_broker(tmp_path, other, named(""))
     assert problem.startswith("What was fetched is not what the office has signed")
     assert list((tmp_path / "detectors").iterdir()) == []
+
+
+def test_a_kill_at_any_step_leaves_a_whole_detector_or_none_and_the_next_fetch_ends_it(tmp_path: Path) -> None:
+    former = twin(tmp_path / "former")
+    kept = tmp_path / "detectors" / load(former)[0].sha256
+    shutil.copytree(former.parent, kept)
+    (tmp_path / "new.zip").write_bytes(CONTENT)
+
+    def fetch(step: str) -> subprocess.CompletedProcess[str]:
+        command = (sys.executable, "-m", "tests.support.kill_fetching", str(kept.parent), str(tmp_path / "new.zip"))
+        return subprocess.run([*command, step], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    here, found = Bundles(kept.parent), list[bool]()
+    for step in ("piece", "hash", "file", "sync", "rename", "tidy"):
+        ended = fetch(step)
+        assert ended.returncode == -signal.SIGKILL, (step, ended.stderr)
+        new = here.find(MANIFEST.sha256)
+        found.append(new is not None)
+        assert new is None or load(new)[0] == MANIFEST
+        assert here.find(kept.name)
+        assert load(kept / former.name)
+    assert found == [False] * 5 + [True]
+    ended = fetch("none")
+    assert ended.stdout.strip() == MANIFEST.sha256, ended.stderr
+    assert sorted(each.name for each in kept.parent.iterdir()) == sorted([kept.name, MANIFEST.sha256])
+
+
+@pytest.mark.parametrize("suffix", [".part", ".tflite", ".json"])
+def test_a_full_disk_leaves_what_is_there_and_no_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with served(tmp_path, Behaviour(CONTENT)) as (here, bundle):
+        if suffix == ".part":
+            opened = Path.open
+            monkeypatch.setattr(
+                Path, "open", lambda path, *a, **k: full() if path.suffix == ".part" else opened(path, *a, **k)
+            )
+        else:
+            written = Path.write_bytes
+            monkeypatch.setattr(
+                Path, "write_bytes", lambda path, data: full() if path.suffix == suffix else written(path, data)
+            )
+        with pytest.raises(
+            CommandError, match=r"The state folder cannot take the detector \(no space left on device\)"
+        ):
+            here.fetch(bundle, NEVER)
+        monkeypatch.undo()
+        assert list((tmp_path / "detectors").iterdir()) == []
+        assert here.fetch(bundle, NEVER) == MANIFEST
