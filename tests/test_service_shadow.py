@@ -201,7 +201,7 @@ def test_a_candidate_is_named_by_the_hash_of_a_fetched_detector_or_of_the_device
 
 
 def test_a_candidate_that_cannot_count_is_told_and_is_nothing_wrong() -> None:
-    told = {"limits": [f"{NO_CANDIDATE}: gone", "the broker refuses meta"], "problem": ""}
+    told: dict[str, Any] = {"limits": [f"{NO_CANDIDATE}: gone", "the broker refuses meta"], "problem": ""}
     status = DeviceStatus.model_construct(
         counting=True, why_not="", problem_code="", quality=(), lines=(), health=Health.model_construct(**told)
     )

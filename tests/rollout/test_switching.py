@@ -1,4 +1,4 @@
-"""Detectors that are loaded beside the one that counts: only where memory holds them, and gone when the trial is over."""
+"""Detectors loaded beside the one that counts: only where memory holds them, and gone when the trial is over."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Frames:
             self.at.append(time.monotonic())
             record(ledger, *args, **options)
 
-        Ledger.record = noted  # type: ignore[method-assign]
+        Ledger.record = noted  # type: ignore[method-assign,assignment]
 
     def longest(self, begin: float) -> float:
         """Return the longest time between two frames from a moment on, ms."""
