@@ -55,7 +55,7 @@ if [ $of = city ]; then
     cp deploy/city/install.sh "$folder"
 else
     "$python" -I deploy/slim.py --wheels "$folder/wheels"
-    cp -r systemd deploy/install.sh deploy/slim.py deploy/edge-app.example.toml "$folder"
+    cp -r systemd deploy/install.sh deploy/slim.py deploy/unpack.py deploy/edge-app.example.toml "$folder"
 fi
 mkdir -p "$folder/models/artefacts" "$folder/deploy"
 cp models/README.md models/MODEL_CARD.md "$folder/models"

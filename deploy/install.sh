@@ -112,7 +112,7 @@ build_release() {
     # shellcheck disable=SC2046
     $python -I "$here/slim.py" "$release" $(current) || say "the release could not be made smaller"
     must_start "$release" --help
-    cp -r "$here/install.sh" "$here/releases.sh" "$here/slim.py" "$(unit_folder)" "$release/"
+    cp -r "$here/install.sh" "$here/releases.sh" "$here/slim.py" "$here/unpack.py" "$(unit_folder)" "$release/"
     for unit in "$release"/systemd/*; do ! is_of_server "$unit" || rm -f "$unit"; done
     end_release "$release"
 }
@@ -120,6 +120,7 @@ build_release() {
 # The sockets cost nothing until somebody opens the page, which runs only after `edge-app page --password`.
 enable_units() {
     systemctl enable --quiet edge-app.service
+    systemctl enable --quiet --now edge-app-release.path || say "no releases come from the office: systemctl status edge-app-release.path"
     systemctl enable --quiet --now edge-app-keeper.socket edge-app-reader.socket || say "the page cannot save or read: systemctl status edge-app-keeper.socket"
     [ ! -s $etc/credentials/page_password ] || systemctl enable --quiet edge-app-page.service
 }
@@ -128,6 +129,7 @@ enable_units() {
 
 do_install() {
     check_system
+    alone
     if is_installed; then
         say "this release is installed already"
         do_start
@@ -169,66 +171,163 @@ do_start() {
 }
 
 do_rollback() {
+    alone
     if [ -e $probation/back ]; then
         systemctl stop $judge || true
+        [ -z "${ORDER_ID:-}" ] || echo "$ORDER_ID" >$probation/order
         take_back "on request"
         systemctl start $judge
     else
-        before=$(readlink $opt/previous) && [ -d "$before" ] || fail "there is no release before this one"
-        point previous "$(current)"
-        if booted; then begin_probation "$before"; else switch_to "$before"; fi
+        before=$(readlink $opt/previous) && [ -d "$before" ] && [ "$before" != "$(current)" ] ||
+            fail "there is no release before this one"
+        if booted; then
+            begin_probation "$before"
+        else
+            point previous "$(current)"
+            switch_to "$before"
+        fi
     fi
     ! booted || await_outcome
     say "back at $(basename "$(current)")"
 }
 
+# --- releases that were sent
+
+sent=$state/update box=$opt/update
+
 # Installs what lies in $sent: a release for which the holder of the city's key has signed. It is another user's folder,
 # so only copies are looked at, and nothing of it but three names.
 do_update() {
+    alone
+    ORDER_ID=
+    carry_out update
+    exit "$code"
+}
+
+# Does what the office has ordered through the service: installs a release, or goes back. Of the service nothing is
+# believed: order_check.py says whether a key of this device's own file has signed the order. The order stays in $sent until
+# its end is known, so that a power cut begins it again, three times at most.
+do_ordered() {
+    alone
+    new_box
+    # what an installation has left that the power ended
+    [ -e $probation/release ] || forget_old
+    if ! order=$(take $sent/order.json 16384 && check_order); then
+        drop_order
+        exit 1
+    fi
+    ORDER_ID=$(echo "$order" | cut -d' ' -f2) code=0
+    export ORDER_ID
+    if is_concluded; then
+        [ ! -e $probation/release ] || start_judge
+    else
+        case $order in
+        refused*) put "$ORDER_ID failed: $(echo "$order" | cut -d' ' -f3-)" $opt/ordered && code=1 ;;
+        *) carry_out "${order%% *}_order" ;;
+        esac
+    fi
+    drop_order
+    exit "$code"
+}
+
+# Only one change of the release at a time; the others wait for their turn. An installer that was begun by another one of
+# them has it already.
+alone() {
+    [ -z "${ALONE:-}" ] || return 0
     mkdir -p $opt
+    exec 9>$opt/lock
+    flock 9
+    export ALONE=1
+}
+
+# carry_out WHAT: and has $outcome say why, where it fails; sets $code
+carry_out() {
     set +e
-    (set -e && update) 2>$opt/said
+    (set -e && "$1") 2>$opt/said
     code=$?
     set -e
     cat $opt/said >&2
     case $code:$(cat $outcome 2>/dev/null) in
     0:* | 3:*) ;;
-    *) echo "failed: $(tail -n 1 $opt/said | sed 's/^install: //')" >$outcome ;;
+    *) tell "failed: $(tail -n 1 $opt/said | sed 's/^install: //')" ;;
     esac
-    return $code
+}
+
+check_order() {
+    $opt/current/bin/python -I -m edge_app.commands._order_check $box/order.json --config $etc/edge-app.toml \
+        --noted $opt/order.json --box $box
+}
+
+# It was carried out before this was interrupted: what the judge says of it counts, and it is not done again.
+is_concluded() {
+    case $(cat $opt/ordered 2>/dev/null) in
+    "$ORDER_ID installing") [ "$(cat $probation/order 2>/dev/null)" = "$ORDER_ID" ] ;;
+    "$ORDER_ID "*) ;;
+    *) return 1 ;;
+    esac
+}
+
+drop_order() {
+    rm -rf $box $sent
+}
+
+rollback_order() {
+    tell installing
+    do_rollback
+}
+
+release_order() {
+    tell installing
+    set -- $order
+    # a copy, unpacked, and installed
+    needed_kb=$(($4 / 1024 * 5)) free_kb=$(df -Pk $opt | tail -n 1 | tr -s ' ' | cut -d' ' -f4)
+    [ "$free_kb" -ge "$needed_kb" ] || fail "the disk has $((free_kb / 1024)) MB free, and $((needed_kb / 1024)) are needed"
+    take $sent/release.tar.xz "$4"
+    [ "$(sha256sum <$box/release.tar.xz | cut -d' ' -f1)" = "$3" ] || fail "the release is not the one that the office has ordered"
+    install_box "$5"
 }
 
 update() {
-    sent=$state/update key=$etc/release.pub box=$opt/update
-    echo installing >$outcome
-    [ -s $key ] || fail "this device takes no releases from others: it has no $key"
-    rm -rf $box
-    mkdir -m 700 $box
-    take SHA256SUMS 65536
-    take SHA256SUMS.sig 4096
+    tell installing
+    [ -s $etc/release.pub ] || fail "this device takes no releases from others: it has no $etc/release.pub"
+    new_box
+    take $sent/SHA256SUMS 65536
+    take $sent/SHA256SUMS.sig 4096
+    take $sent/release.tar.xz 1073741824
+    install_box newer
+}
+
+# install_box newer|older: what is in $box, if the key of the builds has signed it
+install_box() {
+    key=$etc/release.pub
+    [ -s $key ] || refuse "this device takes no releases from others: it has no $key"
     openssl pkeyutl -verify -pubin -inkey $key -rawin -in $box/SHA256SUMS -sigfile $box/SHA256SUMS.sig >/dev/null 2>&1 ||
         refuse "the release is not signed with the key of this device ($key)"
-    take release.tar.xz 1073741824
-    name=$(sed -n "s/^$(sha256sum <$box/release.tar.xz | cut -d' ' -f1)  \(edge-app-[0-9][0-9a-z.]*-[a-z0-9_]*\.tar\.xz\)$/\1/p" $box/SHA256SUMS)
+    name=$(sed -n "s/^$(sha256sum <$box/release.tar.xz | cut -d' ' -f1)  \(edge-app-[0-9][0-9a-z.]*-[a-z0-9_]*\)\.tar\.xz$/\1/p" $box/SHA256SUMS)
     [ -n "$name" ] || refuse "the release is not one of those that were signed"
     # What was signed once stays signed, and somebody may keep an old one with a fault that is known.
     now=$($opt/current/bin/edge-app --version | cut -d' ' -f2) new=$(echo "$name" | cut -d- -f3)
-    [ "$(printf '%s\n%s\n' "$now" "$new" | sort -V | tail -n 1)" = "$new" ] ||
-        refuse "the release is $new, older than the $now that is installed: older ones are installed by hand"
+    [ "$1" = older ] || [ "$(printf '%s\n%s\n' "$now" "$new" | sort -V | tail -n 1)" = "$new" ] ||
+        refuse "the release is $new, older than the $now that is installed: the office may order an older one, or somebody installs it by hand"
     mkdir $box/release
-    # Python reads xz also where there is no such program.
-    /usr/bin/python3 -I -c 'import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.argv[1]), sys.stdout.buffer)' \
-        $box/release.tar.xz | tar -x -C $box/release --strip-components=1 --no-same-owner
-    rm -rf $box/release.tar.xz $sent
+    /usr/bin/python3 -I "$here/unpack.py" $box/release.tar.xz "$name" $box/release ||
+        refuse "the archive is not one of ours, its content is wrong"
+    rm -f $box/release.tar.xz
+    # an order stays until its end is known
+    [ -n "${ORDER_ID:-}" ] || rm -rf $sent
     if sh $box/release/install.sh install --offline; then code=0; else code=$?; fi
     rm -rf $box
     return $code
 }
 
-# take NAME BYTES: copies a file that was sent, at most so much of it
+new_box() {
+    rm -rf $box
+    mkdir -m 700 $box
+}
+
+# take FILE BYTES: copies a file that was sent, at most so much of it
 take() {
-    [ -f "$sent/$1" ] && [ ! -L "$sent/$1" ] && timeout 600 head -c "$2" "$sent/$1" >"$box/$1" ||
-        refuse "no release has been sent: $sent/$1 is absent"
+    [ -f "$1" ] && [ ! -L "$1" ] && timeout --foreground 600 head -c "$2" "$1" >"$box/${1##*/}" || refuse "no release has been sent: $1 is absent"
 }
 
 refuse() {
@@ -241,7 +340,7 @@ do_uninstall() {
     systemctl disable --now --quiet $judge 2>/dev/null || true
     # shellcheck disable=SC2086
     systemctl disable --now --quiet $all edge-app-page.service edge-app-reader.socket edge-app-reader.service \
-        edge-app-keeper.socket 2>/dev/null || true
+        edge-app-keeper.socket edge-app-release.path 2>/dev/null || true
     [ "$(readlink $bin/edge-app || true)" != $opt/current/bin/edge-app ] || rm -f $bin/edge-app
     rm -rf $opt
     for unit in $units/edge-app*; do is_of_server "$unit" || rm -f "$unit"; done
@@ -260,7 +359,7 @@ do_uninstall() {
 }
 
 case ${1:-}:${2:-} in
-install: | install:--offline | start: | rollback: | judge: | update: | uninstall: | uninstall:--purge) ;;
+install: | install:--offline | start: | rollback: | judge: | update: | ordered: | uninstall: | uninstall:--purge) ;;
 *) sed -n '4,7s/^# *//p' "$here/$(basename -- "$0")" >&2 && exit 2 ;;
 esac
 [ "$(id -u)" = 0 ] || fail "must be run as root: sudo $0 $*"

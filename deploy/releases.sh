@@ -151,6 +151,19 @@ is_of_server() {
     case ${1##*/} in edge-app-serve.service | edge-app-city*) return 0 ;; *) return 1 ;; esac
 }
 
+# tell WHAT: what becomes of the present change, for whoever asks, and for the office where that has ordered it
+tell() {
+    put "$1" $outcome
+    of=${ORDER_ID-$(cat $probation/order 2>/dev/null || true)}
+    [ -z "$of" ] || put "$of $1" $opt/ordered
+}
+
+# put TEXT FILE: as a whole, also over a power cut
+put() {
+    echo "$1" >"$2.new"
+    mv "$2.new" "$2"
+}
+
 # switch_to RELEASE: program and units
 switch_to() {
     install -d -m 755 $units
@@ -159,7 +172,9 @@ switch_to() {
     done
     for unit in $units/edge-app*; do
         [ "${unit##*/}" != $judge ] && ! is_of_server "$unit" || continue
-        [ -e "$1/systemd/${unit##*/}" ] || rm -f "$unit"
+        [ ! -e "$1/systemd/${unit##*/}" ] || continue
+        ! booted || systemctl disable --quiet --now "${unit##*/}" 2>/dev/null || true
+        rm -f "$unit"
     done
     sync -f $units
     point current "$1"
@@ -217,10 +232,12 @@ cameras() {
 
 # look UNIT: asks systemd about it once, for the functions below; only plain words get through to eval
 look() {
-    LoadState='' ActiveState='' SubState='' Result='' InvocationID='' started=0 pinged=0
-    eval "$(systemctl show -p LoadState -p ActiveState -p SubState -p Result -p InvocationID \
+    LoadState='' ActiveState='' SubState='' Result='' InvocationID='' started=0 pinged=0 broker=no closed='' every=''
+    eval "$(systemctl show -p LoadState -p ActiveState -p SubState -p Result -p InvocationID -p StatusText \
         -p ExecMainStartTimestampMonotonic -p WatchdogTimestampMonotonic "$1" |
-        sed -n 's/^ExecMainStart.*=/started=/; s/^Watchdog.*=/pinged=/; /^[A-Za-z]*=[0-9a-z-]*$/p')"
+        sed -n 's/^ExecMainStart.*=/started=/; s/^Watchdog.*=/pinged=/; /^[A-Za-z]*=[0-9a-z-]*$/p
+            /^StatusText=/ { h; s/.*; broker connected.*/broker=yes/p; g
+                s/.*; \([0-9]\{1,12\}\) intervals of \([0-9]\{1,5\}\) s.*/closed=\1 every=\2/p; }')"
 }
 
 # It pings only while it processes fresh frames: a ping from this life is the proof of all of the way.
@@ -307,23 +324,39 @@ begin_probation() {
     for camera in $(cat $probation.new/cameras); do
         look "$camera"
         if [ -n "${2:-}" ] && [ "$ActiveState" = active ] && ! counts; then echo "$camera"; fi
+        [ $broker = no ] || echo "$camera" >>$probation.new/broker
+        [ -z "$closed" ] || echo "$closed" >"$probation.new/closed-$camera"
     done >$probation.new/blind
     cp "$here/install.sh" "$here/releases.sh" $probation.new/
+    [ -z "${ORDER_ID:-}" ] || echo "$ORDER_ID" >$probation.new/order
+    supersede
     systemctl stop $judge 2>/dev/null || true
-    rm -rf $probation
-    mv -T $probation.new $probation
-    sync -f $opt
-    echo judging >$outcome
+    # The judge before its case: a power cut may not leave a probation for which nobody is there at the boot.
     install -d -m 755 $units $of_root/multi-user.target.wants
     put_unit "$(unit_folder)/$judge"
     ln -sfn $units/$judge $of_root/multi-user.target.wants/$judge
+    sync -f $units
+    rm -rf $probation
+    mv -T $probation.new $probation
+    sync -f $opt
+    tell judging
+    start_judge
+}
+
+start_judge() {
     systemctl daemon-reload
     systemctl start $judge
 }
 
+# An order whose release is on probation ends where another change of the release begins.
+supersede() {
+    was=$(cat $probation/order 2>/dev/null || true)
+    [ -z "$was" ] || [ "$was" = "${ORDER_ID:-}" ] ||
+        put "$was failed: another change of the release came before its end" $opt/ordered
+}
+
 end_probation() {
-    echo "$1" >$outcome.new
-    mv $outcome.new $outcome
+    tell "$1"
     rm -f $units/$judge $of_root/multi-user.target.wants/$judge
     rm -rf $probation
     ! booted || systemctl daemon-reload
@@ -336,7 +369,7 @@ take_back() {
     rm -rf $probation/crashes $probation/began $probation/counts $probation/lives
     : >$probation/blind
     mv $probation/back $probation/release
-    echo judging >$outcome
+    tell judging
 }
 
 # What the judge's unit runs, again after a reboot.
@@ -351,7 +384,9 @@ judge_once() {
         if [ "$(current)" = "$release" ]; then
             start_cameras
         else
+            [ -e $probation/back ] || [ -n "$why" ] || point previous "$(current)"
             switch_to "$release"
+            [ ! -e "$release/systemd/edge-app-release.path" ] || systemctl enable --quiet --now edge-app-release.path || true
             start_cameras all
             systemctl restart edge-app-keeper.socket edge-app-reader.socket 2>/dev/null || true
             systemctl try-restart edge-app-reader.service edge-app-page.service 2>/dev/null || true
@@ -374,18 +409,41 @@ judge_once() {
     forget_old
 }
 
-# Succeeds when no camera has crashed too often by the end of the probation.
+# Succeeds when by the end of the probation no camera has crashed too often, each that had the broker before has had it
+# again, and each goes on with its intervals; else tells why in $reason.
 watch() {
     touch $probation/counts
-    echo counts >$outcome
+    tell counts
     begin=$(seconds)
     while [ $(($(seconds) - begin)) -lt $probation_s ]; do
         for camera in $(cat $probation/cameras); do
             look "$camera"
             ! crashed_too_often || return 1
+            note_delivery
         done
         sleep 2 # a crash can be seen for RestartSec=5
     done
+    for camera in $(cat $probation/cameras); do
+        look "$camera"
+        ! delivers_no_more || return 1
+    done
+}
+
+note_delivery() {
+    [ $broker = no ] || grep -qx "$camera" $probation/reached 2>/dev/null || echo "$camera" >>$probation/reached
+    [ -z "$closed" ] || [ -e "$probation/closed-$camera" ] || echo "$closed" >"$probation/closed-$camera"
+}
+
+# The camera that was looked at has lost the broker since it has this release, or does not go on with its intervals. Once
+# is enough for the broker: one that is away later is no fault of the release. Long intervals end after the probation.
+delivers_no_more() {
+    if grep -qx "$camera" $probation/broker 2>/dev/null && ! grep -qx "$camera" $probation/reached 2>/dev/null; then
+        reason="$camera has not reached the broker within $((probation_s / 60)) minutes, and had it before"
+        return 0
+    fi
+    before=$(cat "$probation/closed-$camera" 2>/dev/null) && [ -n "$closed" ] && counts || return 1
+    reason="$camera does not go on with its intervals"
+    [ "$closed" -lt "$before" ] || { [ "$closed" = "$before" ] && [ "$every" -le $((probation_s / 2)) ]; }
 }
 
 # Waits for the judge's word on what begin_probation has begun, and ends with it.

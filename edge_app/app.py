@@ -33,19 +33,24 @@ from edge_app.detectors.manifest import load as load_manifest
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.drawing.scene import Privacy
 from edge_app.drift.history import HourHistory
+from edge_app.drift.seen import QuarterCollector, Seen
+from edge_app.drift.signals import REVISION as SIGNALS_REVISION
 from edge_app.drift.watch import DriftWatch, local_time
 from edge_app.errors import ConfigError, DetectorError, GeometryError
 from edge_app.harvest.harvester import Harvester
+from edge_app.harvest.reviews import Review, ReviewDraw
 from edge_app.measures.ground import Geometry, of_rectangle
 from edge_app.measures.interval_sums import GRACE_S, IntervalSums, closes_late, nothing
 from edge_app.measures.meters import Meters
 from edge_app.measures.speed_meter import Measured
 from edge_app.monitoring.device_status import StatusReport
+from edge_app.monitoring.figure_history import FigureHistory
+from edge_app.monitoring.figures import FIGURES, FigureReport
 from edge_app.monitoring.health_report import Components, HealthReport
 from edge_app.mqtt.command_desk import SignedWork
 from edge_app.mqtt.config_desk import MAX_PACKET as MAX_OFFICE_PACKET
 from edge_app.mqtt.connection import MAX_PACKET
-from edge_app.mqtt.encoding import encode_counts, encode_crossing
+from edge_app.mqtt.encoding import Picture, encode_counts, encode_crossing, encode_review
 from edge_app.mqtt.endpoint import PATH, Endpoint, Tls
 from edge_app.mqtt.events import Timing
 from edge_app.mqtt.homeassistant import ANNOUNCED, Announcement, entities_of
@@ -251,12 +256,58 @@ def build_quality(config: Config, source: Source) -> QualityMonitor:
     return QualityMonitor(view, clock, synthetic=config.source.kind == "street")
 
 
-def build_drift(config: Config, device: Device, *, live: bool) -> DriftWatch | None:
-    """Build what compares hours over months; None where it is off, and for recordings, whose time is not now."""
+def build_figures(config: Config, now: Callable[[], float], *, live: bool) -> FigureReport | None:
+    """Build what tells and keeps the figures of each quarter of an hour; None for recordings, whose time is not now.
+
+    now: the told time, UTC s.
+    """
+    return FigureReport(FigureHistory(config.store.folder / FIGURES), now) if live else None
+
+
+def build_review(
+    config: Config, device: Callable[[], Device], publish: Callable[[str, str], None]
+) -> ReviewDraw | None:
+    """Build what draws crossings for people to review; None where no picture may leave the device for it.
+
+    device: returns its identity at this moment. publish: takes topic and message of each.
+    """
+    if not (config.review.enabled and config.office.gives_pictures):
+        return None
+
+    def tell(review: Review) -> None:
+        picture = Picture(review.picture, review.box, review.stands_for)
+        publish(*encode_review(device(), review.crossing, picture, secrets.token_hex(16)))
+
+    privacy = Privacy(config.privacy.pixelate, config.detector.region)
+    return ReviewDraw(config.review.every_min * 60.0, privacy, tell)
+
+
+def build_drift(
+    config: Config,
+    device: Device,
+    *,
+    live: bool,
+    on_quarter: Callable[[Seen], object] = lambda _: None,
+    shift: Callable[[], tuple[float, float]] = lambda: (0.0, 0.0),
+) -> DriftWatch | None:
+    """Build what compares hours over months; None where it is off, and for recordings, whose time is not now.
+
+    on_quarter, shift: as for `HourCollector`.
+    """
     if not config.view.drift or not live:
         return None
     zone = timezone.utc if config.device.time_zone == "UTC" else ZoneInfo(config.device.time_zone)
-    return DriftWatch(HourHistory(config.store.folder / "drift"), drift_setting(config, device), local_time(zone))
+    watch = drift_setting(config, device)
+    return DriftWatch(HourHistory(config.store.folder / "drift"), watch, local_time(zone), on_quarter, shift)
+
+
+def build_collector(
+    drift: DriftWatch | None, figures: FigureReport | None, quality: QualityMonitor
+) -> Callable[[FrameResult], object]:
+    """Return what sees every frame that was counted, for the comparison over months and for figures."""
+    if drift is not None:
+        return drift.observe
+    return QuarterCollector(figures.take, lambda: quality.shift).observe if figures else lambda _: None
 
 
 def build_preview(
@@ -395,8 +446,8 @@ def candidate_settings(config: Config, model: Path) -> CandidateSettings:
     )
 
 
-def build_meta(config: Config, device: Device, lines: Sequence[Line]) -> Meta:
-    """Return the message that describes the device."""
+def build_meta(config: Config, device: Device, lines: Sequence[Line], model_name: str = "") -> Meta:
+    """Return the message that describes the device. model_name: of the detector, for people."""
     d = config.device
     return Meta(
         site=d.site,
@@ -410,6 +461,7 @@ def build_meta(config: Config, device: Device, lines: Sequence[Line]) -> Meta:
         config=device.config[:12],
         version=__version__,
         counting=config.counting_settings(device.model, COUNTING_REVISION),
+        model_name=model_name,
     )
 
 
@@ -442,6 +494,7 @@ def build_publisher(
     installation: Callable[[], str],
     clock: SteadyClock,
     *,
+    model_name: str = "",
     signed_work: SignedWork | None = None,
     utc: Callable[[], float] = time.time,
     office: Office | None = None,
@@ -449,14 +502,14 @@ def build_publisher(
 ) -> Publisher:
     """Build the publisher of counts, status, meta and health.
 
-    health: returns the newest health message. utc: the system's clock, UTC s. office, follows, signed_work: see
-    `Publisher`.
+    health: returns the newest health message. model_name: of the detector, for people. utc: the system's clock, UTC s.
+    office, follows, signed_work: see `Publisher`.
     """
     return Publisher(
         session,
         outbox,
         device,
-        build_meta(config, device, lines),
+        build_meta(config, device, lines, model_name),
         health,
         interval_s=config.counting.interval_s,
         installation=installation,
@@ -587,7 +640,8 @@ class Live:
         lines = build_lines(config)
         logs.set_level(config.log.level)
         announcement = build_announcement(config, device, lines)
-        self._publisher.renew(build_meta(config, device, lines), announcement.birth_messages)
+        meta = build_meta(config, device, lines, detector.manifest.name)
+        self._publisher.renew(meta, announcement.birth_messages)
         self._preview.rename(lines)
         self._status.rename(lines)
         self._status.change(device, detector.manifest.name)
@@ -607,7 +661,8 @@ class Live:
 
 def drift_setting(config: Config, device: Device) -> str:
     """Return what the hours of months depend on."""
-    return f"{device.config[:12]} {config.device.time_zone}"  # in another zone every hour is another one of the week
+    # In another zone every hour is another one of the week, and of another revision the signals mean something else.
+    return f"{device.config[:12]} {config.device.time_zone} {SIGNALS_REVISION}"
 
 
 def _announce(device: Device, publisher: Publisher, measured: Measured) -> None:
@@ -634,11 +689,18 @@ def _start_facts(config: Config, device: Device, model: str, lines: Sequence[Lin
     }
 
 
-def _observe(preview: Preview, drift: DriftWatch | None, beside: Beside, result: FrameResult) -> None:
+def _observe(
+    preview: Preview,
+    collect: Callable[[FrameResult], object],
+    beside: Beside,
+    review: ReviewDraw | None,
+    result: FrameResult,
+) -> None:
     beside.offer(result)
     preview.update(result)
-    if drift is not None:
-        drift.observe(result)
+    collect(result)
+    if review is not None:
+        review.observe(result)
 
 
 def _told(clock: SteadyClock) -> float:
@@ -672,7 +734,11 @@ def service(
         source = mask_source(source, config.privacy.masks) if source else build_source(config, main)
         stack.callback(source.close)
         lines, pipeline = build_lines(config), build_pipeline(config, detector)
-        device, folder, report = build_device(config, detector.manifest.sha256), config.store.folder, HealthReport()
+        device, folder, report = (
+            build_device(config, detector.manifest.sha256),
+            config.store.folder,
+            HealthReport(looks=True),
+        )
         ledger = build_ledger(config, device, lines)
         session = build_session(config, device, lambda: ledger.installation)
         outbox = Outbox(folder, Keep(config.store.keep_days * 86_400.0, config.store.keep_mb), ledger.standby)
@@ -683,10 +749,13 @@ def service(
         if office is not None and config.office.keys:
             desk = build_office(config, office, live, lambda: running, lambda: publisher)
         addresses = " or ".join(str(to) for to in build_endpoints(config))
-        status = StatusReport(own_report := HealthReport(), device, detector.manifest.name, addresses, lines)
+        about = device, detector.manifest.name, addresses, lines, config.counting.interval_s
+        status = StatusReport(own_report := HealthReport(), *about)
         preview = build_preview(config, lambda: notes(), main)
-        drift = build_drift(config, device, live=source.live)
-        order = extras.harvest_order(config, told := partial(_told, clock))
+        figures = build_figures(config, told := partial(_told, clock), live=source.live)
+        take = figures.take if figures else lambda _: None
+        drift = build_drift(config, device, live=source.live, on_quarter=take, shift=lambda: quality.shift)
+        order = extras.harvest_order(config, told)
         harvest = extras.harvester(config, device, order)
         if harvest is not None and drift is not None:
             harvest.drifted = lambda: bool(drift.state.kinds - {"traffic"})
@@ -704,10 +773,12 @@ def service(
         stack.callback(over.set)
         publisher = build_publisher(
             *(config, device, lines, session, outbox, report.health, lambda: ledger.installation, clock),
+            model_name=detector.manifest.name,
             signed_work=signed_work,
             office=desk,
             follows=follows,
         )
+        review = build_review(config, lambda: live.device, publisher.review)
         notes = StatusText(source, pipeline, publisher, lambda: running.frames, lambda: quality.raised)
         running = Service(
             source,
@@ -719,7 +790,7 @@ def service(
             clock=clock,
             measures=build_measures(config, lines),
             on_measured=partial(_announce, device, publisher) if config.mqtt.crossings else lambda _: None,
-            on_result=partial(_observe, preview, drift, live.beside),
+            on_result=partial(_observe, preview, build_collector(drift, figures, quality), live.beside, review),
             status=status.text,
             office=desk.run if desk else None,
         )
@@ -729,6 +800,8 @@ def service(
             *(source, pipeline, ledger, quality, publisher, running, folder, certificates, drift),
             office=desk,
             shadow=live.beside,
+            figures=figures,
+            review=review,
             harvest_until=lambda: order.until if order else None,
         )
         live.begin(config, device, ledger, publisher, running, preview, status, drift, harvest)

@@ -9,12 +9,14 @@ import json
 import logging
 import re
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from edge_app.config.files import parse_files, read_files
 from edge_app.config.layer_report import as_json, public_tables
@@ -23,6 +25,8 @@ from edge_app.drift.watch import DriftWatch
 from edge_app.harvest.folder import HarvestFolder, Quota, is_harvest
 from edge_app.harvest.harvester import Harvester
 from edge_app.harvest.picture import Redaction
+from edge_app.monitoring.figure_history import FigureHistory
+from edge_app.monitoring.figures import FIGURES
 from edge_app.monitoring.health_report import Components
 from edge_app.mqtt.command_desk import SignedWork
 from edge_app.mqtt.commands import Trust
@@ -37,6 +41,9 @@ from edge_app.system import logging as logs
 from edge_app.system.office_state import NAME as OFFICE_STATE
 
 log = logging.getLogger(__name__)
+
+_FIGURE_DAYS: Final = 3
+"""Days of figures that `diagnose` sends."""
 
 
 def build_harvest(config: Config, folder: HarvestFolder, model: str, source: str, clip: str = "") -> Harvester:
@@ -121,12 +128,14 @@ def signed_work(
         return None
     from edge_app.rollout.bundles import FOLDER, Bundles
     from edge_app.rollout.orders import Orders
+    from edge_app.rollout.releases import Releases
     from edge_app.system.signatures import verify  # loads its library, so only when it is used
 
     bundles, kept = Bundles(config.store.folder / FOLDER, config.office.ca_file), partial(_kept_detectors, config)
     orders = Orders(device, preview, order, partial(harvest_folder, config), parts(), bundles, kept, stopped, now=now)
     did = orders.harvest, orders.diagnose, orders.snapshot, orders.fetch
-    return SignedWork(Trust(config.office.by_name, verify), synced, restart, *did)
+    releases = Releases(config.store.folder, stopped, config.office.ca_file)
+    return SignedWork(Trust(config.office.by_name, verify), synced, restart, *did, releases)
 
 
 def _kept_detectors(config: Config) -> Collection[str]:
@@ -151,7 +160,7 @@ def diagnosis(
     """
     from edge_app.rollout.diagnosis import files_of, versions
 
-    tables = public_tables(config.model_dump(mode="json"))
+    tables, kept = public_tables(config.model_dump(mode="json")), FigureHistory(config.store.folder / FIGURES)
     return {
         "configuration.json": lambda: {"used": tables, **_layers(file)},
         "status.json": lambda: json.loads(status()),
@@ -159,6 +168,7 @@ def diagnosis(
         "files.json": partial(files_of, config.store.folder),
         "model.json": lambda: json.loads(manifest().read_text("utf-8")),
         "drift.json": lambda: asdict(drift.state) if drift else None,
+        "figures.jsonl": lambda: "\n".join(kept.days(time.time(), _FIGURE_DAYS)),
         "log.txt": lambda: "\n".join(logs.recent()),
     }
 

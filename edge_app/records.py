@@ -195,7 +195,7 @@ class Crossing:
     """Crossing of one line by one vehicle.
 
     at: UTC s, and frame: frame index, at which the centre passed the segment, not at which that was confirmed.
-    score: mean detection score of the track, 0..1.
+    score: mean detection score of the track, 0..1. doubtful: its class, or that it is a vehicle at all, is unsure.
     """
 
     at: float
@@ -205,6 +205,7 @@ class Crossing:
     line: str
     direction: Direction
     score: float
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -138,9 +138,12 @@ def test_commands_and_their_options_exist(document: Path) -> None:
         used = re.search(r"(?:(?:^|[\s/])edge-app|python -m edge_app) ([a-z]+)(?![\w/=])(.*)", part)
         if used:
             assert used[1] in cli.COMMANDS, f"edge-app {used[1]}"
-            help_text, word = help_of("edge_app.cli", used[1]), re.match(r" ([a-z]+)\b", used[2])
-            if word and re.search(rf"^ +{word[1]}(?: |$)", help_text, re.MULTILINE):  # a command of the command
-                help_text = help_of("edge_app.cli", used[1], word[1])
+            words, help_text = [used[1]], help_of("edge_app.cli", used[1])
+            for word in re.findall(r"(?<= )[a-z][a-z-]*(?= |$)", used[2].partition(" --")[0]):
+                if not re.search(rf"^ +{word}(?: |$)", help_text, re.MULTILINE):
+                    break
+                words.append(word)  # a command of the command
+                help_text = help_of("edge_app.cli", *words)
             assert options(used[2]) <= options(help_text), part
 
 

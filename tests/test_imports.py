@@ -28,8 +28,11 @@ PURE = {
     "system.tables": set[str](),
     "rollout.trial": {"system.office_state"},
     "rollout.evidence": set[str](),
+    "rollout.release_sums": set[str](),
     "rollout.stop_rule": {"records", "rollout", "rollout.evidence"},
     "rollout.plan": {"rollout", "rollout.stop_rule"},
+    "rollout.members": {"rollout", "rollout.plan", "rollout.stop_rule"},
+    "rollout.leading": {"errors", "rollout", "rollout.members", "rollout.plan", "rollout.stop_rule"},
     "counting.tracker": {
         "records",
         "counting",
@@ -61,7 +64,9 @@ PURE = {
     "drift.baseline": {"drift", "drift.signals"},
     "drift.judge": {"drift", "drift.baseline", "drift.sequential", "drift.signals"},
     "drift.picture": {"camera_health", "camera_health.measures", "records"},
-    "drift.collecting": {"drift", "drift.picture", "drift.signals", "records"},
+    "drift.seen": {"drift", "drift.picture", "records"},
+    "drift.collecting": {"drift", "drift.seen", "drift.signals", "records"},
+    "counting.doubt": set[str](),
     "counting.duplicates": {"records"},
     "measures.expected": {"records", "measures", "measures.ground", "measures.scale_error", "measures.speed"},
     "measures.flows": {"records"},
@@ -133,6 +138,7 @@ PURE = {
     "system.layer_version": set[str](),
     "system.names": set[str](),
     "counting.pipeline": {
+        "counting.doubt",
         "records",
         "counting.tracker",
         "counting.line_counter",
@@ -157,12 +163,15 @@ PURE = {
     "city.numbers": {"city.records"},
     "city.spans": set[str](),
     "city.course": set[str](),
+    "city.accuracy": set[str](),
+    "city.figures": set[str](),
     "city.measured": {"records", "measures.speed_sums"},
     "city.overlaps": {"city.records"},
     "city.sums": {"city.overlaps", "city.records"},
     "city.interval_columns": {"city.records", "city.sums"},
     "city.asking": {"city.records"},
     "city.portion": set[str](),
+    "city.pace": set[str](),
     "city.calendar": {"errors"},
     "city.feeds.observed": {"city.records", "records"},
     "city.feeds.datex2": {"city.feeds.observed", "records"},
@@ -181,6 +190,7 @@ GRANTED = {
     "offline.scoring": {"json", "pathlib", "statistics"},  # read_truth
     "offline.bins": {"csv", "io", "datetime"},  # text and times of day, of which it reads none
     "city.records": {"uuid"},
+    "city.measured": {"json"},
     "city.course": {"re"},
     "city.calendar": {"datetime", "zoneinfo"},  # steps of local time; it reads no clock
     "city.feeds.observed": {"datetime"},  # types; it reads no clock
@@ -195,6 +205,8 @@ GRANTED = {
     "system.signed": {"json", "re"},
     "rollout.trial": {"hashlib"},  # text in, text out
     "rollout.plan": {"hashlib"},
+    "rollout.release_sums": {"re"},
+    "rollout.members": {"detector"},  # a table of the configuration, in the name of a key
     "system.layer_version": {"hashlib", "re"},
     "counting.pipeline": {"time"},  # how long each stage takes, never what time it is
     "counting.motion": {"cv2"},  # smoothing

@@ -142,7 +142,7 @@ def test_the_archive_carries_the_licence_and_the_documents(tmp_path: Path) -> No
         archive.extractall(tmp_path / "unpacked")
         held = {name.partition("/")[2] for name in archive.getnames()}
     pages = {path.relative_to(tmp_path).as_posix() for path in (tmp_path / "docs").rglob("*.md")}
-    scripts = {"install.sh", "releases.sh", "slim.py", "deploy/broker/ca.sh", "deploy/broker/acl"}
+    scripts = {"install.sh", "releases.sh", "slim.py", "unpack.py", "deploy/broker/ca.sh", "deploy/broker/acl"}
     assert {"LICENSE", "NOTICE", "README.md", "systemd/edge-app.service", *scripts, *pages} <= held
     (unpacked,) = (tmp_path / "unpacked").iterdir()
     assert (unpacked / "processor").read_text() == "aarch64\n"

@@ -43,7 +43,7 @@ nats() {
     /\// {
         own = "traffic.v1." $0; sub(/\//, ".", own)
         user($0, own ".status " own ".meta " own ".meta.* " own ".health " own ".counts.* " own ".latest.* " \
-            own ".flows " own ".crossings.* " own ".shadow.* " own ".replies.> " own ".pieces.* " own ".config.reported", \
+            own ".flows " own ".crossings.* " own ".shadow.* " own ".reviews.* " own ".replies.> " own ".pieces.* " own ".config.reported", \
             own ".commands " own ".commands.> " own ".config.desired $MQTT.sub.>")
     }
     /^reader\./ { user($0, "$NOBODY", "traffic.v1.> $MQTT.sub.>") }
@@ -77,7 +77,7 @@ rabbitmq() {
     # a reader begins with its name.
     /\// {
         at = index($0, "/"); own = substr($0, 1, at - 1) "\\\\." substr($0, at + 1)
-        user($0, "^traffic\\\\.v1\\\\." own "\\\\.(status|meta|meta\\\\..*|health|counts\\\\..*|latest\\\\..*|flows|crossings\\\\..*|shadow\\\\..*|replies\\\\..*|pieces\\\\..*|config\\\\.reported)$",
+        user($0, "^traffic\\\\.v1\\\\." own "\\\\.(status|meta|meta\\\\..*|health|counts\\\\..*|latest\\\\..*|flows|crossings\\\\..*|shadow\\\\..*|reviews\\\\..*|replies\\\\..*|pieces\\\\..*|config\\\\.reported)$",
             "^traffic\\\\.v1\\\\." own "\\\\.(commands\\\\..*|config\\\\.desired)$", "mqtt-subscription-edge-app-" own "qos[01]")
     }
     /^reader\./ { user($0, "^$", "^traffic\\\\.v1\\\\..*$", "mqtt-subscription-reader\\\\." substr($0, 8) ".*") }
@@ -87,7 +87,7 @@ rabbitmq() {
     END {
         queue("counts"); queue("fleet")
         bind("counts", "counts.*"); bind("counts", "flows")
-        bind("fleet", "replies.*"); bind("fleet", "status"); bind("fleet", "meta"); bind("fleet", "meta.*"); bind("fleet", "shadow.*")
+        bind("fleet", "replies.*"); bind("fleet", "status"); bind("fleet", "meta"); bind("fleet", "meta.*"); bind("fleet", "shadow.*"); bind("fleet", "reviews.*")
         printf "{\"vhosts\": [{\"name\": \"/\"}],\n\"users\": [%s],\n\"permissions\": [%s],\n\"topic_permissions\": [%s],\n", users, may, topics
         printf "\"queues\": [%s],\n\"bindings\": [%s]}\n", kept, bindings
     }'

@@ -44,6 +44,11 @@ class QualityMonitor:
         return bool(self._clock and self._clock.unsynced)
 
     @property
+    def shift(self) -> tuple[float, float]:
+        """Return how far the view has moved to the right and down, in parts of the frame; 0 unless it is `moved`."""
+        return self._view.right, self._view.down
+
+    @property
     def present(self) -> tuple[Quality, ...]:
         """Return the present flags of view and clock, in order of name."""
         return tuple(sorted(self._view.flags | ({"clock_unsynced"} if self.unsynced else set())))

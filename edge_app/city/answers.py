@@ -113,6 +113,9 @@ class CountsOfStep(Answer):
     straddling_s: Annotated[int, Field(ge=0, description="Seconds of its intervals that lie beyond its end")]
     counts: Annotated[Mapping[str, Mapping[str, int]], Field(description="By class and direction, of what is asked")]
     flags: Annotated[Sequence[str], Field(description="Quality flags of its intervals, of one at least")]
+    doubtful: Annotated[
+        int, Field(ge=0, description="Vehicles of all classes of which the detector is unsure; some are right")
+    ]
 
 
 class LostDay(Answer):
@@ -186,12 +189,22 @@ class DeviceAnswer(Answer):
     frames_per_s: float | None
     quality: Sequence[str]
     problem: str
+    model: Annotated[str, Field(description="First digits of the SHA-256 of its detector; empty: not told")] = ""
+    model_name: Annotated[str, Field(description="Text for people; empty: not told")] = ""
+    config: Annotated[str, Field(description="Under what it counts; empty: not told")] = ""
+    drift: Annotated[Sequence[str], Field(description="What is no longer as in the months before")] = ()
+    office: Annotated[
+        Literal["none", "trying", "applied", "refused", "rolled_back", "unknown"],
+        Field(description="What became of the newest configuration of the office; unknown: it tells none"),
+    ] = "unknown"
+    revision: Annotated[int, Field(description="Of the office's configuration in use, 0 without one")] = 0
 
 
 class Devices(Page):
     """Devices by their name."""
 
     devices: Sequence[DeviceAnswer]
+    found: Annotated[int, Field(description="All that are meant, in this part and in others")] = 0
 
 
 class GapAnswer(Answer):
@@ -260,6 +273,11 @@ class CityHealth(Answer):
     state: Literal["ok"]
     version: str
     broker: Literal["connected", "away"] = Field(description="Connection of the worker beside the page to its broker")
+    worker: Literal["keeps up", "behind", "silent"] = Field(
+        description="behind: what comes is older than two minutes; silent: connected, and nothing has come for five"
+    )
+    behind_s: int = Field(ge=0, description="Age of the newest intervals that come, from their end")
+    silent_s: int = Field(ge=0, description="Since the last message, while there is a connection")
 
 
 class Me(Answer):

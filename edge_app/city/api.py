@@ -25,11 +25,13 @@ from edge_app.city.routes.city import City
 from edge_app.city.routes.data import data_routes
 from edge_app.city.routes.feeds import feed_routes
 from edge_app.city.routes.files import file_routes
+from edge_app.city.routes.fleet import fleet_routes
 from edge_app.city.routes.inventory import inventory_routes
 from edge_app.city.routes.map import map_routes
 from edge_app.city.routes.measures import measure_routes
 from edge_app.city.routes.people import people_routes
 from edge_app.city.routes.public import public_routes
+from edge_app.city.routes.reviews import review_routes
 from edge_app.city.routes.sensorthings import sensorthings_routes
 from edge_app.city.routes.watching import watching_routes
 from edge_app.errors import ConfigError, StoreError
@@ -72,11 +74,13 @@ def build_api(city: City) -> FastAPI:
     access = Access(city.database, city.origin, city.utc)
     told = (
         data_routes(city),
+        fleet_routes(city),
         measure_routes(city),
         feed_routes(city),
         sensorthings_routes(city),
         inventory_routes(city),
         map_routes(city),
+        review_routes(city),
         public_routes(city),
         watching_routes(city),
     )

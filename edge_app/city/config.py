@@ -204,6 +204,12 @@ class FeedsConfig(Table):
         return value
 
 
+class ReviewsConfig(Table):
+    """Pictures of crossings that devices send for people to review, where their owners have allowed it."""
+
+    keep_days: int = Field(default=30, ge=1, le=365, description="Pictures are deleted after this many days.")
+
+
 class SigningConfig(Table):
     """The key by which devices know that something comes from the office."""
 
@@ -225,6 +231,7 @@ class CityConfig(Table):
     page: PageConfig = PageConfig()
     feeds: FeedsConfig = FeedsConfig()
     signing: SigningConfig = SigningConfig()
+    reviews: ReviewsConfig = ReviewsConfig()
 
 
 TABLES: Final[Mapping[str, type[BaseModel]]] = {
@@ -236,6 +243,7 @@ TABLES: Final[Mapping[str, type[BaseModel]]] = {
     "page": PageConfig,
     "feeds": FeedsConfig,
     "signing": SigningConfig,
+    "reviews": ReviewsConfig,
 }
 
 

@@ -64,7 +64,8 @@ class Configuring:
     def __init__(
         self, device: str, payload: str, revision: int, before: bytes, former: bytes = b"", *, patient: bool = True
     ) -> None:
-        self.device, self.topics = device, [f"{device}/config/reported"]
+        self.device = device
+        self.topics: Sequence[str] = (f"{device}/config/reported",)
         self.outcome: Outcome | None = None
         self.news = ""
         self._payload, self._revision, self._before, self._patient = payload, revision, before, patient
@@ -112,7 +113,7 @@ class Commanding:
 
     def __init__(self, device: str, name: str, identifier: str, payload: str) -> None:
         self.device, self._name, self._id, self._payload = device, name, identifier, payload
-        self.topics = [f"{device}/replies/{name}", f"{device}/pieces/{identifier}"]
+        self.topics: Sequence[str] = (f"{device}/replies/{name}", f"{device}/pieces/{identifier}")
         self.outcome: Outcome | None = None
         self.news = ""
         self._pieces: dict[int, bytes] = {}

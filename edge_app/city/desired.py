@@ -34,13 +34,26 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseSaid:
+    """What a device says of the newest release that was ordered. id: of the order. state: see the contract."""
+
+    id: str
+    state: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Reported:
-    """What a device says of its configuration. revision: in use. highest: ever accepted. problems: in its own words."""
+    """What a device says of its configuration. revision: in use. highest: ever accepted. problems: in its own words.
+
+    release: what became of the newest release that was ordered, None without one.
+    """
 
     state: State = "unknown"
     revision: int = 0
     highest: int = 0
     problems: tuple[str, ...] = ()
+    release: ReleaseSaid | None = None
 
 
 def changed(layer: Layer, change: Change) -> Layer:
@@ -91,7 +104,14 @@ def read_reported(payload: bytes) -> Reported:
         return Reported()
     problems = given.get("problems")
     told = tuple(str(one) for one in problems) if isinstance(problems, list) else ()
-    return Reported(given["state"], _number(given.get("revision")), _number(given.get("highest")), told)
+    numbers = _number(given.get("revision")), _number(given.get("highest"))
+    return Reported(given["state"], *numbers, told, _release(given.get("release")))
+
+
+def _release(given: object) -> ReleaseSaid | None:
+    if not isinstance(given, dict) or not isinstance(given.get("id"), str) or not isinstance(given.get("state"), str):
+        return None
+    return ReleaseSaid(given["id"], given["state"], str(given.get("problem") or ""))
 
 
 def _number(value: object) -> int:

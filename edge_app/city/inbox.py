@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 GROUP: Final = "edge-app-city"
 """Name under which workers share messages, and beginning of the names of queues and consumers."""
 _COUNTS: Final = ("counts/+", "flows")
-_LASTING: Final = ("replies/+", "status", "meta", "meta/+", "shadow/+")
+_LASTING: Final = ("replies/+", "status", "meta", "meta/+", "shadow/+", "reviews/+")
 _RETAINED: Final = ("status", "meta", "meta/+", "config/desired", "config/reported")
 _HEALTH: Final = "health"
 """The only one of QoS 0: no queue of a broker holds it for a worker that is away."""

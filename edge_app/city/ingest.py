@@ -20,13 +20,17 @@ from edge_app.city.asking import Asking, DeviceName
 from edge_app.city.database import fleet, missing
 from edge_app.city.database.comparing import note_compared
 from edge_app.city.database.engine import Connection, Database, ValueRefusedError
+from edge_app.city.database.figures import forget_figures, note_figures
+from edge_app.city.database.reviews import forget_reviews, store_reviews
 from edge_app.city.database.rolling import roll_up
 from edge_app.city.database.storing import Storing, keep_aside
 from edge_app.city.desired import read_document
 from edge_app.city.inbox import Inbox
+from edge_app.city.pace import Pace, State
 from edge_app.city.portion import Portion
 from edge_app.city.reading import (
     PingResult,
+    ReadReview,
     ResendResult,
     UnreadableError,
     check_name,
@@ -36,12 +40,14 @@ from edge_app.city.reading import (
     read_flows,
     read_payload,
     read_result,
+    read_review,
     read_shadow,
 )
 from edge_app.city.records import Gap, Interval, LineName
 from edge_app.errors import StoreError
 from edge_app.mqtt.encoding import encode
 from edge_app.mqtt.events import Message
+from edge_app.mqtt.figures import Figures
 from edge_app.mqtt.messages import (
     CommandMessage,
     ConfigMeta,
@@ -78,6 +84,7 @@ _HEARD_EVERY_S: Final = 15
 """How exact the time is at which a device was heard last."""
 _RECALL_EVERY_S: Final = 5.0
 _RECALL_AT_ONCE: Final = 50
+_FORGET_EVERY_S: Final = 3600.0
 _PAUSE_S: Final = 2.0
 """Wait after the database could not be used."""
 _RARELY: Final = (50_000, 20, 50)
@@ -102,6 +109,8 @@ class _Told:
     meta: dict[DeviceName, Meta] = field(default_factory=dict)
     configs: dict[tuple[str, str, str], ConfigMeta] = field(default_factory=dict)
     newest: dict[tuple[LineName, str], int] = field(default_factory=dict)
+    figures: dict[DeviceName, Figures] = field(default_factory=dict)
+    reviews: list[ReadReview] = field(default_factory=list)
     compared: list[ShadowMessage] = field(default_factory=list)
     layers: dict[DeviceName, dict[str, Any]] = field(default_factory=dict)
 
@@ -117,7 +126,11 @@ class _Told:
 
 
 class Worker:
-    """Ingest of one worker. root: beginning of all topics. utc, clock: UTC seconds and monotonic seconds."""
+    """Ingest of one worker.
+
+    root: beginning of all topics. pictures_s: time, s, for which pictures for reviews are kept. utc, clock: UTC seconds
+    and monotonic seconds.
+    """
 
     def __init__(
         self,
@@ -127,18 +140,22 @@ class Worker:
         *,
         asking: Asking | None = None,
         on_stored: Callable[[Sequence[Interval]], None] = lambda _: None,
+        pictures_s: int = 30 * 86_400,
         utc: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.tally = Tally()
         self._inbox, self._database, self._root = inbox, database, root
         self._asking, self._on_stored, self._utc, self._clock = asking, on_stored, utc, clock
-        self._storing = Storing(database.archive)
+        self._storing, self._pictures_s = Storing(database.archive), pictures_s
+        self._pace = Pace()
         self._fault: Exception | None = None
         self._rolling = Portion(_ROLL_LEAST, _ROLL_MOST)
         self._ask_at = self._roll_at = self._recall_at = 0.0
         self._recalled: set[DeviceName] = set()
         self._noted: dict[DeviceName, float] = {}
+        self._figured: dict[DeviceName, datetime] = {}
+        self._forget_at = 0.0
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Work until `stop` returns True; the body of a thread. A fault ends it and is kept for `raise_fault`."""
@@ -159,9 +176,15 @@ class Worker:
         """One sentence on why there is no connection to the broker, empty with one; any thread may read it."""
         return self._inbox.problem
 
+    @property
+    def state(self) -> State:
+        """How this worker keeps up; any thread may read it."""
+        return self._pace.state(self._clock())
+
     def turn(self) -> None:
         """Take one batch, and do what is due. While the database fails nothing is acknowledged."""
         batch = self._collect()
+        self._pace.looked(self._clock(), connected=not self._inbox.problem, came=bool(batch))
         try:
             for part in parts_of(batch, self._root):
                 self._take_each(part)
@@ -224,6 +247,8 @@ class Worker:
             with self._database.begin() as connection:
                 self._take_others(connection, others, arrived)
         now = self._clock()
+        if intervals:
+            self._pace.stored(now, arrived - max(interval.end for interval in intervals))
         self._noted.update(dict.fromkeys(due, arrived))
         for device in devices:
             self._heard(device, now)
@@ -244,6 +269,10 @@ class Worker:
         fleet.note_status(connection, told.status, at)
         fleet.note_health(connection, told.health, at)
         fleet.note_config(connection, told.configs)
+        note_figures(connection, told.figures)
+        self._figured.update((name, one.start) for name, one in told.figures.items())
+        keys = self._storing.lines(connection, {one.name for one in told.reviews})
+        store_reviews(connection, [(keys[one.name], one) for one in told.reviews], at)
         fleet.note_layers(connection, told.layers, at)
         note_compared(connection, told.compared)
         names = [LineName(*name, line.id) for name, meta in sorted(told.meta.items()) for line in meta.lines]
@@ -270,6 +299,8 @@ class Worker:
             health = read_payload(Health, message.payload)
             told.note_newest(name, health.installation, health.newest_seq)
             told.health[name] = health
+            if health.figures is not None and self._figured.get(name) != health.figures.start:
+                told.figures[name] = health.figures
             self._heard(name, self._clock())
         elif kind == "meta" and below:
             content = read_payload(ConfigMeta, message.payload)
@@ -280,6 +311,8 @@ class Worker:
             for line in meta.lines:
                 check_name(LineName(*name, line.id))
             told.meta[name] = meta
+        elif kind == "reviews" and len(below) == 1:
+            told.reviews.append(read_review(LineName(*name, below[0]), message.payload))
         elif kind == "shadow" and len(below) == 1:
             told.compared.append(read_shadow(LineName(*name, below[0]), message.payload))
         elif kind == "config" and below == ["desired"]:
@@ -331,6 +364,11 @@ class Worker:
                 self._ask(self._asking, gap, now)
             for device in self._asking.silent(now):
                 self._command(device, "ping", {})
+        if now >= self._forget_at:
+            with self._database.begin() as connection:
+                forget_figures(connection, int(self._utc()))
+                forget_reviews(connection, int(self._utc()), self._pictures_s)
+            self._forget_at = now + _FORGET_EVERY_S
         if self._asking and now >= self._recall_at:
             self._recall_at = now + _RECALL_EVERY_S
             self._recall()

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from edge_app.city.calendar import zone
 from edge_app.city.compared import is_night
-from edge_app.city.conversation import Commanding, Configuring, Conversation, Outcome
+from edge_app.city.conversation import Commanding, Configuring, Outcome
 from edge_app.city.database.audit import note_change
 from edge_app.city.database.comparing import HOUR_S, KEPT_S, forget_compared, read_pairs
 from edge_app.city.database.engine import Connection, Database
@@ -44,8 +44,6 @@ from edge_app.city.desired import Change, Layer, changed, differences, document
 from edge_app.city.link import FleetLink
 from edge_app.city.office import KnownDevice, command
 from edge_app.city.rollouts import CHANGES, change_by_hand
-from edge_app.config.layers import Layer as ConfigLayer
-from edge_app.config.layers import refused_keys
 from edge_app.errors import ConfigError, EdgeAppError, StoreError
 from edge_app.rollout.leading import (
     Event,
@@ -98,7 +96,8 @@ class _Led:
 class Leading:
     """The work of the process with the key. It belongs to one thread.
 
-    link: connection to the fleet. holder: name by which the database knows this process. look_s: time in which messages
+    link: connection to the fleet. holder: name by which the database knows this process. refused:
+    returns the keys that the office may not set. look_s: time in which messages
     are taken between two looks at the database. clock, utc: s of a clock that never steps, and UTC s.
     """
 
@@ -108,13 +107,14 @@ class Leading:
         link: FleetLink,
         key: SigningKey,
         holder: str,
+        refused: Callable[[Layer], Sequence[str]],
         *,
         look_s: float = _LOOK_S,
         clock: Callable[[], float] = time.monotonic,
         utc: Callable[[], float] = time.time,
     ) -> None:
         self._database, self._link, self._key, self._holder = database, link, key, holder
-        self._look_s, self._clock, self._utc = look_s, clock, utc
+        self._refused, self._look_s, self._clock, self._utc = refused, look_s, clock, utc
         self._led: dict[int, _Led] = {}
         self._health: Mapping[str, tuple[Mapping[str, Any], str]] = {}
         self._health_due = self._beat_due = self._tidy_due = self._lead_due = float("-inf")
@@ -211,7 +211,7 @@ class Leading:
         known, args = self._device(order.subject), order.args
         change = Change(dict(args.get("values", {})), tuple(args.get("unset", ())), tuple(args.get("left", ())))
         layer = changed(known.desired, change)
-        if refused := refused_keys(ConfigLayer("office", layer.set, layer.unset)):
+        if refused := self._refused(layer):
             raise ConfigError(f"the office may not set {', '.join(refused)}: that stands in the device's own file")
         found = differences(known.desired, layer)
         if not found and known.revision:
@@ -224,7 +224,7 @@ class Leading:
             move_order(connection, order.id, "sent", "", self._utc())
         topic = f"{self._link.root}/{known.name}"
         self._link.expect(known.name, payload.encode(), layer, revision)
-        talk: Conversation = Configuring(topic, payload, revision, before, former)
+        talk = Configuring(topic, payload, revision, before, former)
         self._link.begin(talk, _TRIAL_S, lambda outcome: self._ended(order, outcome))
 
     def _command(self, order: Any) -> None:
@@ -238,7 +238,7 @@ class Leading:
             told = {"id": [None, identifier], "args": [None, args]}
             note_change(connection, self._utc(), order.who, f"device.{name}", known.name, told)
             move_order(connection, order.id, "sent", "", self._utc())
-        talk: Conversation = Commanding(topic, name, identifier, payload)
+        talk = Commanding(topic, name, identifier, payload)
         self._link.begin(talk, _ANSWER_S, lambda outcome: self._ended(order, outcome))
 
     def _ended(self, order: Any, outcome: Outcome) -> None:
@@ -320,7 +320,7 @@ class Leading:
     def _fetching(self, rollout: Rollout, name: str, who: str) -> _Sending:
         topic, args = f"{self._link.root}/{name}", dict(rollout.bundle)
         identifier, payload = command(f"{topic}/commands/fetch", args, self._key, "rollout", self._utc())
-        talk: Conversation = Commanding(topic, "fetch", identifier, payload)
+        talk = Commanding(topic, "fetch", identifier, payload)
 
         def send() -> None:
             self._link.begin(talk, _FETCH_S, lambda outcome: self._fetched(rollout, name, outcome))

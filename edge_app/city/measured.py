@@ -1,7 +1,8 @@
-"""Add up what was measured beside the counts: speeds by hour and direction, and turning flows. Pure."""
+"""Add up what was measured beside the counts: speeds by hour and direction, turning flows, doubtful crossings. Pure."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -19,6 +20,13 @@ def add_speeds(contents: Iterable[tuple[Mapping[str, Any], bool]]) -> dict[str, 
                 if fields := label.get(DIRECTIONS[at ^ turned]):
                     sums[direction].add_fields(fields)
     return sums
+
+
+def doubtful_of(measures: str) -> int:
+    """Return how many crossings of an interval are doubtful. measures: JSON, empty without any."""
+    if '"doubtful"' not in measures:
+        return 0
+    return sum(json.loads(measures).get("doubtful", {}).values())
 
 
 def add_flows(contents: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, str, int]]:

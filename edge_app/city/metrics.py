@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from edge_app.city.pace import State
+
 KIND = "text/plain; version=0.0.4; charset=utf-8"
 """Media type of the exposition format."""
 
@@ -18,7 +20,7 @@ class Figures:
     """State of a city. sites, devices: number by state. waiting: quarters to add up. newest: UTC s, 0 for never.
 
     missing, lost: numbers of intervals. contradictions: by kind. aside: messages. archive: files by state. overdue:
-    days that should be there by now. done: of the worker in this process.
+    days that should be there by now. done, worker: of the worker in this process.
     """
 
     version: str
@@ -33,6 +35,7 @@ class Figures:
     archive: Mapping[str, int]
     overdue: int
     done: Mapping[str, int]
+    worker: State
 
 
 def metrics_text(figures: Figures) -> bytes:
@@ -62,13 +65,17 @@ class _Told(Collector):
         yield _gauge("archive_overdue_days", "Days that should be in the archive by now.", {"": told.overdue})
         heard = {"": told.newest} if told.newest else {}  # a new city has nothing to be silent yet
         yield _gauge("newest_message_timestamp_seconds", "When a device was heard last.", heard)
+        behind = "Age of the newest intervals that come to the worker of this process."
+        yield _gauge("worker_behind_seconds", behind, {"": told.worker.behind_s})
+        silent = "Since the last message to the worker of this process, while it is connected."
+        yield _gauge("worker_silent_seconds", silent, {"": told.worker.silent_s})
         done = CounterMetricFamily("edge_app_city_ingest", "What the worker of this process has done.", labels=["what"])
         for what, many in sorted(told.done.items()):
             done.add_metric([what], many)
         yield done
 
 
-def _gauge(name: str, what: str, values: Mapping[str, int], label: str = "") -> Metric:
+def _gauge(name: str, what: str, values: Mapping[str, float], label: str = "") -> Metric:
     family = GaugeMetricFamily(f"edge_app_city_{name}", what, labels=[label] if label else [])
     for key, value in sorted(values.items()):
         family.add_metric([key] if label else [], value)

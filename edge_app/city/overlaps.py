@@ -11,7 +11,7 @@ from edge_app.city.records import Vector
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What sums need of an interval. order: of arrival. flags: as text, with commas."""
+    """What sums need of an interval. order: of arrival. flags: as text, with commas. doubtful: of its crossings."""
 
     start: int
     end: int
@@ -20,6 +20,7 @@ class Piece:
     counts: Vector
     coverage: float
     flags: str = ""
+    doubtful: int = 0
 
     @property
     def stepped(self) -> bool:

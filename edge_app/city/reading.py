@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -23,6 +25,7 @@ from edge_app.mqtt.messages import (
     FlowsMessage,
     Number,
     Payload,
+    ReviewMessage,
     ShadowMessage,
 )
 from edge_app.records import DIRECTIONS, FLOWS, VEHICLES
@@ -37,6 +40,9 @@ _MOST_VEHICLES: Final = 1_000_000
 """Of a class and direction in one interval: eleven a second all day. So the sum of as many intervals as a quarter of an
 hour has seconds, and that of all classes, are numbers that the database holds."""
 _VEHICLES: Final = frozenset(VEHICLES)
+_JPEG: Final = b"\xff\xd8\xff"
+_LONGEST_SIDE: Final = 10_000
+_LARGEST_PICTURE: Final = 16_000
 _OF_FLOWS: Final = ("flows", "entered", "entered_only", "left_only")
 _NUL: Final = rb"\u0000"
 _PERHAPS_ENDLESS: Final = re.compile(rb"NaN|Infinity|[:,\[\s]-?[0-9.]+[eE]\+?[0-9]{3}|[0-9]{300}")
@@ -168,6 +174,9 @@ def read_counts(name: LineName, payload: bytes, arrived: float) -> Interval:
     message = read_payload(CountsMessage, payload)
     if name.line == FLOWS:
         raise UnreadableError(f"line: {name.line!r} is no name of a line")
+    counted = sum(n.left_to_right + n.right_to_left for n in message.counts.values())
+    if sum((message.doubtful or {}).values()) > counted:
+        raise UnreadableError("doubtful: more than it counts")
     measures = {key: message.model_dump(mode="json", include={key})[key] for key in MEASURES if getattr(message, key)}
     return _interval(
         name,
@@ -185,6 +194,60 @@ def read_flows(name: LineName, payload: bytes, arrived: float) -> Interval:
     message = read_payload(FlowsMessage, payload)
     content = message.model_dump(mode="json", include=set(_OF_FLOWS))
     return _interval(name, message, arrived, measures=json.dumps(content, sort_keys=True))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReview:
+    """A picture of a crossing that a device has sent. at: UTC s. box: px of the picture. picture: JPEG."""
+
+    id: UUID
+    name: LineName
+    at: int
+    label: str
+    direction: str
+    score: float
+    doubtful: bool
+    stands_for: int
+    model: str
+    box: tuple[int, int, int, int]
+    picture: bytes
+
+
+def read_review(name: LineName, payload: bytes) -> ReadReview:
+    """Return the picture of a message on `reviews/{line}`. Raises UnreadableError: for what no device sends."""
+    message = read_payload(ReviewMessage, payload)
+    if LineName(message.site, message.device, message.line) != name:
+        raise UnreadableError("site, device and line are not those of the topic")
+    check_name(name)
+    check_text(message.model, "model")
+    if message.label not in _VEHICLES:
+        raise UnreadableError("class: none of the vehicles")
+    if max(message.box) > _LONGEST_SIDE:
+        raise UnreadableError("box: beyond any picture")
+    try:
+        picture = base64.b64decode(message.picture, validate=True)
+    except ValueError:
+        raise UnreadableError("picture: is no base64") from None
+    if len(picture) > _LARGEST_PICTURE:
+        raise UnreadableError("picture: larger than any device sends")
+    if not picture.startswith(_JPEG):
+        raise UnreadableError("picture: is no JPEG")
+    at = int(message.at.timestamp())
+    if not 0 <= at <= FAR:
+        raise UnreadableError("at: no time between 1970 and 2999")
+    return ReadReview(
+        UUID(message.id),
+        name,
+        at,
+        message.label,
+        message.direction,
+        message.score,
+        message.doubtful,
+        message.stands_for,
+        message.model,
+        message.box,
+        picture,
+    )
 
 
 def _interval(

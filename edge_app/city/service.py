@@ -12,6 +12,7 @@ from edge_app.app import endpoints_of
 from edge_app.city.asking import Asking
 from edge_app.city.config import CityConfig, FeedsConfig, database_url
 from edge_app.city.database.engine import Database, open_database
+from edge_app.city.database.worker_lock import WorkerLock, worker_lock
 from edge_app.city.feeds.datex2 import Publisher
 from edge_app.city.inbox import GROUP, BesideMqtt, Inbox, beside_topics, queued_topics, topics
 from edge_app.city.ingest import Worker
@@ -29,6 +30,13 @@ _STOP_S = 10.0
 def open_configured(config: CityConfig, folder: Path) -> Database:
     """Return the configured database. folder: of the configuration's file. Raises ConfigError, StoreError."""
     return open_database(database_url(config.database, folder), archive=config.archive.folder)
+
+
+@contextmanager
+def working_alone(config: CityConfig, folder: Path) -> Iterator[WorkerLock]:
+    """Hold the lock on the worker's name within the context. Raises StoreError: while another process has it."""
+    with worker_lock(database_url(config.database, folder), client_id_of(config)) as lock:
+        yield lock
 
 
 @contextmanager
@@ -102,7 +110,8 @@ def ingesting(
     ingest = config.ingest
     inbox = open_inbox(config)
     root = root_below(config.mqtt.prefix)
-    worker = Worker(inbox, database, root, asking=Asking() if ingest.ask else None, on_stored=on_stored)
+    asking, pictures_s = Asking() if ingest.ask else None, config.reviews.keep_days * 86_400
+    worker = Worker(inbox, database, root, asking=asking, on_stored=on_stored, pictures_s=pictures_s)
     stop = threading.Event()
     thread = threading.Thread(target=worker.run, args=(stop.is_set,), name="ingest", daemon=True)
     start_thread(thread)

@@ -18,7 +18,10 @@ QUARTER_S: Final = 900
 
 @dataclass(slots=True)
 class Sum:
-    """Sum of the intervals that begin in a quarter. covered_s: of `length_s`, in which no vehicle could pass unseen."""
+    """Sum of the intervals that begin in a quarter.
+
+    covered_s: of `length_s`, in which no vehicle could pass unseen. doubtful: crossings that may be wrong.
+    """
 
     counts: Vector = NONE
     length_s: int = 0
@@ -26,6 +29,7 @@ class Sum:
     straddling_s: int = 0
     flagged_s: int = 0
     intervals: int = 0
+    doubtful: int = 0
     flags: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -41,6 +45,7 @@ def quarter_sum(pieces: Sequence[Piece], start: int) -> Sum:
         total.covered_s += piece.coverage * length
         total.straddling_s += max(0, piece.end - end)
         total.intervals += 1
+        total.doubtful += piece.doubtful
         if piece.flags:
             total.flagged_s += length
             flags.update(dict.fromkeys(piece.flags.split(","), length))

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone, tzinfo
-from typing import Any, Final
+from typing import Any, Final, get_args
 from zoneinfo import ZoneInfo
 
 from edge_app.city.answers import (
@@ -34,9 +34,11 @@ from edge_app.city.database.steps import HourSum
 from edge_app.city.inventory_files import feature
 from edge_app.city.records import COLUMNS, Change, Vector, number_in
 from edge_app.city.sums import QUARTER_S
+from edge_app.mqtt.messages import ConfigState
 from edge_app.offline.bins import csv_text
 from edge_app.records import DIRECTIONS, VEHICLES
 
+_OFFICE_STATES: Final[Collection[str]] = get_args(ConfigState)
 LATE_S: Final = 900
 """A device that is online and has told nothing for so long is late."""
 SEEN: Final = 0.5
@@ -73,6 +75,7 @@ def counts_of(total: Total, step: AnyStep, tz: ZoneInfo, classes: Collection[str
         straddling_s=total.straddling_s,
         counts=counts,
         flags=sorted(total.flags),
+        doubtful=total.doubtful,
     )
 
 
@@ -186,6 +189,9 @@ def change_of(change: Change) -> ChangeAnswer:
 def device_of(row: Any) -> DeviceAnswer:
     """Return a device with its last health."""
     health: Mapping[str, Any] = row.health
+    reported = row.reported or {}
+    told = reported.get("state")
+    office: Any = told if told in _OFFICE_STATES else "unknown"
     return DeviceAnswer(
         device=f"{row.topic_site}/{row.device}",
         state=row.state,
@@ -198,6 +204,12 @@ def device_of(row: Any) -> DeviceAnswer:
         frames_per_s=health.get("frames_per_s"),
         quality=health.get("quality", ()),
         problem=health.get("problem", ""),
+        model=row.meta.get("model", ""),
+        model_name=row.meta.get("model_name", ""),
+        config=row.meta.get("config", ""),
+        drift=health.get("drift", ()),
+        office=office,
+        revision=reported.get("revision", 0),
     )
 
 

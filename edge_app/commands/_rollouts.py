@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import secrets
+import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from edge_app.city.config import CityConfig
     from edge_app.city.database.engine import Database
     from edge_app.city.database.rollouts import Kept
+    from edge_app.city.desired import Layer
     from edge_app.city.office import KnownDevice
     from edge_app.rollout.members import Member
     from edge_app.rollout.plan import Cascade
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 _KEY: Final = "detector.fetched"
 _LOOK_S: Final = 1.0
 _MOST_EVENTS: Final = 30
+_MOST_DEVICES: Final = 50
 _NOBODY: Final = (
     "No process of the office runs: sudo systemctl enable --now edge-app-city-office, or edge-app fleet serve"
 )
@@ -93,15 +96,23 @@ def run_serve(config: CityConfig, folder: Path, stop: threading.Event) -> int:
     return 0
 
 
-def run_rollout(arguments: argparse.Namespace, config: CityConfig, devices: Any, stop: threading.Event) -> int:
-    """Begin, show or change a roll-out. devices: returns those that the broker knows.
+def run_rollout(
+    arguments: argparse.Namespace,
+    config: CityConfig,
+    devices: Callable[[], Sequence[KnownDevice]],
+    fetch_args: Callable[[Path, str], dict[str, Any]],
+    stop: threading.Event,
+) -> int:
+    """Begin, show or change a roll-out.
+
+    devices: returns those that the broker knows. fetch_args: returns what devices are asked to fetch.
 
     Raises ConfigError, BrokerError, StoreError.
     """
     from edge_app.city.database.rollouts import find_rollout, read_rollouts
     from edge_app.city.service import opened
 
-    bundle = read_candidate(arguments) if arguments.what == "start" else None
+    bundle = read_candidate(arguments, fetch_args) if arguments.what == "start" else None
     with opened(config, arguments.config.parent) as database:
         if bundle is not None:
             return _start(arguments, database, bundle, devices())
@@ -125,12 +136,13 @@ def signing_key(config: CityConfig) -> Any:
     return read_key(config.signing.key_file)
 
 
-def read_candidate(arguments: argparse.Namespace) -> tuple[str, str, dict[str, Any]]:
+def read_candidate(
+    arguments: argparse.Namespace, fetch_args: Callable[[Path, str], dict[str, Any]]
+) -> tuple[str, str, dict[str, Any]]:
     """Return the name and the SHA-256 of the detector in a bundle, and what devices fetch. Raises ConfigError."""
-    from edge_app.commands.fleet import fetch_args
+    fetched = fetch_args(arguments.bundle, arguments.url)
     from edge_app.detectors.bundle import unpack
 
-    fetched = fetch_args(arguments.bundle, arguments.url)
     try:
         manifest = unpack(arguments.bundle.read_bytes())
     except OSError as error:
@@ -239,8 +251,8 @@ def _take_back(config: CityConfig, database: Database, rollout_id: int, name: st
     return 1 if left or state() == "taking_back" else 0
 
 
-def _lead(config: CityConfig, database: Database, name: str, stop: Any) -> None:
-    """Lead roll-outs, as the process with the key, until `stop` returns True."""
+def _lead(config: CityConfig, database: Database, name: str, stop: Callable[[], bool]) -> None:
+    """Lead roll-outs, as the process with the key, until `stop` returns True; say what is wrong with the broker."""
     from edge_app.app import endpoints_of
     from edge_app.city.leading import Leading
     from edge_app.city.link import FleetLink
@@ -252,13 +264,29 @@ def _lead(config: CityConfig, database: Database, name: str, stop: Any) -> None:
     client = f"edge-app-office-{secrets.token_hex(4)}"
     session = Session(endpoints_of(mqtt), client, protocol=mqtt.protocol, backoff=Backoff(max_s=30.0))
     link = FleetLink(session, root_below(mqtt.prefix))
-    leading = Leading(database, link, key, name)
+    leading, told = Leading(database, link, key, name, _refused), ""
+
+    def over() -> bool:
+        nonlocal told
+        if link.problem not in ("", told):
+            told = link.problem
+            print(told, file=sys.stderr, flush=True)
+        return stop()
+
     try:
         leading.begin()
-        leading.run(stop)
+        leading.run(over)
     finally:
         link.close()
         leading.end()
+
+
+def _refused(layer: Layer) -> Sequence[str]:
+    """Return the keys of a layer that the office may not set."""
+    from edge_app.config.layers import Layer as ConfigLayer
+    from edge_app.config.layers import refused_keys
+
+    return refused_keys(ConfigLayer("office", layer.set, layer.unset))
 
 
 def _show_all(connection: Any, found: Sequence[Kept]) -> None:
@@ -286,9 +314,11 @@ def _show(connection: Any, kept: Kept) -> None:
     print(f"detector {one.wanted.candidate[:12]}, from {one.bundle['url']}\n")
     _show_groups(one.begins, members)
     _show_evidence(kept)
-    for member in members:
-        if member.reason and member.state in ("sent", "trying", "back", "gone"):
-            print(f"{member.name}: {member.state}, {member.reason}")
+    told = [one for one in members if one.reason and one.state in ("back", "gone", "trying", "sent")]
+    for member in sorted(told, key=lambda one: one.state)[:_MOST_DEVICES]:
+        print(f"{member.name}: {member.state}, {member.reason}")
+    if len(told) > _MOST_DEVICES:
+        print(f"... and {len(told) - _MOST_DEVICES} more")
     print()
     events = read_events(connection, kept.id)
     if len(events) > _MOST_EVENTS:
@@ -306,7 +336,7 @@ def _show_groups(begins: Sequence[float], members: Sequence[Member]) -> None:
     states = ("waiting", "sent", "trying", "running", "back", "gone", "returned")
     rows = terminal.table("group", "since", "devices", *states)
     for number in sorted({one.group for one in members}):
-        of_group = Counter(one.state for one in members if one.group == number)
+        of_group = Counter[str](one.state for one in members if one.group == number)
         since = _at(begins[number]) if number < len(begins) else "-"
         rows.add_row(str(number + 1), since, str(of_group.total()), *(str(of_group[state]) for state in states))
     terminal.stdout().print(rows)

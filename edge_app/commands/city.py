@@ -15,6 +15,7 @@ from edge_app.commands._city_archive import add_archive, run_archive
 from edge_app.commands._city_care import add_care, back_up_or_restore, check, tell_status
 from edge_app.commands._city_export import add_export, run_export
 from edge_app.commands._city_inventory import add_inventory, run_inventory
+from edge_app.commands._city_labels import add_labels, run_labels
 from edge_app.commands._city_people import add_people, run_token, run_user
 from edge_app.commands._city_setup import add_setup, run_setup
 from edge_app.commands._options import CITY, add_city_config, listening_port, reach_secrets
@@ -52,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_inventory(kinds, add_city_config)
     add_people(kinds, add_city_config)
     add_export(kinds, add_city_config)
+    add_labels(kinds, add_city_config)
     add_archive(kinds, add_city_config)
     kinds.add_parser("config", help="print a commented example of city.toml")
     add_care(kinds, add_city_config)
@@ -120,7 +122,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.city.config import load
     from edge_app.city.live import Live
     from edge_app.city.routes.city import City
-    from edge_app.city.service import archiving, ingesting, opened, publisher_of
+    from edge_app.city.service import archiving, ingesting, opened, publisher_of, working_alone
     from edge_app.city.tiles import read_tiles
     from edge_app.system import logging as logs
     from edge_app.system.systemd import notify
@@ -133,6 +135,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
     tiles = read_tiles(config.page.tiles) if config.page.tiles and arguments.kind == "serve" else None
     with ExitStack() as stack:
         database = stack.enter_context(opened(config, arguments.config.parent))
+        lock = stack.enter_context(working_alone(config, arguments.config.parent))
         worker = stack.enter_context(ingesting(config, database, live.tell))
         if arguments.kind == "serve":  # of all workers the one that asks devices also archives
             overdue, page = stack.enter_context(archiving(config, database)), config.page
@@ -144,6 +147,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
                 done=lambda: dict(worker.tally.counts),
                 overdue=overdue,
                 broker=lambda: worker.broker_problem,
+                worker=lambda: worker.state,
                 datex2=publisher_of(config.feeds),
                 fiware=config.feeds.fiware,
                 sensorthings=config.feeds.sensorthings,
@@ -155,6 +159,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
         notify("READY=1")
         while not stop.wait(_LOOK_S):
             worker.raise_fault()
+            lock.hold()
     return 0
 
 
@@ -226,4 +231,5 @@ _KINDS: Final = {
     "user": _on_database(run_user),
     "token": _on_database(run_token),
     "export": _on_database(run_export),
+    "labels": _on_database(run_labels),
 }

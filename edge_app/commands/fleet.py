@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 HELP = "configure the city's devices from the office, and have them answer signed commands"
 
 _ANSWER_S: Final = 60.0
+_RELEASE_S: Final = 1800.0
+"""Longest time without a word of a device that fetches and installs a release over a slow network."""
 _TRIAL_S: Final = 150.0
 """Longest wait for the end of a trial, which takes two minutes."""
 
@@ -55,6 +57,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--by-broker", action="store_true", help="send it in pieces through the broker, to devices that reach no server"
     )
+    release = kinds.add_parser(
+        "release",
+        help="have devices install a release of the program, which goes back by itself when it is not healthy",
+        description="`make archive RELEASE_KEY=...` makes the archive, and SHA256SUMS and SHA256SUMS.sig beside it.",
+    )
+    release.add_argument("archive", type=Path, metavar="ARCHIVE", help="edge-app-VERSION-PROCESSOR.tar.xz")
+    release.add_argument("--url", required=True, metavar="URL", help="https://, where devices find that very file")
+    release.add_argument("--older", action="store_true", help="also where it is older than what a device has")
+    rollback = kinds.add_parser("rollback", help="have devices go back to the release of the program before")
     judge = kinds.add_parser("judge", help="say by comparisons of a candidate whether it may go on to more devices")
     judge.add_argument("files", type=Path, nargs="+", metavar="FILE", help="messages of shadow/LINE, one a line")
     judge.add_argument("--time-zone", default="UTC", metavar="ZONE", help="says when it is night (%(default)s)")
@@ -64,6 +75,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bundle.add_argument("--out", type=Path, default=Path(), metavar="FOLDER", help="for the file (here)")
     for kind in (diagnose, snapshot):
         kind.add_argument("--out", type=Path, default=Path(), metavar="FOLDER", help="for the files (here)")
+    _add_devices(release, "--to")
+    _add_devices(rollback)
+    for kind in (release, rollback):
+        kind.add_argument("--no-wait", action="store_true", help="end when devices have the order, not when it is done")
+        kind.add_argument("--wait", type=float, default=_RELEASE_S, metavar="S", help="for a word (%(default)s)")
     for kind in (restart, diagnose, snapshot, harvest, fetch):
         _add_devices(kind)
         kind.add_argument("--wait", type=float, default=_ANSWER_S, metavar="S", help="for an answer (%(default)s)")
@@ -95,8 +111,11 @@ def add_city_configure(kinds: Any) -> None:
 _NAMES: Final = "site/device, or a pattern such as 'harbour/*'"
 
 
-def _add_devices(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("devices", metavar="DEVICES", help=_NAMES)
+def _add_devices(parser: argparse.ArgumentParser, option: str = "") -> None:
+    if option:
+        parser.add_argument(option, dest="devices", required=True, metavar="DEVICES", help=_NAMES)
+    else:
+        parser.add_argument("devices", metavar="DEVICES", help=_NAMES)
     parser.add_argument(
         "--most", type=int, default=1, metavar="N", help="refuse when more devices than these are meant (%(default)s)"
     )
@@ -193,7 +212,7 @@ def _led(arguments: argparse.Namespace, stop: threading.Event) -> int:
         return run_serve(config, arguments.config.parent, stop)
     office = _office(config, stop)
     if arguments.kind == "rollout":
-        return run_rollout(arguments, config, office.devices, stop)
+        return run_rollout(arguments, config, office.devices, fetch_args, stop)
     found = [one for one in office.devices() if fnmatchcase(one.name, arguments.devices)]
     if arguments.kind == "list":
         _show_list(found)
@@ -210,6 +229,8 @@ def _led(arguments: argparse.Namespace, stop: threading.Event) -> int:
             _show_layers(found)
             return 0
         return _configure(arguments, config, office, found, changes)
+    if arguments.kind in ("release", "rollback"):
+        return _release(arguments, config, office, found)
     return _command(arguments, config, office, found)
 
 
@@ -321,6 +342,25 @@ def _command(arguments: argparse.Namespace, config: CityConfig, office: Office, 
     return _lead(office, talks, arguments.wait, getattr(arguments, "out", Path()))
 
 
+def _release(arguments: argparse.Namespace, config: CityConfig, office: Office, found: Sequence[KnownDevice]) -> int:
+    from edge_app.city.releasing import release_args, send_release
+
+    args = None
+    if arguments.kind == "release":
+        args = release_args(arguments.archive, arguments.url, older=arguments.older)
+    key, talks, entries = signing_key(config), list[Any](), list[tuple[str, str, Mapping[str, Any]]]()
+    for one in found:
+        sent = send_release(f"{office.root}/{one.name}", args, key, patient=not arguments.no_wait)
+        talks.append(sent.talk)
+        change = {"id": [None, sent.identifier], "program": [one.status.get("version"), "before"]}
+        if args is not None:
+            change["program"] = [one.status.get("version"), arguments.archive.name]
+            change["sha256"] = [None, args["sha256"]]
+        entries.append((f"device.{arguments.kind}", one.name, change))
+    _audit(arguments, config, entries)
+    return _lead(office, talks, arguments.wait, Path())
+
+
 def _args(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.kind == "snapshot":
         if not 160 <= arguments.width <= 1280:
@@ -396,11 +436,12 @@ def _kept(folder: Path, device: str, outcome: Outcome) -> Path:
 def _show_list(found: Sequence[KnownDevice]) -> None:
     from edge_app.console import terminal
 
-    rows = terminal.table("device", "state", "program", "contract", "model", "config", "office")
+    rows = terminal.table("device", "state", "program", "release", "contract", "model", "config", "office")
     for one in found:
         told = one.status
         office = f"{one.reported.revision} {one.reported.state}".replace("_", " ") if one.report else "-"
-        cells = (told.get("state"), told.get("version"), told.get("contract", "1.0"))
+        release = one.reported.release.state if one.reported.release else None
+        cells = (told.get("state"), told.get("version"), release, told.get("contract", "1.0"))
         of_meta = (one.meta.get("model"), one.meta.get("config"))
         rows.add_row(one.name, *(str(cell or "-") for cell in (*cells, *of_meta)), office)
     terminal.stdout().print(rows)

@@ -51,6 +51,10 @@ def lint(config: Config) -> list[str]:
             "privacy.masks: is empty, so the office may be sent all that the camera sees (office.pictures); mask "
             "windows, doors and pavements"
         )
+    if config.review.enabled:
+        findings.append(
+            "review.enabled: is on, so pictures of single crossings go to the city; whoever passes needs a notice"
+        )
     if config.office.pictures and not config.office.keys:
         findings.append("office.pictures: does nothing without office.keys")
     if source.kind in ("camera", "stream", "gstreamer", "picamera") and config.device == type(config.device)():

@@ -24,6 +24,7 @@ from edge_app.config.mqtt import MqttConfig as MqttConfig
 from edge_app.config.office import OfficeConfig
 from edge_app.config.page import PageConfig
 from edge_app.config.preview import PreviewConfig, PrivacyConfig
+from edge_app.config.review import ReviewConfig
 from edge_app.config.source import SourceConfig
 from edge_app.config.types import SHA256, Area, CandidatePath, FilePath, Fraction, Point, Sha256, Slug, Table, distinct
 from edge_app.records import Direction
@@ -301,6 +302,7 @@ class Config(Table):
     preview: PreviewConfig = PreviewConfig()
     page: PageConfig = PageConfig()
     office: OfficeConfig = OfficeConfig()
+    review: ReviewConfig = ReviewConfig()
     harvest: HarvestConfig = HarvestConfig()
     view: ViewConfig = ViewConfig()
     metrics: MetricsConfig = MetricsConfig()
@@ -333,6 +335,14 @@ class Config(Table):
                 f"others can reach {value.address} and could read the metrics, without a password and unencrypted: use "
                 "127.0.0.1, or allow it with metrics.allow_network = true"
             )
+        return value
+
+    @field_validator("review")
+    @classmethod
+    def _allowed_by_pictures(cls, value: ReviewConfig, info: ValidationInfo) -> ReviewConfig:
+        office = info.data.get("office")
+        if value.enabled and office is not None and not office.gives_pictures:
+            raise ValueError("pictures leave this device only with office.pictures = true and a key in office.keys")
         return value
 
     @property

@@ -27,7 +27,7 @@ class OfficeConfig(Table):
     )
     ca_file: FilePath | None = Field(
         default=None,
-        description="Authority of the server from which detectors are fetched, PEM, if the system does not trust it.",
+        description="Authority of the server of detectors and releases, PEM, if the system does not trust it.",
         examples=["city-ca.pem"],
     )
     pictures: bool = Field(

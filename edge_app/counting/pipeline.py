@@ -21,6 +21,7 @@ from typing import Final
 
 import numpy as np
 
+from edge_app.counting.doubt import is_doubtful
 from edge_app.counting.line_counter import LineCounter
 from edge_app.counting.looks import Looks
 from edge_app.counting.motion import Motion, Seen, squares
@@ -307,14 +308,16 @@ class Pipeline:
     def _crossing(self, frame: Frame, tracks: Tracks, line: Line, found: LineCrossing) -> Crossing:
         box, velocity = tracks.boxes[found.row], tracks.velocities[found.row]
         self._looks[line.id].crossed(float(np.hypot(*(velocity / (box[2:] - box[:2])))))
+        number, score = int(tracks.ids[found.row]), float(tracks.scores[found.row])
         return Crossing(
             at=frame.captured_at - (frame.monotonic - found.time),
             frame=min(self._recent, key=lambda recent: abs(recent[0] - found.time))[1],
-            track_id=int(tracks.ids[found.row]),
+            track_id=number,
             label=LABELS[tracks.classes[found.row]],
             line=line.id,
             direction=DIRECTIONS[found.direction],
-            score=float(tracks.scores[found.row]),
+            score=score,
+            doubtful=is_doubtful(score, self._tracker.margin(number)),
         )
 
 

@@ -128,6 +128,17 @@ class Tracker:
         open_ = table.confirmed | left | (time - table.first_seen <= _WAITING_S)
         return bool((open_ & ~table.stands & (time - table.last_seen <= self._patience())).any())
 
+    def margin(self, number: int) -> float:
+        """Return by how much the class of a track leads over the next one, as a share of all its votes, 0..1.
+
+        number: its id in `Tracks`. 1 for a track that is gone: nothing is known against it.
+        """
+        rows = np.flatnonzero(self._table.numbers == number)
+        if not len(rows):
+            return 1.0
+        votes = np.sort(self._table.votes[rows[0]])
+        return float((votes[-1] - votes[-2]) / max(float(votes.sum()), 1e-6))
+
     def driving(self) -> FloatArray:
         """Return the boxes, float32 (N, 4) px, of the vehicles that drive: confirmed, not standing, not lost."""
         table, time = self._table, self._time or 0.0

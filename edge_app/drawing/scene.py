@@ -87,6 +87,33 @@ def annotated(
     )
 
 
+def cut_out(
+    result: FrameResult, box: FloatArray, privacy: Privacy, *, margin: float, least: int, longest: int
+) -> tuple[Image, tuple[int, int, int, int]]:
+    """Return the part of a frame around a box, with privacy, and the box in it: x0, y0, x1, y1 px.
+
+    box: float32 (4,), px. margin: part of its sides that is shown around it. least: shortest side of the part, px of
+    the frame, where that is as large. longest: longest side of the picture, px; it is never larger than the part.
+    """
+    width, height = result.frame.size
+    centre, sides = (box[:2] + box[2:]) / 2, np.maximum((box[2:] - box[:2]) * (1 + 2 * margin), least)
+    x0, y0 = np.clip(np.floor(centre - sides / 2), 0, (width - 2, height - 2)).astype(int).tolist()
+    x1, y1 = np.clip(np.ceil(centre + sides / 2), (x0 + 2, y0 + 2), (width, height)).astype(int).tolist()
+    part: Image = result.frame.image[y0:y1, x0:x1].copy()
+    if privacy.pixelate:
+        boxes = np.concatenate([result.detections.boxes, result.tracks.boxes])
+        labels = [LABELS[n] for n in (*result.detections.classes, *result.tracks.classes)]
+        for hidden in hidden_parts(boxes - np.array([x0, y0, x0, y0], np.float32), labels):
+            _pixelate(part, hidden)
+    scale = min(1.0, longest / max(part.shape[:2]))
+    if scale < 1:
+        size = max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale))
+        part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
+    inner = np.clip((box - np.array([x0, y0, x0, y0])) * scale, 0, (*part.shape[1::-1], *part.shape[1::-1]))
+    left, top, right, bottom = inner.round().astype(int).tolist()
+    return part, (left, top, right, bottom)
+
+
 def empty(width: int, size: tuple[int, int], captions: Captions) -> Image:
     """Return a grey picture with the overlay, for the time without frames.
 

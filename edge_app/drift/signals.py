@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
+REVISION: Final = 2
+"""Raised whenever a signal is measured differently: hours of before cannot be compared then."""
 Kind: TypeAlias = Literal["data", "model", "traffic"]
 
 

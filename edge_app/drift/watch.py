@@ -11,6 +11,7 @@ from typing import Final
 from edge_app.drift.collecting import HourCollector, Local
 from edge_app.drift.history import Anew, HourHistory
 from edge_app.drift.judge import Drift, Moved
+from edge_app.drift.seen import Seen
 from edge_app.drift.signals import Hour, Kind
 from edge_app.records import FrameResult
 
@@ -68,13 +69,20 @@ class DriftWatch:
     """Watch of one camera; one thread calls `observe`, any thread may read `state` and `problem`.
 
     history: hours of before. setting: what the hours depend on, such as the hash of detector and configuration: with
-    another one everything is learnt anew. local: as `local_time` gives it.
+    another one everything is learnt anew. local: as `local_time` gives it. on_quarter, shift: as for `HourCollector`.
     """
 
-    def __init__(self, history: HourHistory, setting: str, local: Callable[[float], tuple[int, int]]) -> None:
+    def __init__(
+        self,
+        history: HourHistory,
+        setting: str,
+        local: Local,
+        on_quarter: Callable[[Seen], object] = lambda _: None,
+        shift: Callable[[], tuple[float, float]] = lambda: (0.0, 0.0),
+    ) -> None:
         self._history, self._setting = history, f"setting {setting}"
-        self._local = local
-        self._collector, self._drift = HourCollector(local), Drift()
+        self._collector, self._drift = HourCollector(local, on_quarter, shift), Drift()
+        self._mixed = False
         self._last = ""
         self.state = DriftState()
         self.problem = ""
@@ -82,12 +90,15 @@ class DriftWatch:
 
     def change(self, setting: str) -> None:
         """Learn anew from now on, with another setting; called by the thread that calls `observe`."""
-        self._setting, self._collector = f"setting {setting}", HourCollector(self._local)
+        self._setting, self._mixed = f"setting {setting}", True
 
     def observe(self, result: FrameResult) -> None:
         """Take a frame that was counted, in order."""
         hour = self._collector.observe(result)
         if hour is None:
+            return
+        if self._mixed:  # two settings have a part in it
+            self._mixed = False
             return
         at = result.frame.captured_at
         if self._last != self._setting:

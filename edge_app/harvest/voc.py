@@ -28,12 +28,15 @@ class Label:
     score: float
 
 
-def annotation(file: str, size: tuple[int, int], labels: Sequence[Label], source: str) -> bytes:
+def annotation(
+    file: str, size: tuple[int, int], labels: Sequence[Label], source: str, *, verified: bool = False
+) -> bytes:
     """Return the XML of one picture.
 
-    file: its name. size: width and height, px. source: text that says what made the labels.
+    file: its name. size: width and height, px. source: text that says what made the labels. verified: a
+    person has looked at them.
     """
-    root = ElementTree.Element("annotation", {"verified": "no"})
+    root = ElementTree.Element("annotation", {"verified": "yes" if verified else "no"})
     ElementTree.SubElement(root, "folder").text = "JPEGImages"
     ElementTree.SubElement(root, "filename").text = file
     ElementTree.SubElement(ElementTree.SubElement(root, "source"), "database").text = source

@@ -17,6 +17,8 @@ from edge_app.keeper.unit import Unit
 _TOLD_EVERY_S: Final = 30.0
 _LONGEST_S: Final = 1800.0
 _UNITS: Final = {"install": "edge-app-release@update.service", "rollback": "edge-app-release@rollback.service"}
+_BUSY: Final = (*_UNITS.values(), "edge-app-release@ordered.service")
+"""Units that change the release; the last one when the office has ordered it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Releases:
         Raises ResourceError: when systemd does not take the order, or another change is under way.
         """
         unit = self.unit(_UNITS[kind])
-        if any(self.unit(name).state().wanted for name in _UNITS.values()):
+        if any(self.unit(name).state().wanted for name in _BUSY):
             raise ResourceError("another release is being installed: try again in a few minutes")
         unit.start()
         end = self.monotonic() + _LONGEST_S

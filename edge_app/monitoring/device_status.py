@@ -121,10 +121,20 @@ class StatusReport:
     """State of the running device, from the figures of its components.
 
     One thread calls `text`, any others `json`. health: a report that nothing else asks. broker: its addresses.
+    interval_s: length of an interval, s.
     """
 
-    def __init__(self, health: HealthReport, device: Device, model: str, broker: str, lines: Sequence[Line]) -> None:
+    def __init__(
+        self,
+        health: HealthReport,
+        device: Device,
+        model: str,
+        broker: str,
+        lines: Sequence[Line],
+        interval_s: float = 60.0,
+    ) -> None:
         self._health, self._device, self._model, self._broker = health, device, model, broker
+        self._interval_s = interval_s
         self._lines = tuple(lines)
         self._rate = RateMeter(over_s=_RATE_S, started=time.monotonic())
         self._telling = threading.Lock()
@@ -138,7 +148,10 @@ class StatusReport:
         self._lines = tuple(lines)
 
     def text(self) -> str:
-        """Return one line on whether the device counts and delivers, without secrets."""
+        """Return one line on whether the device counts and delivers, without secrets.
+
+        The judge of a new release reads the broker and the number of intervals in it (deploy/releases.sh).
+        """
         components = self._health.components
         rate = self._rate.update(components.service.frames, time.monotonic())
         vehicles = sum(_sum(by_class) for by_class in components.service.totals.by_line.copy().values())
@@ -146,7 +159,8 @@ class StatusReport:
         counting = f"NOT counting: {why_not}" if why_not else f"counting, {rate:.1f} frames/s"
         problem = self._health.problem
         broker = "connected" if components.publisher.connected else "not connected"
-        parts = [counting, f"{vehicles} vehicles since the start", f"broker {broker}, {unsent} unsent"]
+        intervals = f"{sum(components.ledger.newest_seq.values())} intervals of {self._interval_s:.0f} s"
+        parts = [counting, f"{vehicles} vehicles since the start", f"broker {broker}, {unsent} unsent", intervals]
         sentence = "; ".join([*parts, *([problem] if problem and problem != why_not else [])])
         # A line end from a foreign text, such as a broker's reason, would begin another setting for systemd.
         return clean(redacted(sentence))[:_LONGEST]

@@ -12,16 +12,20 @@ from typing import Final, Protocol
 from edge_app.camera_health.monitor import VIEW_FLAGS
 from edge_app.camera_health.quality import QualityMonitor
 from edge_app.counting.pipeline import Pipeline
+from edge_app.counting.stage_times import Percentiles as StagePercentiles
 from edge_app.drift.watch import DriftState, DriftWatch
+from edge_app.harvest.reviews import ReviewDraw
 from edge_app.monitoring.certificate import expiry_warning
-from edge_app.mqtt.messages import Health, Percentiles, ShadowHealth, SourceHealth
+from edge_app.monitoring.figures import FigureReport, Sample
+from edge_app.mqtt.figures import Percentiles
+from edge_app.mqtt.messages import Health, ReviewHealth, ShadowHealth, SourceHealth
 from edge_app.mqtt.publisher import Publisher
 from edge_app.service import Service
 from edge_app.sources import Source
 from edge_app.storage.ledger import Ledger
 from edge_app.system import logging as logs
 from edge_app.system.rate_meter import RateMeter
-from edge_app.system.readings import readings
+from edge_app.system.readings import Readings, readings
 from edge_app.system.redaction import redacted
 
 NO_CANDIDATE: Final = "no candidate counts beside the detector in service"
@@ -55,7 +59,8 @@ class Components:
     certificates: PEM files by name, "device" and "authority". drift: None where nothing is compared over months.
     office: None without keys of one.
     harvest_until: returns until when frames are kept because the office asked for it, UTC s; None while it did not.
-    shadow: where a candidate may count beside; None where none ever does.
+    shadow: where a candidate may count beside; None where none ever does. figures: of each quarter of an hour; None for
+    recordings. review: None where no picture leaves the device for one.
     """
 
     source: Source
@@ -70,17 +75,21 @@ class Components:
     office: OfficeFigures | None = None
     harvest_until: Callable[[], float | None] = lambda: None
     shadow: Shadow | None = None
+    figures: FigureReport | None = None
+    review: ReviewDraw | None = None
 
 
 class HealthReport:
     """Health of the device.
 
     `components` must be set before the first call. `health` belongs to one thread; any thread may read `problem`.
+    looks: each call is a look at the program for its figures, so only one report has them.
     """
 
     components: Components
 
-    def __init__(self) -> None:
+    def __init__(self, *, looks: bool = False) -> None:
+        self._looks = looks
         self._started_at = time.monotonic()
         self._rate = RateMeter(over_s=0, started=self._started_at)
         self._frames = self._still = 0
@@ -89,7 +98,10 @@ class HealthReport:
         """Return the health message of this moment; frame rate and still frames are those since the call before."""
         components = self.components
         device, ledger = readings(components.folder), components.ledger
-        detect = components.pipeline.times.percentiles().get("detect")
+        stages = components.pipeline.times.percentiles()
+        detect = stages.get("detect")
+        if self._looks and components.figures is not None:
+            components.figures.sample(self._sample(device, stages))
         return Health(
             at=datetime.now(timezone.utc),
             uptime_s=round(time.monotonic() - self._started_at, 1),
@@ -115,9 +127,27 @@ class HealthReport:
             installation=ledger.installation,
             newest_seq=ledger.newest_seq,
             shadow=components.shadow.health if components.shadow else None,
+            figures=components.figures.newest if components.figures else None,
+            reviews=self._reviews(),
             limits=[redacted(limit) for limit in self._limits() if limit],
             problem=redacted(self.problem),
         )
+
+    def _sample(self, device: Readings, stages: Mapping[str, StagePercentiles]) -> Sample:
+        service = self.components.service
+        return Sample(
+            service.frames,
+            service.dropped,
+            {stage: (one.p50, one.p95) for stage, one in stages.items()},
+            self.components.publisher.unsent,
+            device,
+        )
+
+    def _reviews(self) -> ReviewHealth | None:
+        draw = self.components.review
+        if draw is None:
+            return None
+        return ReviewHealth(taken=draw.taken, dropped=self.components.publisher.reviews_dropped)
 
     def _harvest_until(self) -> datetime | None:
         until = self.components.harvest_until()
@@ -167,7 +197,9 @@ class HealthReport:
         components = self.components
         measures = components.service.measures_problem
         months = components.drift.problem if components.drift else ""
-        return (*components.publisher.limits, *self._storage(), measures, months, self._no_shadow(), *_missing_log())
+        figures = components.figures.problem if components.figures else ""
+        kept = (*components.publisher.limits, *self._storage())
+        return (*kept, measures, months, figures, self._no_shadow(), *_missing_log())
 
     def _no_shadow(self) -> str:
         shadow = self.components.shadow.health if self.components.shadow else None

@@ -72,6 +72,8 @@ class _MetricsCollector(Collector):
         yield InfoMetricFamily("edge_app_build", "Names of the device and versions that it runs.", value=self._build())
         yield from self._camera()
         yield from self._crossings()
+        yield from self._figures()
+        yield from self._reviews()
         yield from self._shadow()
         yield from self._storage()
         yield from self._delivery()
@@ -110,6 +112,28 @@ class _MetricsCollector(Collector):
 
     def _drifted(self) -> Collection[str]:
         return self._components.drift.state.kinds if self._components.drift else ()
+
+    def _figures(self) -> Iterator[Metric]:
+        """Yield the figures of the newest quarter of an hour; what has none of them is absent."""
+        figures = self._components.figures.newest if self._components.figures else None
+        if figures is None:
+            return
+        for name, text, part in (
+            ("program", "Of the program in the newest quarter of an hour.", figures.software),
+            ("picture", "Of the camera's picture in the newest quarter of an hour.", figures.input),
+            ("detector", "Of detector and tracker in the newest quarter of an hour.", figures.output),
+        ):
+            family = GaugeMetricFamily(f"edge_app_{name}_figure", text, labels=["figure"])
+            for figure, value in (part.model_dump() if part else {}).items():
+                if isinstance(value, int | float):
+                    family.add_metric([figure], value)
+            yield family
+
+    def _reviews(self) -> Iterator[Metric]:
+        if self._components.review is not None:
+            dropped = self._components.publisher.reviews_dropped
+            yield _counter("reviews_taken", "Pictures that were drawn for a review.", self._components.review.taken)
+            yield _counter("reviews_dropped", "Of them, those that the broker has not had.", dropped)
 
     def _stages(self) -> Metric:
         family = HistogramMetricFamily(

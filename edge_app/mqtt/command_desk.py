@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from edge_app.errors import CommandError, ResourceError, StoreError
 from edge_app.mqtt.commands import (
@@ -20,12 +20,14 @@ from edge_app.mqtt.commands import (
     FetchArgs,
     Ignored,
     Refused,
+    ReleaseArgs,
     ReplyTo,
     Trust,
     fetch_args,
     harvest_args,
     read_command,
     refusal,
+    release_args,
     reply,
     snapshot_args,
     untimely,
@@ -35,7 +37,7 @@ from edge_app.mqtt.events import Message
 from edge_app.mqtt.identity import CONTRACT, Device
 from edge_app.mqtt.incoming import NAME as PIECE_NAME
 from edge_app.mqtt.incoming import Incoming
-from edge_app.mqtt.messages import Code, Meta, lines_of
+from edge_app.mqtt.messages import Code, Meta, ReleaseReported, lines_of
 from edge_app.mqtt.pieces import Delivery, Due, Parcel
 from edge_app.mqtt.resend import Resend
 from edge_app.mqtt.signed_log import SignedLog
@@ -45,8 +47,27 @@ log = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 5
 """Replies in flight: commands must not keep intervals from the broker."""
+_TAKES_TIME: Final = ("diagnose", "snapshot", "fetch", "release")
+"""Commands of which one at a time is at work."""
 _MOST: Final = 1_000
 """Replies that wait; beyond it the oldest are dropped, and their senders ask again."""
+
+
+class Releases(Protocol):
+    """Releases of the program on this machine; messages are the signed ones, which root checks again.
+
+    order: fetches one and has it installed, in a thread of its own. may_go_back: tells what keeps the machine from it.
+    go_back: has it go back. Each raises CommandError with one sentence. report: what became of the newest order.
+    """
+
+    def order(self, args: ReleaseArgs, message: bytes) -> Mapping[str, Any]: ...
+
+    def may_go_back(self) -> None: ...
+
+    def go_back(self, message: bytes) -> None: ...
+
+    @property
+    def report(self) -> ReleaseReported | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +87,7 @@ class SignedWork:
     diagnose: Callable[[], Parcel]
     snapshot: Callable[[int, bool], Parcel]
     fetch: Callable[[FetchArgs, Incoming | None], Mapping[str, Any]]
+    releases: Releases
 
 
 @dataclass(slots=True, eq=False)
@@ -257,7 +279,7 @@ class CommandDesk:
         if refused is not None:
             self._refuse(refused, refused.code, refused.error)
             return
-        if command.name in ("diagnose", "snapshot", "fetch") and self._delivering is not None:
+        if command.name in _TAKES_TIME and self._delivering is not None:
             self._refuse(command, "busy", f"Another {self._delivering[0].command.name} is at work.")
             return
         self._begin(command)
@@ -270,6 +292,10 @@ class CommandDesk:
                 until = work.harvest(harvest_args(command.args).hours)
                 self._finish(order, reply(command.id, self._utc(), {"until": until}))
                 self.signed.done(command, f"on until {until}" if until else "off")
+            elif command.name == "rollback":
+                work.releases.may_go_back()
+                text = reply(command.id, self._utc(), {})
+                self._finish(order, text, then=partial(self._roll_back, work, command))
             else:
                 self._deliver(work, order)
         except (CommandError, ResourceError) as error:
@@ -286,7 +312,16 @@ class CommandDesk:
             if not bundle.url:
                 self._incoming = Incoming(self._device.prefix, order.command.id, bundle.bytes)
             make = partial(work.fetch, bundle, self._incoming)
+        elif order.command.name == "release":
+            make = partial(work.releases.order, release_args(order.command.args), order.command.message)
         self._delivering = order, Delivery(self._device.prefix, order.command.id, make)
+
+    def _roll_back(self, work: SignedWork, command: Command) -> None:
+        """Have the machine go back once the broker has the answer: nothing may be left to answer then."""
+        try:
+            work.releases.go_back(command.message)
+        except CommandError as error:
+            self.signed.refused(command, "failed", str(error))
 
     def _begin(self, outcome: Command | Refused) -> None:
         to, signed = outcome.reply_to, bool(outcome.key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -21,13 +22,15 @@ MAX_BYTES: Final = 16_384
 """Largest payload of a command and of a reply."""
 MAX_NUMBERS: Final = 1_440
 """Most numbers that one `resend` may ask for."""
-SIGNED: Final = ("restart", "diagnose", "harvest", "snapshot", "fetch")
+SIGNED: Final = ("restart", "diagnose", "harvest", "snapshot", "fetch", "release", "rollback")
 """Commands that are carried out only where the office has signed them."""
 NAMES: Final = ("ping", "resend", *SIGNED)
 MAX_HOURS: Final = 168
 """Longest harvest that one command may switch on, h."""
 MAX_BUNDLE: Final = 64_000_000
 """Largest bundle that is fetched."""
+MAX_RELEASE: Final = 2**30
+"""Largest archive of a release that is fetched; deploy/install.sh takes no more either."""
 WIDTHS: Final = range(160, 1281)
 """Widths of a snapshot, px."""
 _NAME: Final = re.compile(r"[^\s+#/\0-\x1f\x7f-\x9f]{1,64}")
@@ -38,6 +41,8 @@ _LINE: Final = re.compile(rf"[a-z0-9][a-z0-9-]{{0,63}}|{FLOWS}")
 _INSTALLATION: Final = re.compile(r"[0-9a-f]{8}")
 _URL: Final = re.compile(r"https://[!-~]{1,2000}")
 _SHA256: Final = re.compile("[0-9a-f]{64}")
+_SUMS: Final = re.compile(r"[ -~\n]{1,4000}")
+_SUMS_SIGNATURE: Final = re.compile(r"[A-Za-z0-9+/]{86}==")
 _LONGEST: Final = timedelta(days=1)
 _LARGEST: Final = 2**53
 _WIDTH: Final = 640
@@ -69,7 +74,7 @@ NOBODY: Final = Trust()
 class Command:
     """Command whose form is right.
 
-    key: name of the key that has signed it, empty for an unsigned one. at, expires: UTC s.
+    key: name of the key that has signed it, empty for an unsigned one. at, expires: UTC s. message: as it came.
     """
 
     id: str
@@ -79,6 +84,7 @@ class Command:
     key: str = ""
     at: float = 0.0
     expires: float = 0.0
+    message: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,19 @@ class FetchArgs:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class ReleaseArgs:
+    """What `release` asks for. archive: what is fetched. sums, signature: SHA256SUMS and SHA256SUMS.sig of that build.
+
+    older: it may be older than what is installed.
+    """
+
+    archive: FetchArgs
+    sums: str
+    signature: bytes
+    older: bool
+
+
 class _BadRequestError(ValueError):
     """Fault of a command, in one sentence."""
 
@@ -169,7 +188,9 @@ def read_command(prefix: str, message: Message, trust: Trust = NOBODY) -> Comman
     identifier = document.get("id")
     if not isinstance(identifier, str) or not _ID.fullmatch(identifier):
         return Ignored("it has no valid id")
-    return _checked(document, doubt, Command(identifier, name, {}, _reply_to(prefix, name, message), key))
+    return _checked(
+        document, doubt, Command(identifier, name, {}, _reply_to(prefix, name, message), key, message=message.payload)
+    )
 
 
 def _doubt(signed: Signed, topic: str, trust: Trust) -> str:
@@ -259,17 +280,40 @@ def snapshot_args(args: Mapping[str, Any]) -> SnapshotArgs:
 
 def fetch_args(args: Mapping[str, Any]) -> FetchArgs:
     """Return the arguments of `fetch`. Raises ValueError: with one sentence on what is wrong."""
-    url, size, sha256 = args.get("url", ""), args.get("bytes"), args.get("sha256")
-    if not isinstance(url, str) or ("url" in args and not _URL.fullmatch(url)):
-        raise _BadRequestError(
-            "args.url must begin with https:// and have at most 2,000 characters of ASCII, or be left out: then the "
-            "bundle comes from the broker."
-        )
-    if type(size) is not int or not 0 < size <= MAX_BUNDLE:
-        raise _BadRequestError(f"args.bytes must be a whole number from 1 to {MAX_BUNDLE}.")
+    if "url" not in args:
+        return FetchArgs("", *_file_args(args, MAX_BUNDLE))
+    return download_args(args, MAX_BUNDLE)
+
+
+def download_args(args: Mapping[str, Any], most: int) -> FetchArgs:
+    """Return what a server is asked for. most: bytes. Raises ValueError: with one sentence on what is wrong."""
+    url = args.get("url")
+    if not isinstance(url, str) or not _URL.fullmatch(url):
+        raise _BadRequestError("args.url must begin with https:// and have at most 2,000 characters of ASCII.")
+    return FetchArgs(url, *_file_args(args, most))
+
+
+def _file_args(args: Mapping[str, Any], most: int) -> tuple[int, str]:
+    """Return size and SHA-256 of a file. most: bytes. Raises ValueError: with one sentence on what is wrong."""
+    size, sha256 = args.get("bytes"), args.get("sha256")
+    if type(size) is not int or not 0 < size <= most:
+        raise _BadRequestError(f"args.bytes must be a whole number from 1 to {most}.")
     if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
         raise _BadRequestError("args.sha256 must be 64 hexadecimal digits in small letters.")
-    return FetchArgs(url, size, sha256)
+    return size, sha256
+
+
+def release_args(args: Mapping[str, Any]) -> ReleaseArgs:
+    """Return the arguments of `release`. Raises ValueError: with one sentence on what is wrong."""
+    archive = download_args(args, MAX_RELEASE)
+    sums, signature, older = args.get("sums"), args.get("sums_signature"), args.get("older", False)
+    if not isinstance(sums, str) or not _SUMS.fullmatch(sums):
+        raise _BadRequestError("args.sums must be the text of SHA256SUMS, at most 4,000 characters of ASCII.")
+    if not isinstance(signature, str) or not _SUMS_SIGNATURE.fullmatch(signature):
+        raise _BadRequestError("args.sums_signature must be base64 of the 64 bytes of SHA256SUMS.sig.")
+    if not isinstance(older, bool):
+        raise _BadRequestError("args.older must be true or false.")
+    return ReleaseArgs(archive, sums, base64.b64decode(signature), older)
 
 
 _ARGUMENTS: Final[Mapping[str, Callable[[Mapping[str, Any]], object]]] = {
@@ -277,6 +321,7 @@ _ARGUMENTS: Final[Mapping[str, Callable[[Mapping[str, Any]], object]]] = {
     "harvest": harvest_args,
     "snapshot": snapshot_args,
     "fetch": fetch_args,
+    "release": release_args,
 }
 """What reads the arguments of a command that has some."""
 

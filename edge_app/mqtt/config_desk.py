@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from edge_app.mqtt.encoding import encode
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.identity import Device
-from edge_app.mqtt.messages import ConfigConflict, ConfigLayer, ConfigReported, ConfigState
+from edge_app.mqtt.messages import ConfigConflict, ConfigLayer, ConfigReported, ConfigState, ReleaseReported
 from edge_app.system.topics import DESIRED
 
 log = logging.getLogger(__name__)
@@ -57,17 +57,23 @@ class Publish(Protocol):
 class ConfigDesk:
     """Office's configuration at the broker; it belongs to the publishing thread.
 
-    installation: returns the id under which intervals are numbered now. utc: UTC s.
+    installation: returns the id under which intervals are numbered now. utc: UTC s. release: returns what became of the
+    newest release that the office has ordered.
 
     A broker that refuses the report, or the subscription, holds nothing else back: `limits` says so.
     """
 
     def __init__(
-        self, office: Office, device: Device, installation: Callable[[], str], utc: Callable[[], float]
+        self,
+        office: Office,
+        device: Device,
+        installation: Callable[[], str],
+        utc: Callable[[], float],
+        release: Callable[[], ReleaseReported | None] = lambda: None,
     ) -> None:
-        self._office, self._installation, self._utc = office, installation, utc
+        self._office, self._installation, self._utc, self._release = office, installation, utc, release
         self._prefix = device.prefix
-        self._sent: Report | None = None
+        self._sent: tuple[Report, ReleaseReported | None] | None = None
         self._refused = self._unheard = ""
         self._too_long = 0
         self.topic = f"{device.prefix}/{DESIRED}"
@@ -104,9 +110,12 @@ class ConfigDesk:
     def publish(self, publish: Publish) -> None:
         """Publish the report where it is another one than the broker has."""
         report = self._office.report
-        if report is None or report is self._sent:
+        if report is None:
             return
-        self._sent = report
+        release = self._release()
+        if self._sent is not None and report is self._sent[0] and release == self._sent[1]:
+            return
+        self._sent = report, release
         message = ConfigReported(
             at=datetime.fromtimestamp(self._utc(), timezone.utc),
             state=report.state,
@@ -117,6 +126,7 @@ class ConfigDesk:
             installation=self._installation(),
             layers=report.layers,
             conflicts=report.conflicts,
+            release=release,
         )
         payload = encode(message).encode()
         publish(Message(f"{self._prefix}/config/reported", payload, qos=1, retained=True), on_answer=self._on_answer)

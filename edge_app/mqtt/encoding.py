@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -9,7 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel
 
 from edge_app.mqtt.identity import Device, interval_id
-from edge_app.mqtt.messages import CountsMessage, CrossingMessage, FlowsMessage, ShadowMessage, State, Status
+from edge_app.mqtt.messages import (
+    CountsMessage,
+    CrossingMessage,
+    FlowsMessage,
+    ReviewMessage,
+    ShadowMessage,
+    State,
+    Status,
+)
 from edge_app.records import FLOWS, Counts, Crossing, Sums
 from edge_app.storage.archive import with_late as with_late
 from edge_app.system.clock import rfc3339
@@ -94,6 +103,35 @@ def encode_shadow(device: Device, compared: ComparedCounts, installation: str) -
         "in_service": {"model": device.model[:12], "config": device.config[:12], "counts": compared.in_service},
     }
     return f"{device.prefix}/shadow/{compared.line}", encode(ShadowMessage.model_validate(fields))
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Picture of a crossing. jpeg: its bytes. box: of the vehicle in it, px. stands_for: crossings it was drawn of."""
+
+    jpeg: bytes
+    box: tuple[int, int, int, int]
+    stands_for: int
+
+
+def encode_review(device: Device, crossing: Crossing, picture: Picture, identifier: str) -> tuple[str, str]:
+    """Return topic and message of a picture for a review. identifier: 32 hexadecimal digits, of this picture alone."""
+    fields = {
+        "id": identifier,
+        "site": device.site,
+        "device": device.device,
+        "line": crossing.line,
+        "at": rfc3339(round(crossing.at, 3)),
+        "class": crossing.label,
+        "direction": crossing.direction,
+        "score": round(crossing.score, 3),
+        "doubtful": crossing.doubtful,
+        "stands_for": picture.stands_for,
+        "model": device.model[:12],
+        "box": picture.box,
+        "picture": base64.b64encode(picture.jpeg).decode(),
+    }
+    return f"{device.prefix}/reviews/{crossing.line}", encode(ReviewMessage.model_validate(fields))
 
 
 def encode_counts(device: Device, closed: ClosedInterval) -> str:

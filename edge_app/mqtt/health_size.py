@@ -15,8 +15,8 @@ _TOO_LARGE: Final = re.compile(r"broker refuses (?:\S*/)?traffic/v1/[^/\s]+/[^/\
 def fitting(health: Health, fits: Callable[[Health], bool]) -> Health:
     """Return the message, or the longest shorter one that fits; the shortest where none does.
 
-    Sentences go first: topics of messages that are too large themselves share one, then the last of `limits` goes
-    before the others, then `newest_seq`; the figures always stay.
+    Figures of the quarter of an hour go first, then sentences: topics of messages that are too large themselves share
+    one, then the last of `limits` goes before the others, then `newest_seq`; all other figures stay.
     """
     shorter = health
     for shorter in _ever_shorter(health):
@@ -26,6 +26,8 @@ def fitting(health: Health, fits: Callable[[Health], bool]) -> Health:
 
 
 def _ever_shorter(health: Health) -> Iterator[Health]:
+    yield health
+    health = health.model_copy(update={"figures": None})
     yield health
     health = health.model_copy(update={"limits": _topics_alone(health.limits)})
     yield health

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
+from edge_app.mqtt.figures import Figures, Percentiles
 from edge_app.mqtt.identity import CONTRACT
 from edge_app.records import FLOWS, Direction, Quality
 
@@ -94,8 +95,8 @@ def _may_lack(*keys: str) -> Callable[[dict[str, Any]], None]:
     return change
 
 
-MEASURES: Final = ("speed", "headway", "occupancy", "queue")
-"""Fields of `CountsMessage` that are there only where they are measured."""
+MEASURES: Final = ("doubtful", "speed", "headway", "occupancy", "queue")
+"""Fields of `CountsMessage` that are there only where there is something to tell."""
 
 
 class CountsMessage(Payload):
@@ -125,6 +126,11 @@ class CountsMessage(Payload):
     late: bool = Field(description="First offered to the broker more than one interval after its end")
     model: Hash
     config: Hash = Field(description="Names the text in meta/{config}")
+    doubtful: Mapping[str, Number] | SkipJsonSchema[None] = Field(
+        default=None,
+        exclude_if=_not_given,
+        description="Class -> crossings of `counts` of which the detector is unsure; absent without any; added up",
+    )
     speed: Mapping[str, Mapping[Direction, SpeedSums]] | SkipJsonSchema[None] = Field(
         default=None, exclude_if=_not_given, description="By class and direction; those without a vehicle are left out"
     )
@@ -216,6 +222,25 @@ class ShadowMessage(DetectorCounts):
     in_service: DetectorCounts = Field(description="The detector whose counts are used")
 
 
+class ReviewMessage(Payload):
+    """Picture of one crossing, drawn at random, for a person to say what it shows. Sent only where that is allowed."""
+
+    schema_id: Literal["edge-app/review/1"] = Field(default="edge-app/review/1", alias="schema")
+    id: str = Field(pattern=r"^[0-9a-f]{32}$", description="Of this picture alone")
+    site: Name
+    device: Name
+    line: str = Field(description="Id of the line, as in the topic")
+    at: AwareDatetime = Field(description="When the vehicle's centre passed the line, UTC")
+    label: str = Field(alias="class", description="Class that was counted")
+    direction: Direction = Field(description="Seen from the line's start towards its end")
+    score: float = Field(ge=0, le=1, description="Mean score of its detections")
+    doubtful: bool = Field(description="The detector is unsure of it")
+    stands_for: int = Field(ge=1, le=10**6, description="Crossings of the device, doubtful or not as it, drawn from")
+    model: Hash
+    box: tuple[Number, Number, Number, Number] = Field(description="Of the vehicle: x0, y0, x1, y1 px of the picture")
+    picture: str = Field(description="JPEG, base64; at most 11,000 bytes as JPEG")
+
+
 class Status(Payload):
     """Presence of the device. `offline` is the last will; its `at` is the time when the lost connection was made."""
 
@@ -288,6 +313,7 @@ class Meta(ConfigMeta):
 
     contract: Contract = CONTRACT
     installation: Installation = ""
+    model_name: str = Field(default="", description="Of the detector, text for people; may be empty")
 
 
 def lines_of(meta: ConfigMeta) -> frozenset[str]:
@@ -328,8 +354,19 @@ class ConfigConflict(Payload):
 ConfigState: TypeAlias = Literal["none", "trying", "applied", "refused", "rolled_back"]
 
 
+ReleaseState: TypeAlias = Literal["installing", "judging", "counts", "kept", "back", "failed"]
+
+
+class ReleaseReported(Payload):
+    """What became of the newest release, or return to the one before, that the office has ordered."""
+
+    id: str = Field(description="Of the command")
+    state: ReleaseState = Field(description="counts: on probation for some minutes more; back: to the release before")
+    problem: str = Field(default="", description="Why it went back or failed, one sentence")
+
+
 class ConfigReported(Payload):
-    """What became of the office's configuration, at every connect and at each change."""
+    """What became of what the office has set, at every connect and at each change."""
 
     schema_id: Literal["edge-app/config-reported/1"] = Field(default="edge-app/config-reported/1", alias="schema")
     at: Time
@@ -341,13 +378,7 @@ class ConfigReported(Payload):
     installation: Installation = ""
     layers: Sequence[ConfigLayer] = Field(description="The configuration in use is made of these")
     conflicts: Sequence[ConfigConflict] = Field(description="What a layer says in vain")
-
-
-class Percentiles(Payload):
-    """Median and 95th percentile."""
-
-    p50: float = Field(description="ms")
-    p95: float = Field(description="ms")
+    release: ReleaseReported | None = Field(default=None, description="Null where the office has ordered none")
 
 
 class SourceHealth(Payload):
@@ -375,10 +406,17 @@ class ShadowHealth(Payload):
     in_service_vehicles: Number = Field(description="The same of the detector in service")
 
 
+class ReviewHealth(Payload):
+    """Pictures of crossings for people to review, since the start of the program."""
+
+    taken: Number = Field(description="Drawn at random")
+    dropped: Number = Field(description="Of them, too old or refused before the broker had them")
+
+
 class Health(Payload):
     """Health of the device; null where the hardware has no sensor. `problem` is one sentence, empty without one."""
 
-    model_config = ConfigDict(json_schema_extra=_may_lack("shadow"))
+    model_config = ConfigDict(json_schema_extra=_may_lack("shadow", "figures", "reviews"))
 
     schema_id: Literal["edge-app/health/1"] = Field(default="edge-app/health/1", alias="schema")
     at: Time
@@ -420,6 +458,12 @@ class Health(Payload):
     )
     shadow: ShadowHealth | SkipJsonSchema[None] = Field(
         default=None, exclude_if=_not_given, description="The candidate that counts beside; absent without one"
+    )
+    figures: Figures | SkipJsonSchema[None] = Field(
+        default=None, exclude_if=_not_given, description="Of the newest quarter of an hour; absent before the first"
+    )
+    reviews: ReviewHealth | SkipJsonSchema[None] = Field(
+        default=None, exclude_if=_not_given, description="Pictures for a review; absent where there are none"
     )
     limits: Sequence[str] = Field(default=(), description="What cannot be delivered and why, one sentence each")
     problem: str = Field(default="", description="The one most urgent fault")

@@ -19,7 +19,6 @@ from typing import Final
 from edge_app.errors import StoreError
 from edge_app.mqtt.command_desk import CommandDesk, SignedWork
 from edge_app.mqtt.commands import NAMES
-from edge_app.mqtt.comparisons import Comparisons
 from edge_app.mqtt.config_desk import ConfigDesk, Office
 from edge_app.mqtt.config_texts import ConfigTexts
 from edge_app.mqtt.encoding import encode, with_late
@@ -28,6 +27,7 @@ from edge_app.mqtt.health_size import fitting
 from edge_app.mqtt.held_back import HeldBack
 from edge_app.mqtt.identity import Device, interval_topic
 from edge_app.mqtt.in_flight import InFlight, Sent
+from edge_app.mqtt.in_memory import InMemory
 from edge_app.mqtt.incoming import NAME as PIECE_NAME
 from edge_app.mqtt.messages import Health, Meta, lines_of
 from edge_app.mqtt.presence import BirthMessage, status
@@ -45,6 +45,9 @@ _PAGE: Final = 50
 """Intervals read from the outbox at a time."""
 _MOST_CROSSINGS: Final = 100
 """Crossings that wait for the network; beyond it the oldest are dropped: whoever counts uses the intervals."""
+_MOST_COMPARISONS: Final = 100
+_MOST_REVIEWS: Final = 40
+"""Messages that wait in memory; beyond it the oldest are dropped: the numbers of comparisons have a hole then."""
 _CROSSING_S: Final = 10
 """Time, s, for which a broker may keep a crossing."""
 _HEALTH_S: Final = 60.0
@@ -118,8 +121,9 @@ class Publisher:
         self._in_flight = InFlight(self._held_back)
         self._configs = ConfigTexts(outbox.memory, device, meta)
         self._crossings: deque[tuple[str, str]] = deque(maxlen=_MOST_CROSSINGS)
-        self._comparisons = Comparisons()
-        self._office = ConfigDesk(office, device, installation, utc) if office else None
+        self._comparisons, self._reviews = InMemory(_MOST_COMPARISONS), InMemory(_MOST_REVIEWS)
+        report = (lambda: signed_work.releases.report) if signed_work else (lambda: None)
+        self._office = ConfigDesk(office, device, installation, utc, report) if office else None
         self._renewed: deque[tuple[Meta, Callable[[], Sequence[BirthMessage]]]] = deque()
         self._desk = CommandDesk(device, outbox, meta, installation, utc, signed_work)
         self._resend_due = clock()
@@ -168,6 +172,15 @@ class Publisher:
         """Publish a comparison when all else has gone out. Any thread may call it."""
         self._comparisons.add(topic, payload)
 
+    def review(self, topic: str, payload: str) -> None:
+        """Publish a picture for a review when all else has gone out. Any thread may call it."""
+        self._reviews.add(topic, payload)
+
+    @property
+    def reviews_dropped(self) -> int:
+        """Number of pictures for a review that the broker has not had, since the start."""
+        return self._reviews.dropped
+
     def renew(self, meta: Meta, birth_messages: Callable[[], Sequence[BirthMessage]]) -> None:
         """Announce the device by other texts soon, or by another `config`. Any thread may call it.
 
@@ -210,6 +223,7 @@ class Publisher:
         self._process_outbox()
         if self._session.connected and len(self._in_flight) < self._window - _RESERVE:
             self._comparisons.publish_due(self._publish)
+            self._reviews.publish_due(self._publish)
         if self._session.connected and self._clock() >= self._health_due:
             self._publish_health()
 
@@ -261,6 +275,7 @@ class Publisher:
         self._in_flight.forget()
         self._configs.lost()
         self._comparisons.lost()
+        self._reviews.lost()
         self._desk.lost()
 
     def _announce(self) -> None:

@@ -6,32 +6,24 @@ need not be trusted; the manifest has the hash of the detector. What is not whol
 
 from __future__ import annotations
 
-import http
-import http.client
-import logging
 import os
 import re
 import shutil
-import ssl
 import tempfile
 import threading
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from edge_app.detectors.manifest import Manifest, load
 from edge_app.errors import CommandError, DetectorError, reason_of
 from edge_app.mqtt.commands import MAX_BUNDLE, FetchArgs
 from edge_app.mqtt.incoming import PIECE, Incoming
+from edge_app.rollout.download import download
 from edge_app.system.files import alone_in, sha256_of
 from edge_app.system.readings import readings
-
-log = logging.getLogger(__name__)
 
 FOLDER: Final = "detectors"
 """Folder in the state folder."""
@@ -40,13 +32,9 @@ _ROOM_MB: Final = 100.0
 """Disk, MB, that stays free for counts."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\.(tflite|json)")
 _SHA256: Final = re.compile("[0-9a-f]{64}")
-_PART: Final = 65_536
-_TIMEOUT_S: Final = 30.0
 _LOOK_S: Final = 1.0
 _PATIENCE_S: Final = 600.0
 """Time, s, without a piece from the broker after which a fetch is given up; what has come stays for the next one."""
-_WAITS_S: Final = (1.0, 5.0, 20.0, 60.0)
-"""Pauses before a broken download goes on where it was; each time that something came they begin anew."""
 
 
 class Bundles:
@@ -78,10 +66,10 @@ class Bundles:
                 self._forget_others(bundle)
                 self._require_room(bundle)
                 if incoming is None:
-                    self._download(bundle, part, stopped)
+                    download(bundle, part, stopped, self._ca_file)
                 else:
                     _collect(incoming, bundle, part, stopped)
-                _require_hash(bundle, part)
+                    _require_hash(bundle, part)
                 try:
                     return self._unpack(part)
                 finally:
@@ -111,57 +99,6 @@ class Bundles:
         needed = _ROOM_MB + 3 * bundle.bytes / 1e6
         if free is not None and free < needed:
             raise CommandError(f"The disk has {free:.0f} MB free, and {needed:.0f} MB are needed.")
-
-    def _download(self, bundle: FetchArgs, part: Path, stopped: threading.Event) -> None:
-        """Write the bundle into a file, which may have its beginning already. Raises CommandError, OSError."""
-        tries = 0
-        while True:
-            before = part.stat().st_size if part.exists() else 0
-            try:
-                if before < bundle.bytes:
-                    self._go_on(bundle, part, before, stopped)
-                break
-            except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-                if isinstance(error, urllib.error.HTTPError) and 400 <= error.code < 500:
-                    raise CommandError(f"{_host(bundle)} answers {error.code} {error.reason}.") from error
-                came = part.stat().st_size if part.exists() else 0
-                tries = 0 if came > before else tries + 1
-                if tries > len(_WAITS_S):
-                    raise CommandError(f"{_host(bundle)} cannot be reached ({_why(error)}).") from error
-                log.warning("the bundle is not whole yet (%s), %d of %d bytes", _why(error), came, bundle.bytes)
-                if stopped.wait(_WAITS_S[max(0, tries - 1)]):
-                    raise CommandError("The program ends.") from error
-
-    def _go_on(self, bundle: FetchArgs, part: Path, before: int, stopped: threading.Event) -> None:
-        request = urllib.request.Request(bundle.url, headers={"Range": f"bytes={before}-"} if before else {})
-        with self._opener().open(request, timeout=_TIMEOUT_S) as answer:
-            goes_on = before > 0 and answer.status == http.HTTPStatus.PARTIAL_CONTENT
-            with part.open("ab" if goes_on else "wb") as file:
-                size = before if goes_on else 0
-                while data := answer.read(_PART):
-                    size += len(data)
-                    if size > bundle.bytes:
-                        part.unlink()
-                        raise CommandError(f"{_host(bundle)} sends more than the {bundle.bytes:,} bytes of the bundle.")
-                    file.write(data)
-                    if stopped.is_set():
-                        raise CommandError("The program ends.")
-        if size < bundle.bytes:
-            raise ConnectionError("the connection has ended early")
-
-    def _opener(self) -> urllib.request.OpenerDirector:
-        """Return what opens an https URL; a redirection leads to no other scheme."""
-        context = ssl.create_default_context(cafile=str(self._ca_file) if self._ca_file else None)
-        opener = urllib.request.OpenerDirector()
-        for handler in (
-            urllib.request.HTTPSHandler(context=context),
-            urllib.request.HTTPRedirectHandler(),
-            urllib.request.HTTPErrorProcessor(),
-            urllib.request.HTTPDefaultErrorHandler(),
-            urllib.request.UnknownHandler(),
-        ):
-            opener.add_handler(handler)
-        return opener
 
     def _unpack(self, part: Path) -> Manifest:
         """Put the detector of a bundle into its folder, at once and whole. Raises CommandError, OSError."""
@@ -223,12 +160,3 @@ def _extract(part: Path, folder: Path) -> Path:
                 raise CommandError(f"{name} in the bundle is larger than {most:,} bytes.")
             (folder / name).write_bytes(content)
     return folder / f"{stems.pop()}.tflite"
-
-
-def _host(bundle: FetchArgs) -> str:
-    return urlsplit(bundle.url).hostname or "The server"
-
-
-def _why(error: Exception) -> str:
-    reason = getattr(error, "reason", error)
-    return reason_of(reason) if isinstance(reason, OSError) else str(reason)

@@ -21,6 +21,7 @@ Do: TypeAlias = Literal["fetch", "configure", "restore"]
 SHADOW: Final = "detector.shadow"
 TRIES: Final = 3
 """A device that could not fetch the candidate so often is given up."""
+_SENT_BACK: Final = "what it had before was sent"
 _AGAIN_S: Final = 600.0
 _REFUSAL_S: Final = 30.0
 """A report that is still a refusal so long after the office's message is about that one."""
@@ -164,10 +165,10 @@ def _reported(member: Member, told: Told, now: float) -> Member:
 
 def _backward(member: Member, told: Told, wanted: Wanted) -> tuple[Member, Do | None]:
     if wanted.has(told):
-        return member, "restore"
+        reason = member.reason if member.state == "back" else _SENT_BACK
+        return replace(member, state="sent", reason=reason), "restore"
     if member.state in ("waiting", "returned"):
         return member, None
-    kept = member.reason if member.state == "back" else ""
     if member.state == "gone" and not member.fetched:
         return replace(member, state="returned", reason="it never got the candidate"), None
     if not told.online:
@@ -179,6 +180,7 @@ def _backward(member: Member, told: Told, wanted: Wanted) -> tuple[Member, Do | 
     if told.report in ("rolled_back", "refused") and told.model == wanted.candidate:
         problem = "; ".join(told.problems) or "it gives no reason"
         return replace(member, state="back", reason=f"has kept the candidate, a person must look: {problem}"), None
+    kept = member.reason if member.state in ("sent", "back") and member.reason != _SENT_BACK else ""
     return replace(member, state="returned", reason=kept), None
 
 

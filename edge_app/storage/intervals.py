@@ -274,4 +274,6 @@ class Intervals:
         self.late_crossings += not interval.start <= crossing.at < interval.end
         counts = interval.counts.setdefault(crossing.label, dict.fromkeys(DIRECTIONS, 0))
         counts[crossing.direction] += 1
+        if crossing.doubtful:
+            line.measure(start, {"doubtful": {crossing.label: 1}})
         return start

@@ -228,11 +228,11 @@ class Journal:
     def _write_open(self, crossings: Sequence[JournalEntry], open_intervals: Sequence[IntervalCounts]) -> None:
         db, starts = self._db, {(interval.line, interval.start) for interval in open_intervals}
         rows = [
-            (entry.start, *astuple(entry.crossing))
+            (entry.start, *astuple(entry.crossing)[: len(_CROSSING)])
             for entry in crossings
             if (entry.crossing.line, entry.start) in starts
         ]
-        db.run_many("INSERT INTO crossing VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        db.run_many(f"INSERT INTO crossing VALUES (?{', ?' * len(_CROSSING)})", rows)
         db.run_many(_UPSERT_INTERVAL, map(_interval_row, open_intervals))
         db.run_many("INSERT OR IGNORE INTO open_interval VALUES (?, ?, ?, ?, ?)", map(_config_row, open_intervals))
         measured = [
@@ -305,6 +305,8 @@ class Journal:
         )
 
 
+_CROSSING: Final = ("at", "frame", "track_id", "label", "line", "direction", "score")
+"""Fields of a crossing that the journal keeps; what else is told of it is in the measures of its interval."""
 _OPEN: Final = ("crossing", "interval", "open_interval", "measure")
 """Tables of open intervals, each with line and start."""
 _SERIES: Final = "SELECT line, seq, totals FROM series WHERE installation = ?"

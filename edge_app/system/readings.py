@@ -12,20 +12,31 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
 _MB = 1e6
+_T = TypeVar("_T")
+_FIRMWARE = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
+"""What the firmware of a Raspberry Pi tells: its lowest four bits are too low a voltage, a capped frequency, throttling
+and the soft limit of temperature, at this moment. Source: raspberrypi.com/documentation, `vcgencmd get_throttled`."""
+_NOW = 0xF
+_FREQUENCIES = Path("/sys/devices/system/cpu/cpufreq")
 
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """Sensor values of the device: degC, and MB of 10^6 bytes; None where a sensor gives nothing."""
+    """Sensor values of the device: degC, and MB of 10^6 bytes; None where a sensor gives nothing.
+
+    throttled: the processor is slowed down now, by heat or by too low a voltage.
+    """
 
     cpu_celsius: float | None
     rss_mb: float | None
     available_mb: float | None
     disk_free_mb: float | None
+    throttled: bool | None = None
 
 
 def readings(folder: Path) -> Readings:
@@ -35,10 +46,11 @@ def readings(folder: Path) -> Readings:
         rss_mb=_read(_rss_mb),
         available_mb=_read(lambda: psutil.virtual_memory().available / _MB),
         disk_free_mb=_read(lambda: psutil.disk_usage(str(folder)).free / _MB),
+        throttled=_read(_throttled),
     )
 
 
-def _read(figure: Callable[[], float | None]) -> float | None:
+def _read(figure: Callable[[], _T | None]) -> _T | None:
     try:
         return figure()
     except Exception:  # of any kind: a file of /proc or of a driver may be missing, forbidden, or hold anything
@@ -98,3 +110,13 @@ def _cpu_celsius() -> float | None:
     sensors = psutil.sensors_temperatures() if hasattr(psutil, "sensors_temperatures") else {}
     names = [name for name in sensors if any(part in name.lower() for part in ("cpu", "coretemp", "k10temp", "soc"))]
     return max((reading.current for name in names for reading in sensors[name]), default=None)
+
+
+def _throttled() -> bool | None:
+    """Return whether the processor is slowed down: by its firmware, or by a limit below what the hardware can do."""
+    if _FIRMWARE.exists():
+        return bool(int(_FIRMWARE.read_text().strip(), 16) & _NOW)
+    limits = [(policy / "scaling_max_freq", policy / "cpuinfo_max_freq") for policy in _FREQUENCIES.glob("policy*")]
+    if not limits:
+        return None
+    return any(int(now.read_text()) < int(most.read_text()) for now, most in limits)

@@ -85,6 +85,8 @@ HEALTHY: Mapping[str, str] = {
     'edge_app_city_devices{state="offline"}': f"5x{_MINUTES}",
     'edge_app_city_sites{state="counting"}': f"95x{_MINUTES}",
     "edge_app_city_waiting_quarters": f"200x{_MINUTES}",
+    "edge_app_city_worker_behind_seconds": " ".join(["5x100", "3600-60x60", f"5x{_MINUTES}"]),  # an hour is worked off
+    "edge_app_city_worker_silent_seconds": f"1x{_MINUTES}",
     "edge_app_city_missing_intervals": " ".join(["3x300", "0x5", f"4x{_MINUTES}"]),
     "edge_app_city_lost_intervals": f"7x{_MINUTES}",
     'edge_app_city_contradictions{kind="overlap"}': f"2x{_MINUTES}",
@@ -100,6 +102,8 @@ FAULTS: Mapping[str, dict[str, str]] = {
     "CityManyDevicesAway": {'edge_app_city_devices{state="offline"}': f"30x{_MINUTES}"},
     "CitySitesBlind": {'edge_app_city_sites{state="blind"}': f"2x{_MINUTES}"},
     "CitySumsBehind": {"edge_app_city_waiting_quarters": f"20000x{_MINUTES}"},
+    "CityWorkerBehind": {"edge_app_city_worker_behind_seconds": f"120+60x{_MINUTES}"},
+    "CityWorkerHasNothing": {"edge_app_city_worker_silent_seconds": f"0+60x{_MINUTES}"},
     "CityGapsStayOpen": {"edge_app_city_missing_intervals": f"4x{_MINUTES}"},
     "CityLosesIntervals": {"edge_app_city_lost_intervals": f"0+1x{_MINUTES}"},
     "CityContradictions": {'edge_app_city_contradictions{kind="overlap"}': f"0+1x{_MINUTES}"},

@@ -207,7 +207,7 @@ def test_more_days_than_are_locked_at_once_come_back_part_by_part(
 
 @pytest.mark.servers
 @pytest.mark.long
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_five_years_of_days_are_rehearsed(postgres_server: Postgres, tmp_path: Path) -> None:
     url = postgres_server.emptied()
     (tmp_path / "city.toml").write_text(f'[database]\nurl = "{url.replace("counts@", "")}"\nusername = "counts"\n')

@@ -7,10 +7,13 @@ import hashlib
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_app.city.conversation import Commanding, Configuring
+from edge_app.city.desired import read_reported
+from edge_app.city.releasing import Releasing, went
 from edge_app.mqtt.events import Message
 
 DEVICE = "traffic/v1/harbour/pole-7"
@@ -122,3 +125,54 @@ def test_a_piece_that_is_missing_is_told() -> None:
 def test_no_payload_raises(topic: str, payload: bytes) -> None:
     for talk in (commanding(), configuring()):
         talk.receive(Message(f"{DEVICE}/{topic}", payload))
+
+
+def releasing(name: str = "release", *, patient: bool = True) -> Releasing:
+    talk = Releasing(DEVICE, name, "office-1", "{}", patient=patient)
+    talk.receive(Message(f"{DEVICE}/config/reported", _said("kept", "office-0")))
+    assert talk.outcome is None, "that is of an order before"
+    text = {"schema": "edge-app/reply/1", "id": "office-1", "ok": True, "result": {"version": "0.2.0"}}
+    talk.receive(Message(f"{DEVICE}/replies/{name}", json.dumps(text).encode()))
+    return talk
+
+
+def _said(state: str, identifier: str = "office-1", problem: str = "") -> bytes:
+    given = {"schema": "edge-app/config-reported/1", "state": "none", "revision": 0, "highest": 0, "problems": []}
+    return json.dumps(given | {"release": {"id": identifier, "state": state, "problem": problem}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "ok", "text"),
+    [
+        ("release", "kept", True, "kept: it counts and delivers"),
+        ("release", "back", False, "went back: edge-app.service has crashed 3 times"),
+        ("release", "failed", False, "failed: edge-app.service has crashed 3 times"),
+        ("rollback", "kept", True, "went back"),
+        ("rollback", "back", True, "went back: edge-app.service has crashed 3 times"),
+    ],
+)
+def test_a_release_ends_with_what_the_device_reports(name: str, state: str, ok: bool, text: str) -> None:
+    talk = releasing(name)
+    assert (talk.outcome, talk.news) == (None, "it has the order")
+    for step, news in (("installing", "installed"), ("judging", "has to count"), ("counts", "probation")):
+        talk.receive(Message(f"{DEVICE}/config/reported", _said(step)))
+        assert talk.outcome is None
+        assert news in talk.news
+    problem = "" if state == "kept" else "edge-app.service has crashed 3 times"
+    talk.receive(Message(f"{DEVICE}/config/reported", _said(state, problem=problem)))
+    assert talk.outcome is not None
+    assert (talk.outcome.ok, talk.outcome.text) == (ok, text)
+
+
+def test_who_does_not_wait_ends_when_the_device_has_the_release() -> None:
+    talk = releasing(patient=False)
+    assert talk.outcome is not None
+    assert (talk.outcome.ok, talk.outcome.text) == (True, "done: version 0.2.0")
+
+
+def test_a_release_is_waited_for_until_its_own_report() -> None:
+    assert went(read_reported(b"{}"), "office-1") == ("waiting", "")
+    assert went(read_reported(_said("kept", "office-0")), "office-1") == ("waiting", "")
+    assert went(read_reported(_said("counts")), "office-1")[0] == "running"
+    assert went(read_reported(_said("unheard of", problem="x")), "office-1") == ("failed", "x")
+    assert not releasing().give_up().ok

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime, timezone
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from edge_app.city.api import build_api
 from edge_app.city.database.accounts import add_account
 from edge_app.city.database.engine import Database, open_database
+from edge_app.city.database.figures import note_figures
 from edge_app.city.database.fleet import note_health, note_status
 from edge_app.city.database.inventory import put_sites, read_inventory
+from edge_app.city.database.reviews import read_devices, store_reviews
 from edge_app.city.database.storing import Storing
 from edge_app.city.live import Live
 from edge_app.city.routes.city import City
 from edge_app.city.simulator.town import counters, history
 from edge_app.http.server import Server
+from edge_app.mqtt.examples import EXAMPLES
+from edge_app.mqtt.figures import Figures
 from edge_app.mqtt.messages import Health, SourceHealth, Status
 from edge_app.web.languages import NAMES, messages
 from tests.city.cases import NAME, changed, series
+from tests.city.test_reviews import review
 from tests.city.test_storing import make_site, roll
 from tests.support.browser import CHROMIUM, Browser
 from tests.support.local_page import AXE, violations
@@ -70,6 +77,13 @@ def fill(database: Database, now: int) -> None:
             quality=("synthetic",),
         )
         note_health(connection, {device: health}, now)
+        for quarter in range(8):
+            start = datetime.fromtimestamp(now // 900 * 900 - 900 * quarter, timezone.utc).isoformat()
+            note_figures(
+                connection, {device: Figures.model_validate({**EXAMPLES["health"]["figures"], "start": start})}
+            )
+        line = Storing().line(connection, NAME)
+        store_reviews(connection, [(line, review(n, doubtful=n < 3)) for n in range(1, 6)], now)
     roll(database)
 
 
@@ -87,6 +101,8 @@ def test_people_of_all_kinds_can_use_every_view(
         "/": "document.querySelectorAll('.list li').length === 1",
         f"/street/{site}": "document.querySelectorAll('.histogram rect').length > 20",
         "/fleet": "document.querySelectorAll('tbody tr').length === 1",
+        f"/device/{NAME.site}/{NAME.device}": "document.querySelectorAll('.figure canvas').length > 20",
+        "/reviews": "document.querySelector('.shown .frame')?.style.width.endsWith('%')",
         "/gaps": "document.querySelectorAll('tbody tr').length >= 2",
         "/public": "document.querySelectorAll('article .usual').length === 1",
         f"/public/{site}": "document.querySelectorAll('article .ways li').length === 2",
@@ -183,6 +199,44 @@ def test_another_day_is_shown_and_compared_with_a_chosen_one(address: tuple[str,
         assert browser.errors == []
     finally:
         browser.close()
+
+
+def test_pictures_are_reviewed_by_keys_and_by_hand(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}")
+    with database.begin() as connection:
+        line, now = Storing().line(connection, NAME), int(time.time())
+        pictures = [replace(review(n, doubtful=n < 3), at=now) for n in range(1, 5)]
+        store_reviews(connection, [(line, one) for one in pictures], now)
+    shown = "document.querySelector('.shown img')?.getAttribute('src')"
+    with Server(build_api(City(database, Live())), "127.0.0.1", 0) as server:
+        browser = Browser(tmp_path / "browser", 390, 844, touch=True)
+        try:
+            browser.open(f"http://127.0.0.1:{server.port}/reviews")
+            browser.wait_for(f"{shown}?.includes('{UUID(int=1)}')")
+            browser.press("1")
+            browser.wait_for("document.querySelector('.told').textContent === 'Counted as car: right.'")
+            browser.wait_for(f"{shown}?.includes('{UUID(int=2)}')")
+            browser.press("4")
+            browser.wait_for("document.querySelector('.told').textContent === 'Counted as car: wrong.'")
+            browser.wait_for(f"{shown}?.includes('{UUID(int=3)}')")
+            browser.run("document.querySelector('[data-answer=car]').click()")
+            browser.wait_for("document.querySelector('table').innerText.includes(' to ')")
+            browser.wait_for(f"{shown}?.includes('{UUID(int=4)}')")
+            browser.press("Backspace")
+            browser.wait_for(f"{shown}?.includes('{UUID(int=3)}')")
+            browser.press("7")
+            browser.wait_for("document.querySelector('.told').textContent === 'Noted. Counted as car.'")
+            browser.wait_for(f"{shown}?.includes('{UUID(int=4)}')")
+            browser.press("6")
+            browser.wait_for(f"document.body.innerText.includes({messages('en')['city.review_empty']!r})")
+            assert browser.errors == []
+        finally:
+            browser.close()
+    with database.connect() as connection:
+        (device,) = read_devices(connection, 0)
+    assert (device.waiting, device.answered) == (0, 4)
+    assert [one.right for one in device.pictures] == [True, False, None, False]
+    database.close()
 
 
 def test_a_site_in_its_first_minutes_shows_what_it_has(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import csv
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -50,6 +51,10 @@ def by_hand(intervals: list[Interval], begin: Callable[[datetime], object]) -> l
     for one in intervals:
         found[begin(datetime.fromtimestamp(one.start, timezone.utc))] += sum(one.counts)
     return list(found.values())
+
+
+def local_day(tz: ZoneInfo, moment: datetime) -> date:
+    return moment.astimezone(tz).date()
 
 
 def vehicles(answer: httpx.Response) -> list[int]:
@@ -152,4 +157,5 @@ def test_the_file_of_all_sites_is_of_one_zone_where_one_is_named(tmp_path: Path)
         file = tmp_path / f"{tz[:3]}.csv"
         assert run(tmp_path, "export", str(file), *times, *options) == 0
         told = [int(row["vehicles"]) for row in csv.DictReader(file.read_text("utf-8").splitlines())]
-        assert told == by_hand(intervals, lambda moment, tz=tz: moment.astimezone(ZoneInfo(tz)).date())
+        zone = ZoneInfo(tz)
+        assert told == by_hand(intervals, partial(local_day, zone))

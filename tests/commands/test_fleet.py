@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,8 +13,10 @@ from zipfile import ZipFile
 
 import pytest
 
+from edge_app.city.releasing import release_args
 from edge_app.cli import main
 from edge_app.detectors.manifest import load
+from edge_app.errors import ConfigError
 from edge_app.mqtt.embedded_broker import HOST
 from tests.support.brokers import eventually, mosquitto, needs_mosquitto
 from tests.support.bundle_server import Behaviour, bundle_server
@@ -58,6 +61,27 @@ def test_what_cannot_be_is_told_in_a_sentence(tmp_path: Path, capsys: pytest.Cap
     assert "broker" in city.fleet("list", code=1)
     (tmp_path / "no.tflite").write_text("")
     assert "manifest" in city.fleet("bundle", str(tmp_path / "no.tflite"), code=2)
+    archive = tmp_path / "edge-app-0.2.0-x86_64.tar.xz"
+    for url, told in (("http://a", "must begin with https://"), ("https://a", "SHA256SUMS is missing: `make archive")):
+        with pytest.raises(ConfigError, match=told):
+            release_args(archive, url)
+    archive.write_bytes(b"archive")
+    (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  {archive.name}\n")
+    (tmp_path / "SHA256SUMS.sig").write_bytes(bytes(64))
+    with pytest.raises(ConfigError, match="has no archive for devices with its hash"):
+        release_args(archive, "https://a")
+    sign_release(archive)
+    assert release_args(archive, "https://a")["bytes"] == 7
+    (tmp_path / "SHA256SUMS.sig").write_bytes(bytes(63))
+    with pytest.raises(ConfigError, match="RELEASE_KEY must be an Ed25519 key"):
+        release_args(archive, "https://a")
+
+
+def sign_release(archive: Path) -> None:
+    """Write SHA256SUMS beside an archive, and a signature that no device looks at here."""
+    sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
+    archive.with_name("SHA256SUMS").write_text(f"{sha256}  {archive.name}\n")
+    archive.with_name("SHA256SUMS.sig").write_bytes(bytes(64))
 
 
 @pytest.fixture
@@ -114,5 +138,10 @@ def test_a_device_is_configured_asked_and_given_another_detector(city: City, tmp
     assert "bytes" in city.fleet("snapshot", DEVICE, "--width", "320", "--out", out)
     assert next((tmp_path / "out").glob("*.jpg")).read_bytes()[:2] == b"\xff\xd8"
     assert "until" in city.fleet("harvest", "on", DEVICE, "--hours", "1")
+    archive = tmp_path / "out/edge-app-0.2.0-x86_64.tar.xz"
+    archive.write_bytes(b"archive")
+    sign_release(archive)
+    for order in (("release", str(archive), "--to", DEVICE, "--url", "https://localhost:1/a"), ("rollback", DEVICE)):
+        assert "failed: The program was not put here by its installer" in city.fleet(*order, code=1)
     assert "revision" in city.fleet("config", DEVICE, "--clear")
     eventually(lambda: sha256[:12] not in city.fleet("list"), 30)

@@ -200,10 +200,12 @@ def test_no_foreign_text_becomes_a_setting_for_systemd() -> None:
     publisher = SimpleNamespace(connected=False, unsent=0)
     service = SimpleNamespace(frames=0, totals=RunningTotals(), heart=Heartbeats())
     source = SimpleNamespace(status=SourceStatus("lost", detail="gone\nMAINPID=1"))
-    components = SimpleNamespace(publisher=publisher, service=service, source=source)
+    ledger = SimpleNamespace(newest_seq={"main": 3, "side": 4})
+    components = SimpleNamespace(publisher=publisher, service=service, source=source, ledger=ledger)
     health: Any = SimpleNamespace(components=components, problem="refused\nWATCHDOG=1 \x1b[2J" + "x" * 9999)
     text = StatusReport(health, Device("a", "b", "c", "d"), "model", "broker", ()).text()
     assert text.startswith("NOT counting: gone MAINPID=1; 0 vehicles")
+    assert "; broker not connected, 0 unsent; 7 intervals of 60 s; " in text, "the judge of a release reads it"
     assert text.isprintable()
     assert len(text) <= 400
 

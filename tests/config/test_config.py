@@ -364,6 +364,7 @@ REPORTING = (
     "preview",
     "page",
     "office",
+    "review",
     "harvest",
     "view",
     "metrics",

@@ -286,6 +286,8 @@ def test_the_readme_names_every_metric_and_no_other(rig: Rig) -> None:
     optional = {"edge_app_temperature_celsius", "edge_app_certificate_expiry_timestamp_seconds"}
     optional |= {"edge_app_interval_speed_meters_per_second", "edge_app_flows_total"}  # where they are measured
     optional |= {"edge_app_shadow_intervals_total", "edge_app_shadow_vehicles_total"}  # where a candidate counts beside
+    optional |= {f"edge_app_{part}_figure" for part in ("program", "picture", "detector")}  # after a quarter of an hour
+    optional |= {"edge_app_reviews_taken_total", "edge_app_reviews_dropped_total"}  # where pictures may leave
     assert rows - optional == (names | {"edge_app_stage_seconds", "edge_app_interval_coverage_ratio"}) - optional
     assert f"{len(ALERTS)} alerts" in text
 

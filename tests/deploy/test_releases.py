@@ -210,7 +210,7 @@ def sent(device: Device, name: str, *, listed: str = "edge-app-0.2.0-x86_64.tar.
     script = """set -e
     openssl genpkey -algorithm ed25519 -out "$1/key"
     openssl pkey -in "$1/key" -pubout -out "$1/etc/edge-app/release.pub"
-    tar -cJf release.tar.xz -C "$1/opt" "$2"
+    XZ_OPT=-0 tar -cJf release.tar.xz --transform "s,^$2,${3%.tar.xz}," -C "$1/opt" "$2"
     echo "$(sha256sum <release.tar.xz | cut -d' ' -f1)  $3" >SHA256SUMS
     openssl pkeyutl -sign -rawin -inkey "$1/key" -in SHA256SUMS -out SHA256SUMS.sig"""
     subprocess.run(("sh", "-c", script, "sh", device.folder, name, listed), cwd=folder, check=True)

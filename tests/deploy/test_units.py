@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_app.rollout.releases import ORDER, Places
 from edge_app.service import Deadlines
 from tests.support.paths import ROOT
 
@@ -17,7 +18,7 @@ UNITS = ROOT / "systemd"
 NAMES = (
     *("edge-app.service", "edge-app@.service", "edge-app-serve.service"),
     *("edge-app-page.service", "edge-app-reader.service", "edge-app-keeper@.service"),
-    *("edge-app-city.service", "edge-app-city-worker@.service"),
+    *("edge-app-city.service", "edge-app-city-worker@.service", "edge-app-city-office.service"),
 )
 UNCONFINED = ("edge-app-probation.service", "edge-app-release@.service")
 """They run the installer, which writes programs and units."""
@@ -82,6 +83,15 @@ def test_only_the_page_reaches_the_sockets(name: str, tmp_path: Path) -> None:
     assert {"SocketUser=root", "SocketGroup=edge-app-page", "SocketMode=0660"} <= set(_settings(name))
 
 
+@needs_systemd
+def test_an_order_of_the_office_starts_the_unit_that_checks_it(tmp_path: Path) -> None:
+    for unit in ("edge-app-release@.service", "edge-app-release.path"):
+        (tmp_path / unit).write_text((UNITS / unit).read_text("utf-8"))
+    assert _analyze("verify", str(tmp_path / "edge-app-release.path")).stderr == ""
+    (watched,) = [line for line in _settings("edge-app-release.path") if line.startswith("PathExists=")]
+    assert watched == f"PathExists={Places().state}/update/{ORDER}"
+
+
 def test_the_keeper_and_the_page_are_started_with_options_that_exist() -> None:
     for name, command in (("edge-app-keeper@.service", "edge_app.keeper"), ("edge-app-page.service", "edge_app.cli")):
         (line,) = [line for line in _settings(name) if line.startswith("ExecStart=")]
@@ -105,8 +115,9 @@ def test_the_installer_takes_what_its_units_ask_for() -> None:
     }
     assert asked == {"judge", "%i"}
     releases = (ROOT / "edge_app/keeper/releases.py").read_text("utf-8")
-    asked = (asked - {"%i"}) | set(re.findall(r"edge-app-release@(\w+)\.service", releases))
-    assert asked == {"judge", "update", "rollback"}
+    (started,) = [line for line in _settings("edge-app-release.path") if line.startswith("Unit=")]
+    asked = (asked - {"%i"}) | set(re.findall(r"edge-app-release@(\w+)\.service", releases + started))
+    assert asked == {"judge", "update", "rollback", "ordered"}
     assert all(f" {one}: |" in taken[0] for one in asked)
 
 
@@ -127,6 +138,14 @@ def test_a_further_worker_of_the_city_differs_only_in_its_command() -> None:
         for name in ("edge-app-city.service", "edge-app-city-worker@.service")
     )
     assert further == one
+
+
+def test_the_office_differs_in_its_command_and_has_the_key_alone() -> None:
+    one, office = (
+        [line for line in _settings(name) if not line.startswith("ExecStart=")]
+        for name in ("edge-app-city.service", "edge-app-city-office.service")
+    )
+    assert sorted(office) == sorted([*one, "LoadCredential=office_key:/etc/edge-app-city/office.key"])
 
 
 def test_the_unit_has_what_the_program_relies_on() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from edge_app.mqtt.config_desk import MAX_BYTES, MAX_PACKET, ConfigDesk, Report
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Message, Timing
-from edge_app.mqtt.messages import ConfigConflict, ConfigLayer
+from edge_app.mqtt.messages import ConfigConflict, ConfigLayer, ReleaseReported
 from edge_app.mqtt.presence import BirthMessage
 from edge_app.mqtt.session import Subscriber
 from tests.support.brokers import (
@@ -86,6 +86,7 @@ def test_what_comes_is_handed_on_and_every_change_is_told(state: State, port: in
             "conflicts": [
                 {"key": "counting.interval_s", "used": "office", "ignored": "page", "ignored_is_newer": False}
             ],
+            "release": None,
         }
         publisher._session.close()  # the next connect tells it again
         settle(publisher, lambda: told() or len(reports(messages)) == 3)
@@ -224,3 +225,24 @@ def test_the_desk_takes_its_topic_alone_and_any_bytes(payload: bytes, topic: str
     assert desk.receive(desired(payload))
     assert office.offered == ([payload] if payload else [])
     assert not desk.receive(Message(topic, payload))
+
+
+def test_what_becomes_of_a_release_is_told_without_a_configuration() -> None:
+    said: list[ReleaseReported | None] = [None]
+    desk = ConfigDesk(Office(), DEVICE, lambda: INSTALLATION, lambda: START, lambda: said[0])
+    sent: list[Message] = []
+
+    def publish(message: Message, *, on_answer: Callable[[str], object]) -> int:
+        on_answer("")
+        sent.append(message)
+        return len(sent)
+
+    for state in (None, None, "counts", "counts"):
+        said[0] = ReleaseReported(id="city-1", state="counts") if state else None
+        desk.publish(publish)
+    assert [json.loads(message.payload)["release"] for message in sent] == [
+        None,
+        {"id": "city-1", "state": "counts", "problem": ""},
+    ]
+    for message in sent:
+        validate("config_reported", message.payload)

@@ -239,6 +239,7 @@ def test_asyncapi_is_complete() -> None:
         f"{prefix}/latest/_flows": (1, True),
         f"{prefix}/crossings/{{line}}": (0, False),
         f"{prefix}/shadow/{{line}}": (1, False),
+        f"{prefix}/reviews/{{line}}": (1, False),
         f"{prefix}/health": (0, False),
         f"{prefix}/commands/{{command}}": (1, False),
         f"{prefix}/replies/{{command}}": (1, False),

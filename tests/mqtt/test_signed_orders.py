@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import logging
@@ -17,12 +18,13 @@ import pytest
 from edge_app.city.conversation import Fetching
 from edge_app.errors import CommandError, PreviewError
 from edge_app.mqtt.command_desk import SignedWork
-from edge_app.mqtt.commands import Command, FetchArgs, ReplyTo
+from edge_app.mqtt.commands import Command, FetchArgs, ReleaseArgs, ReplyTo, release_args
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Message, Timing
 from edge_app.mqtt.incoming import Incoming
 from edge_app.mqtt.incoming import piece as incoming_piece
+from edge_app.mqtt.messages import ReleaseReported
 from edge_app.mqtt.pieces import AT_ONCE, MAX_BYTES, Parcel, Pieces
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.signed_log import SignedLog
@@ -47,6 +49,8 @@ class Device:
     synced: bool = True
     fault: Exception | None = None
     content: bytes = CONTENT
+    orders: list[bytes] = field(default_factory=list)
+    report: ReleaseReported | None = None
     may_make: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -54,7 +58,7 @@ class Device:
 
     @property
     def does(self) -> SignedWork:
-        did = self.harvest, self.make, self.picture, self.fetch
+        did = self.harvest, self.make, self.picture, self.fetch, self
         return SignedWork(self.office.trust, lambda: self.synced, self.restart, *did)
 
     def restart(self) -> None:
@@ -82,6 +86,19 @@ class Device:
             raise self.fault
         return {"model": "ab" * 32, "name": args.url, "input": "300x300", "stage": "candidate"}
 
+    def order(self, args: ReleaseArgs, message: bytes) -> dict[str, Any]:
+        if self.fault:
+            raise self.fault
+        self.orders.append(message)
+        return {"name": args.sums.split()[1], "version": "0.2.0"}
+
+    def may_go_back(self) -> None:
+        if self.fault:
+            raise self.fault
+
+    def go_back(self, message: bytes) -> None:
+        self.orders.append(message)
+
     def sign(self, name: str, identifier: str, args: dict[str, Any] | None = None, **options: Any) -> Message:
         return self.office.sign(name, identifier, args, **({"now": NOW} | options))
 
@@ -107,6 +124,47 @@ def test_a_restart_comes_after_its_answer_and_only_once(state: State, port: int,
         assert found.ask(message)["ok"] is True
         found.until(lambda: not found.publisher._desk._replies)
     assert device.restarts == 1
+
+
+RELEASE = {
+    "url": "https://city.example/edge-app-0.2.0-aarch64.tar.xz",
+    "bytes": 90_000_000,
+    "sha256": "ab" * 32,
+    "sums": f"{'ab' * 32}  edge-app-0.2.0-aarch64.tar.xz\n",
+    "sums_signature": base64.b64encode(bytes(64)).decode(),
+}
+
+
+def test_an_order_of_a_release_is_handed_on_as_it_was_signed(state: State, port: int, device: Device) -> None:
+    with city(state, port, signed_work=device.does) as found:
+        message = device.sign("release", "city-1", RELEASE)
+        assert found.ask(message)["result"] == {"name": "edge-app-0.2.0-aarch64.tar.xz", "version": "0.2.0"}
+        assert device.orders == [message.payload]
+        back = device.sign("rollback", "city-2")
+        assert found.ask(back)["result"] == {}
+        found.until(lambda: device.orders == [message.payload, back.payload])
+        device.fault = CommandError("There is no release before this one on the device.")
+        answer = found.ask(device.sign("rollback", "city-3"))
+        assert (answer["code"], answer["error"]) == ("failed", str(device.fault))
+        assert found.ask(unsigned(device.sign("release", "city-4", RELEASE)))["code"] == "unauthorised"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"url": "http://city.example/a.tar.xz"},
+        {"bytes": 2**30 + 1},
+        {"sha256": "AB" * 32},
+        {"sums": "\u00e9"},
+        {"sums": "a" * 4001},
+        {"sums_signature": "a" * 88},
+        {"sums_signature": None},
+        {"older": 1},
+    ],
+)
+def test_an_order_of_another_form_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="args"):
+        release_args(RELEASE | wrong)
 
 
 def test_a_restart_waits_for_a_broker_that_acknowledges_late(state: State, port: int, device: Device) -> None:

@@ -24,7 +24,7 @@ from edge_app.detectors.manifest import default_model, load
 from edge_app.errors import CommandError
 from edge_app.mqtt.commands import FetchArgs
 from edge_app.mqtt.incoming import PIECE, Incoming, piece, pieces_of, read_request
-from edge_app.rollout import bundles
+from edge_app.rollout import bundles, download
 from edge_app.rollout.bundles import Bundles
 from tests.support.bundle_server import Behaviour, bundle_server
 from tests.support.paths import ROOT
@@ -36,7 +36,7 @@ NEVER = threading.Event()
 
 @pytest.fixture(autouse=True)
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundles, "_WAITS_S", (0.0, 0.0))
+    monkeypatch.setattr(download, "_WAITS_S", (0.0, 0.0))
 
 
 def named(url: str, content: bytes = CONTENT) -> FetchArgs:
@@ -109,7 +109,7 @@ def test_answers_that_are_no_bundle_are_told(tmp_path: Path, behaviour: Behaviou
 
 def test_more_than_was_signed_for_is_not_taken(tmp_path: Path) -> None:
     with served(tmp_path, Behaviour(CONTENT)) as (here, bundle):
-        with pytest.raises(CommandError, match="sends more than the 1,000 bytes"):
+        with pytest.raises(CommandError, match="sends more than the 1,000 bytes that were signed"):
             here.fetch(replace(bundle, bytes=1000), NEVER)
         assert list((tmp_path / "detectors").iterdir()) == []
 

@@ -100,13 +100,14 @@ def test_it_gets_back_what_it_had() -> None:
     told = replace(SET, highest=4)
     assert step(mine, told, "former", 100.0, WANTED)[1] == "restore"
     assert WANTED.values(mine, "former") == {KEY: "a" * 64, SHADOW: "b" * 64}
+    mine, _ = step(mine, told, "former", 100.0, WANTED)
     sent = replace(told, layer={KEY: "a" * 64}, revision=5)
     assert step(mine, sent, "former", 101.0, WANTED) == (mine, None)
     assert not returned([mine], {mine.name: sent}, WANTED)
     trying = replace(sent, highest=5, report="trying")
-    assert step(mine, trying, "former", 102.0, WANTED)[0].state == "running"
+    assert step(mine, trying, "former", 102.0, WANTED)[0].state == "sent"
     after, _ = step(mine, replace(trying, report="applied"), "former", 103.0, WANTED)
-    assert after.state == "returned"
+    assert (after.state, after.reason) == ("returned", "")
     assert returned([after], {after.name: sent}, WANTED)
 
 
@@ -131,6 +132,15 @@ def test_one_that_keeps_the_candidate_is_told() -> None:
     after, _ = step(mine, told, "former", 100.0, WANTED)
     assert after.state == "back"
     assert "a person must look: no frames come" in after.reason
+
+
+def test_why_one_took_it_back_by_itself_stays_with_it() -> None:
+    back = replace(FETCHED, state="back", reason="took it back by itself: no frames come")
+    told = replace(SET, highest=4, report="rolled_back")
+    sent, do = step(back, told, "former", 100.0, WANTED)
+    assert (sent.state, do) == ("sent", "restore")
+    after, _ = step(sent, replace(told, layer={}, revision=5, highest=5, report="applied"), "former", 101.0, WANTED)
+    assert (after.state, after.reason) == ("returned", "took it back by itself: no frames come")
 
 
 def test_a_drift_since_then_counts_and_one_of_before_does_not() -> None:

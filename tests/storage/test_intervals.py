@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import pytest
@@ -430,3 +430,13 @@ def test_no_interval_of_a_running_service_is_missing(script: list[Event]) -> Non
     starts = [interval.start for interval in runs[0] if interval.line == "north"]
     ended = (starts[-1] - NOON) / 10.0 + 1 if starts else 0
     assert ended == len(starts) + skipped / 2, "skipped counts both lines"
+
+
+def test_doubtful_crossings_are_counted_and_told_by_class() -> None:
+    subject = intervals()
+    sure = crossing(NOON + 1)
+    subject.record(NOON + 2, [sure, replace(sure, doubtful=True), replace(sure, at=NOON + 61, doubtful=True)], 0)
+    subject.record(NOON + 62, [], 0)
+    first, second = subject.open
+    assert (cars(first), first.measures) == (3, {"doubtful": {"car": 2}})
+    assert (cars(second), second.measures) == (0, {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,3 +177,11 @@ def test_measures_outlive_a_disk_that_fails(tmp_path: Path) -> None:
     (closed,) = [payload for line, payload in told(tmp_path / "state") if line == "north"]
     assert closed["speed"] == {"car": {"left_to_right": {"n": 2, "sum": 90.0}}}
     assert [i.measures["speed"] for i in saved.intervals if i.line == "north"] == [speed(60.0)["speed"]]
+
+
+def test_doubtful_crossings_survive_a_kill_with_the_crossings(tmp_path: Path) -> None:
+    ledger = measuring(tmp_path / "state", measures={"north": {}})
+    ledger.record(NOON + 1, [replace(crossing(NOON + 1), doubtful=True), crossing(NOON + 1)], 0)
+    (kept,) = on_disk(tmp_path / "state", tmp_path / "copy").intervals  # as a kill leaves it: `tick` was not called
+    assert (kept.counts["car"]["left_to_right"], kept.measures) == (2, {"doubtful": {"car": 1}})
+    ledger.close(NOON + 2)

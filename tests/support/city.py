@@ -25,6 +25,7 @@ PARTS = (
     "counts/a",
     "latest/a",
     "shadow/a",
+    "reviews/a",
     "replies/x",
     "pieces/x",
     "config/reported",

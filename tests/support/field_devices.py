@@ -32,6 +32,7 @@ from edge_app.records import DIRECTIONS, VEHICLES, Counts
 from edge_app.rollout.bundles import Bundles
 from edge_app.rollout.office import InUse, Judged, Office, Proposed
 from edge_app.rollout.orders import Orders
+from edge_app.rollout.releases import Releases
 from edge_app.rollout.switching import CountAnewError
 from edge_app.rollout.trial import Facets
 from edge_app.storage.counts import Counting
@@ -267,6 +268,7 @@ class FieldDevice:
             diagnose=orders.diagnose,
             snapshot=_no_picture,
             fetch=orders.fetch,
+            releases=Releases(self._folder, self._stop),
         )
 
     def _meta(self, device: Device) -> Meta:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from edge_app.city.database.engine import Database, open_database
 from edge_app.city.database.orders import read_holder, take_over
 from edge_app.city.database.rollouts import Kept, find_rollout, read_events, read_members
 from edge_app.city.database.tables import COMPARED
+from edge_app.city.desired import Layer
 from edge_app.city.inbox import topics
 from edge_app.city.ingest import Worker
 from edge_app.city.leading import Leading
@@ -28,6 +29,8 @@ from edge_app.city.link import FleetLink
 from edge_app.city.mqtt_inbox import MqttInbox
 from edge_app.city.office import Office
 from edge_app.city.rollouts import start_rollout
+from edge_app.config.layers import Layer as ConfigLayer
+from edge_app.config.layers import refused_keys
 from edge_app.detectors.bundle import pack
 from edge_app.mqtt.commands import MAX_BUNDLE
 from edge_app.mqtt.embedded_broker import HOST
@@ -85,9 +88,16 @@ class LedFleet:
             assert take_over(connection, read_holder(connection), holder, self.time.now)
         link = FleetLink(self._session("office"), ROOT, quiet_s=0.3)
         self._links.append(link)
-        self.leading = Leading(self.database, link, self.key, holder, look_s=0.1, clock=self.time, utc=self.time)
+        self.leading = Leading(
+            self.database, link, self.key, holder, _refused, look_s=0.1, clock=self.time, utc=self.time
+        )
         self.leading.begin()
-        eventually(lambda: self.leading is not None and (link.turn(0.05) or link.ready), 20)
+
+        def ready() -> bool:
+            link.turn(0.05)
+            return link.ready
+
+        eventually(ready, 20)
 
     def rollout(self, name: str) -> tuple[Kept, list[Member], list[Any]]:
         """Return a roll-out with its devices and its history."""
@@ -146,6 +156,10 @@ class LedFleet:
         """End all connections."""
         for link in self._links:
             link.close()
+
+
+def _refused(layer: Layer) -> Sequence[str]:
+    return refused_keys(ConfigLayer("office", layer.set, layer.unset))
 
 
 @contextmanager

@@ -9,7 +9,9 @@ an offline one. Exit 1 when a step fails.
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
+import hashlib
 import json
 import shutil
 import sqlite3
@@ -18,13 +20,16 @@ import sys
 import tarfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+from edge_app.city.office import command
 from edge_app.storage.sqlite import FILE
 from edge_app.system.clock import kernel_unsynced
+from edge_app.system.signatures import SigningKey, make_key
 
 CONFIG = """
 device = { site = "test-site", device = "trial" }
@@ -92,6 +97,10 @@ class Machine:
         pinged = self.number("WatchdogTimestampMonotonic", unit)
         return self.value("ActiveState", unit) == "active" and pinged > started + 5_000_000
 
+    def journal(self, unit: str) -> str:
+        """Return what the programs of a unit have written last, in one line."""
+        return " ".join(self.run("journalctl", "-u", unit, "-o", "cat", "-n", "4").stdout.split())
+
     def release(self) -> str:
         return self.run("readlink", "/opt/edge-app/current").stdout.strip()
 
@@ -150,7 +159,7 @@ def sign(tree: Path, name: str) -> None:
     script = """set -e
     openssl genpkey -algorithm ed25519 -out ../key
     openssl pkey -in ../key -pubout -out release.pub
-    XZ_OPT=-0 tar -cJf release.tar.xz -C .. usb-next
+    XZ_OPT=-0 tar -cJf release.tar.xz --transform "s,^usb-next,${0%.tar.xz}," -C .. usb-next
     echo "$(sha256sum <release.tar.xz | cut -d' ' -f1)  $0" >SHA256SUMS
     openssl pkeyutl -sign -rawin -inkey ../key -in SHA256SUMS -out SHA256SUMS.sig"""
     subprocess.run(("sh", "-c", script, name), cwd=tree / "sent", check=True)
@@ -189,6 +198,17 @@ def qualities(tree: Path) -> list[list[str]]:
     file = tree / "var/lib/edge-app" / FILE
     with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as ledger:
         return [json.loads(payload)["quality"] for (payload,) in ledger.execute("SELECT payload FROM outbox")]
+
+
+def whole(tree: Path) -> int:
+    """Return how many intervals of the first camera wait. Raises AssertionError: when one is missing or there twice."""
+    file = tree / "var/lib/edge-app" / FILE
+    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as ledger:
+        payloads = [json.loads(payload) for (payload,) in ledger.execute("SELECT payload FROM outbox")]
+    for series in {(one["installation"], one["line"]) for one in payloads}:
+        numbers = sorted(one["seq"] for one in payloads if (one["installation"], one["line"]) == series)
+        assert numbers == list(range(1, len(numbers) + 1)), f"{series}: {numbers}"
+    return len(payloads)
 
 
 def trial(machine: Machine, tree: Path) -> Iterator[tuple[str, str]]:
@@ -300,6 +320,8 @@ def releases(machine: Machine, tree: Path) -> Iterator[tuple[str, str]]:
     assert machine.release() == first
     yield "the keeper goes back on request", "counting"
 
+    yield from orders(machine, tree, first)
+
     machine.run("sh", "/usb/install.sh", "uninstall")
     assert {machine.value("LoadState", unit) for unit in (UNIT, SECOND)} == {"not-found"}
     assert not machine.run("sh", "-c", "grep -ls ^/opt/edge-app/ /proc/[0-9]*/cmdline").stdout, "one runs on"
@@ -310,6 +332,59 @@ def releases(machine: Machine, tree: Path) -> Iterator[tuple[str, str]]:
     machine.run("sh", "/usb/install.sh", "uninstall", "--purge")
     assert not [*(tree / "var/lib").glob("edge-app*"), *(tree / "etc").glob("edge-app*")]
     yield "purge removes those of every camera", ""
+
+
+def order(tree: Path, key: SigningKey, name: str, args: Mapping[str, Any], at: float) -> str:
+    """Leave an order of the office for root, as the service does, and return its id. at: when it is signed, UTC s."""
+    identifier, message = command(f"traffic/v1/test-site/trial/commands/{name}", args, key, "office", at)
+    folder = tree / "var/lib/edge-app/update"
+    folder.mkdir()
+    if name == "release":
+        shutil.copy(tree / "sent/release.tar.xz", folder)
+    (folder / "order.new").write_text(message)
+    (folder / "order.new").rename(folder / "order.json")
+    return identifier
+
+
+def orders(machine: Machine, tree: Path, first: str) -> Iterator[tuple[str, str]]:
+    """Change the release by orders of the office. first: the release in use."""
+    (tree / "office.key").unlink(missing_ok=True)
+    key, ordered = make_key(tree / "office.key"), tree / "opt/edge-app/ordered"
+    sums, signature = ((tree / "sent" / name).read_bytes() for name in ("SHA256SUMS", "SHA256SUMS.sig"))
+    content = (tree / "sent/release.tar.xz").read_bytes()
+    args = {
+        "url": "https://city.example/release.tar.xz",
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "sums": sums.decode(),
+        "sums_signature": base64.b64encode(signature).decode(),
+    }
+    now = time.time()
+    order(tree, key, "release", args, now - 300)
+    wait(lambda: not (tree / "var/lib/edge-app/update").exists(), 60)
+    assert (ordered.exists(), machine.release()) == (False, first)
+    yield "an order of nobody whom the device knows is thrown away", machine.journal("edge-app-release@ordered")
+
+    with (tree / "etc/edge-app/edge-app.toml").open("a") as config:
+        config.write(f'office = {{ keys = ["{key.public_key}"] }}\n')
+    began, counted = time.monotonic(), whole(tree)
+    identifier = order(tree, key, "release", args, now - 200)
+    wait(lambda: ordered.exists(), 60)
+    machine.run("systemctl", "kill", "-s", "KILL", "edge-app-release@ordered.service")
+    wait(lambda: ordered.read_text() == f"{identifier} counts\n", 600)
+    assert machine.release() != first
+    assert machine.works(SECOND)
+    assert not (tree / "var/lib/edge-app/update").exists()
+    yield "the office's order installs a release, though it was killed once", f"{time.monotonic() - began:.0f} s"
+
+    identifier = order(tree, key, "rollback", {}, now - 100)
+    wait(lambda: ordered.read_text().startswith(f"{identifier} ") and "ing" not in ordered.read_text(), 300)
+    assert machine.release() == first, ordered.read_text()
+    wait(lambda: machine.works() and machine.works(SECOND), 60)
+    yield "and goes back by order", ordered.read_text().strip().partition(" ")[2]
+
+    wait(lambda: whole(tree) > counted, 60)
+    yield "intervals go on, none is missing and none there twice", f"{counted}, then {whole(tree)}"
 
 
 def main() -> int:

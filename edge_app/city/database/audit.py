@@ -18,7 +18,11 @@ def note_change(
     connection.execute(AUDIT.insert(), row)
 
 
-def read_audit(connection: Connection, before: int | None = None, most: int = 200) -> Sequence[Row[Any]]:
-    """Return the newest changes, newest first. before: only those with a lower id."""
+def read_audit(
+    connection: Connection, before: int | None = None, most: int = 200, subject: str | None = None
+) -> Sequence[Row[Any]]:
+    """Return the newest changes, newest first. before: only those with a lower id. subject: only those of it."""
     statement = select(AUDIT).order_by(AUDIT.c.id.desc()).limit(most)
-    return connection.execute(statement.where(AUDIT.c.id < before) if before is not None else statement).all()
+    if before is not None:
+        statement = statement.where(AUDIT.c.id < before)
+    return connection.execute(statement if subject is None else statement.where(AUDIT.c.subject == subject)).all()

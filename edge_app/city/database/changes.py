@@ -4,16 +4,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Connection, Text, and_, cast, func, or_, select
+from sqlalchemy import Connection, Select, Text, and_, cast, func, or_, select
 
 from edge_app.city.database.attached import counts_there
+from edge_app.city.database.comparable import is_comparable
 from edge_app.city.database.tables import ATTACHMENT, CONFIG, LINE, QUARTER, SERIES
 from edge_app.city.records import Change
 
 _MOST_TOLD: Final = 5
 _GEOMETRY: Final = ("start", "end")
+Under: TypeAlias = tuple[str, str]
+"""Model and config."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """From when on a device counts under a configuration. at: UTC s.
+
+    model, config: of the first of its lines that did. before: those of before, None where nothing was counted before.
+    drawn: lines that were drawn anew. keys: settings that differ; both empty where one of both texts never came.
+    """
+
+    at: int
+    model: str
+    config: str
+    before: Under | None
+    drawn: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
 
 
 def read_changes(connection: Connection, site: str, start: int, end: int) -> list[Change]:
@@ -42,40 +62,74 @@ def _of_lines(connection: Connection, site: str) -> Iterator[Change]:
         before = name
 
 
+def read_uses(connection: Connection, device: tuple[str, str], start: int, end: int) -> list[Use]:
+    """Return under which configurations a device has counted in [start, end), UTC s, by time."""
+    of_device = LINE.c.topic_site == device[0], LINE.c.device == device[1]
+    quarters = _quarters(start, end).where(QUARTER.c.line_id.in_(select(LINE.c.id).where(*of_device)))
+    uses = list[Use]()
+    for row, old, new in _under(connection, quarters):
+        if not uses or new != (uses[-1].model, uses[-1].config):  # lines of a device change together
+            uses.append(_use(connection, row, old, new))
+    return uses
+
+
+def _use(connection: Connection, row: Any, old: Under | None, new: Under) -> Use:
+    before, after = _texts(connection, row, old or new, new)
+    ids = [str(line.get("id")) for line in after.get("lines", ())]
+    drawn = tuple(name for name in ids if _line(before, name) and _line(before, name) != _line(after, name))
+    keys = tuple(sorted(_differing(before.get("counting", {}), after.get("counting", {}))))
+    return Use(row.start, *new, old, drawn, keys)
+
+
 def _of_settings(connection: Connection, site: str, start: int, end: int) -> Iterator[Change]:
     """Yield changes of model and configuration between the quarters of each line."""
+    quarters = _quarters(start, end).join(ATTACHMENT, counts_there()).where(ATTACHMENT.c.site_id == site)
+    for row, old, new in _under(connection, quarters):
+        if old:
+            yield from _changed(connection, row, old, new)
+
+
+def _quarters(start: int, end: int) -> Select[Any]:
+    """Return the quarters that begin in [start, end), UTC s, with what they and those of before counted under."""
     text = cast(QUARTER.c.settings, Text)
     before = func.lag(text).over(partition_by=QUARTER.c.line_id, order_by=QUARTER.c.start)
-    each = (
-        select(QUARTER.c.line_id, QUARTER.c.start, text.label("now"), before.label("before"))
-        .join(ATTACHMENT, counts_there())
-        .where(ATTACHMENT.c.site_id == site, QUARTER.c.start >= start, QUARTER.c.start < end, QUARTER.c.intervals > 0)
-        .subquery()
-    )
+    columns = select(QUARTER.c.line_id, QUARTER.c.start, text.label("now"), before.label("before"))
+    return columns.where(QUARTER.c.start >= start, QUARTER.c.start < end, QUARTER.c.intervals > 0)
+
+
+def _under(connection: Connection, quarters: Select[Any]) -> Iterator[tuple[Any, Under | None, Under]]:
+    """Yield the quarters of each line in which model or config is another one than before, by time."""
+    each = quarters.subquery()
     changed = select(each, LINE).join(LINE, LINE.c.id == each.c.line_id)
     changed = changed.where(or_(each.c.before.is_(None), each.c.before != each.c.now)).order_by(each.c.start)
-    known: dict[int, tuple[str, str]] = {}
+    known: dict[int, Under] = {}
     for row in connection.execute(changed).all():
         for model, config in json.loads(row.now):
             old = known.get(row.line_id)
             if old and (model, config) in (old, *map(tuple, json.loads(row.before or "[]"))):
                 continue
             known[row.line_id] = model, config
-            if old:
-                yield from _changed(connection, row, old, (model, config))
+            yield row, old, (model, config)
 
 
-def _changed(connection: Connection, row: Any, old: tuple[str, str], new: tuple[str, str]) -> Iterator[Change]:
+def _texts(connection: Connection, row: Any, old: Under, new: Under) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return the texts of two configurations of a device, empty where one never came."""
+    of_device = and_(CONFIG.c.topic_site == row.topic_site, CONFIG.c.device == row.device)
+    wanted = select(CONFIG.c.config, CONFIG.c.content).where(of_device, CONFIG.c.config.in_((old[1], new[1])))
+    told = {row.config: row.content for row in connection.execute(wanted)}
+    return told.get(old[1], {}), told.get(new[1], {})
+
+
+def _changed(connection: Connection, row: Any, old: Under, new: Under) -> Iterator[Change]:
     if old[0] != new[0]:
         yield Change(row.start, "model", False, old[0], new[0], "")
     if old[1] == new[1]:
         return
-    of_device = and_(CONFIG.c.topic_site == row.topic_site, CONFIG.c.device == row.device)
-    wanted = select(CONFIG.c.config, CONFIG.c.content).where(of_device, CONFIG.c.config.in_((old[1], new[1])))
-    told = {row.config: row.content for row in connection.execute(wanted)}
-    before, after = told.get(old[1], {}), told.get(new[1], {})
-    if _line(before, row.name) and _line(before, row.name) != _line(after, row.name):
-        yield Change(row.start, "drawn", True, old[1], new[1], "")
+    before, after = _texts(connection, row, old, new)
+    drawn = _line(after, row.name)
+    if _line(before, row.name) and _line(before, row.name) != drawn:
+        same = bool(drawn) and is_comparable(connection, (row.topic_site, row.device), row.name, drawn)
+        yield Change(row.start, "drawn", not same, old[1], new[1], "")
         return
     keys = sorted(_differing(before.get("counting", {}), after.get("counting", {})))
     more = ", ..." if len(keys) > _MOST_TOLD else ""

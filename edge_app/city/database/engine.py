@@ -278,9 +278,14 @@ def _insert_many(connection: Connection, table: Table, rows: Sequence[Mapping[st
 
 
 def _json(rows: Sequence[Mapping[str, Any]]) -> str:
-    text = json.dumps(rows, default=str, separators=(",", ":"))  # an id becomes its text
+    text = json.dumps(rows, default=_as_text, separators=(",", ":"))
     # PostgreSQL takes no NUL, and one in a device's text must not stop what is written with it.
     return text if "\\u0000" not in text else json.dumps(_without_nul(json.loads(text)), separators=(",", ":"))
+
+
+def _as_text(value: Any) -> str:
+    """Return what JSON does not have as PostgreSQL reads it: an id, or bytes."""
+    return f"\\x{value.hex()}" if isinstance(value, bytes) else str(value)
 
 
 def _without_nul(value: Any) -> Any:

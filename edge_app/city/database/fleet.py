@@ -34,7 +34,10 @@ def note_status(connection: Connection, statuses: Mapping[tuple[str, str], Statu
 
 def note_health(connection: Connection, healths: Mapping[tuple[str, str], Health], at: int) -> None:
     """Note the health of devices."""
-    told = {name: {"health": one.model_dump(mode="json", by_alias=True)} for name, one in healths.items()}
+    told = {
+        name: {"health": one.model_dump(mode="json", by_alias=True, exclude={"figures"})}
+        for name, one in healths.items()
+    }
     _note(connection, told, at)
 
 

@@ -16,7 +16,8 @@ from edge_app.city.database import engine
 from edge_app.city.database.archived import Asked, files_of, names_of, note_unreadable, places_of, read_file
 from edge_app.city.database.days import DAY_S
 from edge_app.city.database.lost import lost_files
-from edge_app.city.database.tables import INTERVAL, LINE, SERIES, SETTINGS
+from edge_app.city.database.tables import INTERVAL, LINE, MEASURE, SERIES, SETTINGS
+from edge_app.city.measured import doubtful_of
 from edge_app.city.overlaps import Piece
 from edge_app.city.records import COLUMNS, Kept
 from edge_app.city.sums import QUARTER_S
@@ -77,11 +78,12 @@ def _from_database(connection: Connection, quarters: Sequence[Quarter]) -> Itera
         INTERVAL.c.start < max(start for _, start in quarters) + QUARTER_S,
     )
     return connection.execute(
-        select(wanted.c.quarter, INTERVAL, SETTINGS.c.flags, SETTINGS.c.model, SETTINGS.c.config)
+        select(wanted.c.quarter, INTERVAL, SETTINGS.c.flags, SETTINGS.c.model, SETTINGS.c.config, MEASURE.c.content)
         .select_from(wanted)
         .join(LINE, LINE.c.id == wanted.c.line_id)
         .join(INTERVAL, touching)
         .join(SETTINGS, SETTINGS.c.id == INTERVAL.c.settings_id)
+        .outerjoin(MEASURE, and_(*(INTERVAL.c[name] == MEASURE.c[name] for name in ("line_id", "start", "id"))))
     )
 
 
@@ -128,6 +130,7 @@ def _piece(row: Any) -> Piece:
         counts=tuple(getattr(row, name) for name in COLUMNS),
         coverage=row.coverage,
         flags=row.flags,
+        doubtful=doubtful_of(row.content or ""),
     )
 
 
@@ -141,4 +144,5 @@ def _piece_of(kept: Kept, series: int) -> Piece:
         counts=one.counts,
         coverage=one.coverage,
         flags=one.settings.flags,
+        doubtful=doubtful_of(one.measures),
     )

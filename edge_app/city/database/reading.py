@@ -33,7 +33,10 @@ _FEW: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """Sum of one step of a site. length_s: of the intervals that begin in it; covered_s: of that, seen."""
+    """Sum of one step of a site.
+
+    length_s: of the intervals that begin in it; covered_s: of that, seen. doubtful: of the vehicles.
+    """
 
     start: int
     length_s: int
@@ -43,6 +46,7 @@ class Total:
     counts: Vector
     flags: Mapping[str, int] = field(default_factory=dict)
     settings: Sequence[tuple[str, str]] = ()
+    doubtful: int = 0
 
     @property
     def synthetic(self) -> bool:
@@ -60,6 +64,7 @@ class Total:
             added(self.counts, other.counts),
             {flag: self.flags.get(flag, 0) + other.flags.get(flag, 0) for flag in {*self.flags, *other.flags}},
             [*self.settings, *other.settings],
+            self.doubtful + other.doubtful,
         )
 
 
@@ -147,6 +152,7 @@ def read_totals(connection: Connection, site: str, start: int, end: int, step: A
             row.flagged_s,
             row.straddling_s,
             _counts(row),
+            doubtful=row.doubtful,
         )
         for row in connection.execute(select(STEP).where(where).order_by(STEP.c.start))
     ]
@@ -169,6 +175,7 @@ def read_quarters(connection: Connection, start: int, end: int, site: str | None
             _counts(row),
             row.flags,
             settings,
+            row.doubtful,
         )
         of_site[row.start] = of_site[row.start].plus(total) if row.start in of_site else total
     return {identifier: list(quarters.values()) for identifier, quarters in found.items()}

@@ -184,6 +184,7 @@ _SUMS: Final = (
     ("intervals", "that begin in it"),
     ("flagged_s", "of them, with a quality flag"),
 )
+_DOUBTFUL: Final = "crossings of which the detector is unsure"
 
 
 def _sums() -> list[Column[int]]:
@@ -197,6 +198,7 @@ QUARTER: Final = Table(
     Column("start", BigInteger, primary_key=True),
     Column("covered_s", Float, nullable=False),
     *_sums(),
+    Column("doubtful", Integer, nullable=False, default=0, server_default="0", comment=_DOUBTFUL),
     *(Column(name, Integer, nullable=False) for name in COLUMNS),
     Column("flags", JSON, nullable=False, comment="seconds by flag"),
     Column("settings", JSON, nullable=False, comment="model and config of its intervals, without repetition"),
@@ -259,6 +261,7 @@ STEP: Final = Table(
     Column("covered_s", Float, nullable=False),
     Column("flagged_s", Integer, nullable=False),
     Column("straddling_s", Integer, nullable=False),
+    Column("doubtful", BigInteger, nullable=False, default=0, server_default="0", comment=_DOUBTFUL),
     *(Column(name, BigInteger, nullable=False) for name in COLUMNS),
     comment="sums of each site over steps of its local time",
 )
@@ -276,6 +279,35 @@ DEVICE: Final = Table(
     Column("desired", JSON(none_as_null=True), comment="what the office sets: revision, at, author, set, unset"),
     Column("reported", JSON(none_as_null=True), comment="its last config/reported message"),
     comment="devices and what they last said of themselves",
+)
+FIGURE: Final = Table(
+    "figure",
+    METADATA,
+    Column("topic_site", Text, primary_key=True),
+    Column("device", Text, primary_key=True),
+    Column("start", BigInteger, primary_key=True),
+    Column("content", JSON, nullable=False, comment="as health told it"),
+    comment="figures of devices by quarter of an hour, of the last weeks",
+)
+REVIEW: Final = Table(
+    "review",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("line_id", Integer, ForeignKey("counting_line.id"), nullable=False),
+    Column("at", BigInteger, nullable=False, comment="when the vehicle crossed the line"),
+    Column("arrived", BigInteger, nullable=False),
+    Column("label", Text, nullable=False, comment="class that was counted"),
+    Column("direction", Text, nullable=False),
+    Column("score", REAL, nullable=False),
+    Column("doubtful", Boolean, nullable=False),
+    Column("stands_for", Integer, nullable=False, comment="crossings of its kind that it was drawn from"),
+    Column("model", Text, nullable=False),
+    Column("box", JSON, nullable=False, comment="of the vehicle: x0, y0, x1, y1 px of the picture"),
+    Column("picture", LargeBinary, comment="JPEG; null when its time is over"),
+    Column("answer", Text, comment="class, none, unclear; null before"),
+    Column("who", Text),
+    Column("answered", BigInteger),
+    comment="pictures of crossings for people to say what they show, and what they have said",
 )
 CONFIG: Final = Table(
     "config",
@@ -328,6 +360,17 @@ TOKEN: Final = Table(
     comment="tokens of programs",
 )
 
+COMPARABLE: Final = Table(
+    "comparable_line",
+    METADATA,
+    Column("topic_site", Text, primary_key=True),
+    Column("device", Text, primary_key=True),
+    Column("line", Text, primary_key=True),
+    Column("drawn", Text, primary_key=True, comment="its two ends, x and y of each with four digits"),
+    Column("who", Text, nullable=False, comment="who has said so"),
+    Column("at", BigInteger, nullable=False),
+    comment="lines that were moved so that counts before and after can be compared",
+)
 COMPARED: Final = Table(
     "compared_hour",
     METADATA,

@@ -66,11 +66,11 @@ function tokenCard(tokens, act) {
     tokens.length ? table(["city.name", "city.scope", "city.token_ends", "city.remove"], rows) : null, add);
 }
 
-// The newest changes, and those before them on demand.
-function auditCard(entries) {
+// The newest changes, and those before them on demand. address: of the audit, to which a parameter can be added.
+export function auditCard(entries, address = "/api/v1/audit?") {
   const heads = ["city.when", "city.who", "city.what"];
   const body = element("tbody");
-  const older = element("button", { type: "button", onclick: async () => add((await ask(`/api/v1/audit?before=${last}`)).entries) }, text("city.older"));
+  const older = element("button", { type: "button", onclick: async () => add((await ask(`${address}before=${last}`)).entries) }, text("city.older"));
   let last = null;
   const add = (found) => {
     body.append(...found.map((one) => stacked(heads, [moment(one.at), one.who, changed(one)].map((cell) => element("td", { class: "text" }, cell)))));

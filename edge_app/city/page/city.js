@@ -10,21 +10,29 @@ let shown = location.pathname;
 // Each view is loaded when it is first shown: who looks at the map needs no charts.
 const VIEWS = {
   "/fleet": async () => (await import("/page/fleet.js")).showFleet,
+  "/reviews": async () => (await import("/page/reviews.js")).showReviews,
+  "/rollouts": async () => (await import("/page/rollouts.js")).showRollouts,
   "/gaps": async () => (await import("/page/gaps.js")).showGaps,
   "/inventory": async () => (await import("/page/inventory.js")).showInventory,
   "/administration": async () => (await import("/page/administration.js")).showAdministration,
   "/account": async () => showAccount,
 };
-const OF_A_SITE = {
-  street: async () => (await import("/page/street.js")).showStreet,
-  inventory: async () => (await import("/page/inventory.js")).showSite,
-};
+const OF_ONE = [
+  [/^\/street\/([^/]+)$/, async () => (await import("/page/street.js")).showStreet],
+  [/^\/inventory\/([^/]+)$/, async () => (await import("/page/inventory.js")).showSite],
+  [/^\/device\/([^/]+)\/([^/]+)$/, async () => (await import("/page/device_page.js")).showDevice],
+  [/^\/device\/([^/]+)\/([^/]+)\/lines$/, async () => (await import("/page/lines.js")).showLines],
+  [/^\/rollouts\/(\d+)$/, async () => (await import("/page/rollouts.js")).showRollout],
+];
 
 async function route(path) {
-  const [, kind, site] = path.match(/^\/(street|inventory)\/([^/]+)$/) ?? [];
-  if (!kind) return (VIEWS[path] ?? (async () => (await import("/page/home.js")).showHome))();
-  const shown = await OF_A_SITE[kind]();
-  return (view) => shown(view, decodeURIComponent(site));
+  for (const [pattern, load] of OF_ONE) {
+    const [, ...names] = path.match(pattern) ?? [];
+    if (!names.length) continue;
+    const shown = await load();
+    return (view) => shown(view, ...names.map(decodeURIComponent));
+  }
+  return (VIEWS[path] ?? (async () => (await import("/page/home.js")).showHome))();
 }
 
 async function show() {
@@ -45,7 +53,7 @@ async function show() {
 
 export function go(path) {
   if (!mayLeave()) return;
-  history.pushState({}, "", path);
+  history.pushState({}, "", path); // which may have a query
   show().then(() => document.getElementById("view").focus({ preventScroll: true }));
   scrollTo(0, 0);
 }

@@ -89,13 +89,15 @@ function draw(body, site, data) {
   const share = Math.min(1, seen / passed);
   const named = day.today ? "" : moment(day.begin * 1000, site.time_zone, { dateStyle: "medium" });
   const { cards, draw: drawMeasures } = measureCards(site, data.measures);
+  const vehicles = data.steps.reduce((sum, step) => sum + all(step), 0);
   const nothing = !data.steps.some((step) => step.covered >= SEEN);
   const marked = data.ofDay.some((one) => Date.parse(one.at) / 1000 >= day.begin && Date.parse(one.at) / 1000 < day.end);
   const invented = site.synthetic || data.steps.some((step) => step.flags.includes("synthetic"));
   body.replaceChildren(...(invented ? [element("p", { class: "note" }, text("city.street_invented"))] : []),
     element("div", { class: "tiles" },
-      tile(share < 0.995 ? text(named ? "city.day_at_least" : "city.today_at_least", { day: named }) : named || text("city.today"), number(data.steps.reduce((sum, step) => sum + all(step), 0)), text("city.vehicles")),
+      tile(share < 0.995 ? text(named ? "city.day_at_least" : "city.today_at_least", { day: named }) : named || text("city.today"), number(vehicles), text("city.vehicles")),
       tile(text("city.covered"), `${number(100 * share, 1)} %`, named || text("city.covered_of_today")),
+      tile(text("city.doubtful"), vehicles ? `${number((100 * data.steps.reduce((sum, step) => sum + step.doubtful, 0)) / vehicles, 1)} %` : "–", text("city.doubtful_note")),
       tile(text("city.now"), data.live, text("city.last_minutes")),
     ),
     element("section", { class: "card" }, element("div", { class: "row" }, element("h2", {}, named ? text("city.day_and_usual", { day: named }) : text("city.today_and_usual")), data.date, data.choice,

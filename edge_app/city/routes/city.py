@@ -16,6 +16,7 @@ from edge_app.city.database import reading
 from edge_app.city.database.engine import Connection, Database
 from edge_app.city.feeds.datex2 import Publisher
 from edge_app.city.live import Live
+from edge_app.city.pace import State
 from edge_app.city.tiles import Tiles
 from edge_app.http.problems import RefusalError
 
@@ -27,6 +28,7 @@ class City:
     origin: by which people reach the page through a proxy, "" for loopback alone. cors: origins of other pages that may
     read the API. utc: UTC s. done: what the worker of this process has done since its start, for metrics. overdue: days
     that should be in the archive by now. broker: why the worker has no connection to the broker, "" with one.
+    worker: how it keeps up.
     datex2: who publishes; None: the feed is off. fiware, sensorthings: the feed is on. tiles: of the map; None: none.
     demo: the public page may show what is invented, and says so.
     """
@@ -39,6 +41,7 @@ class City:
     done: Callable[[], Mapping[str, int]] = field(default=dict)
     overdue: Callable[[], int] = field(default=int)
     broker: Callable[[], str] = field(default=str)
+    worker: Callable[[], State] = field(default=State)
     datex2: Publisher | None = None
     fiware: bool = False
     sensorthings: bool = False

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, AwareDatetime
 
 from edge_app.city import telling
 from edge_app.city.access import Right
-from edge_app.city.answers import Changes, Counts, Devices, Hours, SiteAnswer, Sites, Usual, Whole
+from edge_app.city.answers import Changes, Counts, Hours, SiteAnswer, Sites, Usual, Whole
 from edge_app.city.calendar import FAR, step_around, zone
 from edge_app.city.database import changes, reading
 from edge_app.city.database.engine import Connection
@@ -63,7 +63,7 @@ def data_routes(city: City) -> APIRouter:
     routes = APIRouter(prefix="/api/v1", dependencies=[needs(Right.READ)])
     _add_sites(routes, city)
     _add_counts(routes, city)
-    _add_fleet(routes, city)
+    _add_gaps(routes, city)
     _add_live(routes, city)
     return routes
 
@@ -212,15 +212,7 @@ def attachment(name: str) -> dict[str, str]:
     return {"content-disposition": f'attachment; filename="{name}"'}
 
 
-def _add_fleet(routes: APIRouter, city: City) -> None:
-    @routes.get("/devices", summary="Devices and what they last said of themselves")
-    def devices(limit: Limit = _PAGE, after: After = "") -> Devices:
-        site, _, device = after.partition("/")
-        with city.database.connect() as connection:
-            found = reading.read_devices(connection, (site, device), limit + 1)
-        told = [telling.device_of(row) for row in found[:limit]]
-        return Devices(devices=told, next=told[-1].device if len(found) > limit else None)
-
+def _add_gaps(routes: APIRouter, city: City) -> None:
     @routes.get("/gaps", summary="What is missing or was in the last days, what contradicts, what was kept aside")
     def gaps() -> Whole:
         with city.database.connect() as connection:

@@ -10,13 +10,20 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 
 from edge_app.http.problems import RefusalError
+from edge_app.web import languages
 from edge_app.web.languages import choose_language, messages_json
 
 _PAGE: Final = File(__file__).parent.parent / "page"
+_OF_DEVICES: Final = File(languages.__file__).parent / "page"
+_DRAWING: Final = ("cards.js", "geometry.js", "hand.js", "shapes.js", "sheet.js", "zoom.js")
+"""Files of the devices' own page with which lines are drawn; what they import beside them is in `drawing/`."""
 _KINDS: Final = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 
 
-_FILES: Final = {path.relative_to(_PAGE).as_posix(): path for path in sorted(_PAGE.rglob("*")) if path.suffix in _KINDS}
+_FILES: Final = {
+    **{path.relative_to(_PAGE).as_posix(): path for path in sorted(_PAGE.rglob("*")) if path.suffix in _KINDS},
+    **{f"drawing/{name}": _OF_DEVICES / name for name in _DRAWING},
+}
 
 
 def page_file(name: str, headers: Mapping[str, str]) -> Response:
@@ -40,7 +47,12 @@ def file_routes() -> APIRouter:
     @routes.get("/")
     @routes.get("/street/{site}")
     @routes.get("/fleet")
+    @routes.get("/device/{site}/{device}")
+    @routes.get("/device/{site}/{device}/lines")
+    @routes.get("/rollouts")
+    @routes.get("/rollouts/{rollout}")
     @routes.get("/gaps")
+    @routes.get("/reviews")
     @routes.get("/inventory")
     @routes.get("/inventory/{site}")
     @routes.get("/administration")

@@ -30,6 +30,10 @@ _RIGHTS: Final[Mapping[Right, Literal["none", "read", "write", "admin"]]] = {
 }
 Name = Annotated[str, Path(pattern=NAME)]
 GivenName = Annotated[str, Field(pattern=NAME)]
+Before = Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only older ones")]
+Subject = Annotated[
+    str | None, Query(max_length=400, pattern="^[^\x00]*$", description="Only those of this: SITE/DEVICE, a user")
+]
 
 
 def _fit(password: str) -> str:
@@ -144,9 +148,9 @@ def _add_users(routes: APIRouter, city: City) -> None:
             accounts.remove_account(connection, name, who.name, city.utc())
 
     @routes.get("/audit", summary="Who has changed what, newest first", dependencies=[needs(Right.ADMIN)])
-    def audit(before: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only older ones")] = None) -> Audit:
+    def audit(before: Before = None, subject: Subject = None) -> Audit:
         with city.database.connect() as connection:
-            rows = read_audit(connection, before)
+            rows = read_audit(connection, before, subject=subject)
         entries = [
             AuditEntry(
                 id=row.id, at=moment(row.at), who=row.who, action=row.action, subject=row.subject, change=row.change

@@ -31,7 +31,15 @@ def watching_routes(city: City) -> APIRouter:
     def health() -> CityHealth:
         with city.database.connect() as connection:
             reading.is_there(connection)
-        return CityHealth(state=_OK, version=__version__, broker="away" if city.broker() else "connected")
+        worker = city.worker()
+        return CityHealth(
+            state=_OK,
+            version=__version__,
+            broker="away" if city.broker() else "connected",
+            worker=worker.word,
+            behind_s=round(worker.behind_s),
+            silent_s=round(worker.silent_s),
+        )
 
     @routes.get(
         "/metrics",
@@ -66,4 +74,5 @@ def _read(city: City, now: float) -> Figures:
         archive=files,
         overdue=city.overdue(),
         done=city.done(),
+        worker=city.worker(),
     )

@@ -13,8 +13,9 @@ export function toId(name) {
 export const SIDES = { least: 0.3, most: 200 }; // m
 
 export class Shapes {
-  // state: what the server keeps: lines, region, masks, geometry.
-  constructor(state) {
+  // state: what the server keeps: lines, region, masks, geometry. draft: name of what a reload does not lose.
+  constructor(state, draft = DRAFT) {
+    this.draft = draft;
     this.all = [
       ...state.lines.map((line) => ({ ...line, kind: "line", name: line.road || line.id, kept: true, points: [line.start, line.end] })),
       ...(state.region ? [{ kind: "region", points: [state.region.slice(0, 2), state.region.slice(2)] }] : []),
@@ -33,7 +34,7 @@ export class Shapes {
   restoreDraft() {
     let draft;
     try {
-      draft = JSON.parse(sessionStorage.getItem(DRAFT));
+      draft = JSON.parse(sessionStorage.getItem(this.draft));
       if (!draft || draft.snapshot === this.snapshot()) return "";
       this.all = JSON.parse(draft.snapshot);
     } catch { return ""; }
@@ -154,7 +155,7 @@ export class Shapes {
   }
 
   keep(snapshot) {
-    try { if (this.changed) sessionStorage.setItem(DRAFT, JSON.stringify({ base: this.base, snapshot })); else sessionStorage.removeItem(DRAFT); } catch { /* the browser keeps nothing */ }
+    try { if (this.changed) sessionStorage.setItem(this.draft, JSON.stringify({ base: this.base, snapshot })); else sessionStorage.removeItem(this.draft); } catch { /* the browser keeps nothing */ }
   }
 }
 

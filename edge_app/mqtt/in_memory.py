@@ -1,4 +1,4 @@
-"""Keep comparisons of a candidate until the broker has acknowledged them; in memory alone: no count uses them."""
+"""Keep messages that no count uses until the broker has acknowledged them; in memory alone: comparisons, reviews."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Final, Protocol
 
 from edge_app.mqtt.events import Message
 
-_MOST: Final = 100
-"""Comparisons that wait; beyond it the oldest are dropped, and their numbers are missing."""
 _AT_ONCE: Final = 2
 
 
@@ -27,22 +25,31 @@ class _Waiting:
     offered: bool = False
 
 
-class Comparisons:
-    """Comparisons that wait for the broker. `add` may be called by any thread, all else by the publishing one."""
+class InMemory:
+    """Messages that wait for the broker. `add` may be called by any thread, all else by the publishing one.
 
-    def __init__(self) -> None:
-        self._new: deque[_Waiting] = deque(maxlen=_MOST)
+    most: that wait; beyond it the oldest are dropped. `dropped` counts those, and what the broker has refused.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._new: deque[_Waiting] = deque()
         self._waiting: list[_Waiting] = []
+        self.dropped = 0
 
     def add(self, topic: str, payload: str) -> None:
-        """Take a comparison."""
+        """Take a message."""
         self._new.append(_Waiting(topic, payload))
+        while len(self._new) > self._most:
+            self._new.popleft()
+            self.dropped += 1
 
     def publish_due(self, publish: Publish) -> None:
         """Publish the oldest, a few at a time."""
         while self._new:
             self._waiting.append(self._new.popleft())
-        del self._waiting[:-_MOST]
+        self.dropped += max(0, len(self._waiting) - self._most)
+        del self._waiting[: -self._most]
         free = _AT_ONCE - sum(one.offered for one in self._waiting)
         for one in [one for one in self._waiting if not one.offered][: max(0, free)]:
             one.offered = True
@@ -54,8 +61,9 @@ class Comparisons:
             one.offered = False
 
     def _done(self, one: _Waiting) -> Callable[[str], None]:
-        def done(_refused: str) -> None:  # a refused one does not come again, and `limits` names its topic
+        def done(refused: str) -> None:  # a refused one does not come again, and `limits` names its topic
             if one in self._waiting:
                 self._waiting.remove(one)
+                self.dropped += bool(refused)
 
         return done

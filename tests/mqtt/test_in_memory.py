@@ -1,13 +1,13 @@
-"""Test how comparisons of a candidate are published."""
+"""Test how messages that wait in memory are published: comparisons of a candidate, pictures for reviews."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from edge_app.mqtt.comparisons import Comparisons
 from edge_app.mqtt.encoding import ComparedCounts, encode_shadow
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.identity import Device
+from edge_app.mqtt.in_memory import InMemory
 from edge_app.records import Counts
 from tests.support.schemas import validate
 
@@ -31,8 +31,8 @@ class Session:
         return [topic for topic, _ in self.sent]
 
 
-def waiting(number: int) -> Comparisons:
-    found = Comparisons()
+def waiting(number: int) -> InMemory:
+    found = InMemory(100)
     for n in range(number):
         found.add(str(n), "{}")
     return found
@@ -84,3 +84,14 @@ def test_the_message_is_valid_and_another_candidate_has_another_id() -> None:
     assert message["in_service"] == {"model": "a" * 12, "config": "b" * 12, "counts": COUNTS}
     other = ComparedCounts("quay-road", 60.0, 120.0, 60, 7, 899, "e" * 64, "d" * 64, COUNTS, COUNTS)
     assert validate("shadow", encode_shadow(DEVICE, other, "5b1f09c4")[1].encode())["id"] != message["id"]
+
+
+def test_what_is_too_much_or_refused_is_counted() -> None:
+    found, session = InMemory(3), Session()
+    for n in range(5):
+        found.add(str(n), "{}")
+    found.publish_due(session.publish)
+    assert (session.topics, found.dropped) == (["2", "3"], 2)
+    session.sent[0][1]("Not authorized")
+    session.sent[1][1]("")
+    assert found.dropped == 3

@@ -1,0 +1,37 @@
+"""Read how far roll-outs are: their devices by group and state, and those of most interest."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, case, func, select
+
+from edge_app.city.database.engine import among
+from edge_app.city.database.tables import ROLLOUT_DEVICE, ROLLOUT_EVENT
+
+
+def tally_groups(connection: Connection, rollouts: Sequence[int]) -> Mapping[int, Mapping[int, Counter[str]]]:
+    """Return roll-out -> number of its group, from 0 -> devices by state. rollouts: their ids."""
+    columns = ROLLOUT_DEVICE.c.rollout_id, ROLLOUT_DEVICE.c.group_no, ROLLOUT_DEVICE.c.state
+    statement = select(*columns, func.count()).where(among(connection, columns[0], rollouts)).group_by(*columns)
+    found: dict[int, dict[int, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    for rollout, group, state, many in connection.execute(statement.order_by(*columns)).all():
+        found[rollout][group][state] = many
+    return found
+
+
+def foremost_members(connection: Connection, rollout: int, group: int, most: int) -> Sequence[Row[Any]]:
+    """Return devices of a roll-out: those that are back or gone first, then those of a group, then the others."""
+    columns = ROLLOUT_DEVICE.c
+    trouble = case((columns.state == "back", 0), (columns.state == "gone", 1), (columns.group_no == group, 2), else_=3)
+    statement = select(ROLLOUT_DEVICE).where(columns.rollout_id == rollout)
+    order = trouble, columns.group_no, columns.topic_site, columns.device
+    return connection.execute(statement.order_by(*order).limit(most)).all()
+
+
+def newest_events(connection: Connection, rollout: int, most: int) -> Sequence[Row[Any]]:
+    """Return the history of a roll-out, newest first."""
+    statement = select(ROLLOUT_EVENT).where(ROLLOUT_EVENT.c.rollout_id == rollout)
+    return connection.execute(statement.order_by(ROLLOUT_EVENT.c.id.desc()).limit(most)).all()

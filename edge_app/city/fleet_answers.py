@@ -1,0 +1,205 @@
+"""What the city's API answers about its fleet, as frozen models: one device, the office, orders, roll-outs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, Field
+
+from edge_app.city.answers import Answer, DeviceAnswer
+from edge_app.city.database.orders import OrderKind, OrderState
+from edge_app.city.desired import State
+from edge_app.rollout.leading import RolloutState
+from edge_app.rollout.members import MemberState
+
+
+class Tally(Answer):
+    """How many devices have a value. name: of a model, for people."""
+
+    value: str
+    name: str = ""
+    devices: int
+
+
+class Fleet(Answer):
+    """How many devices there are, and what they run."""
+
+    devices: int
+    drifting: Annotated[int, Field(description="Those that tell that picture, detector or traffic are no longer usual")]
+    states: Sequence[Tally]
+    versions: Sequence[Tally]
+    models: Sequence[Tally]
+    office: Annotated[Sequence[Tally], Field(description="What became of the office's configuration")]
+
+
+class LineAnswer(Answer):
+    """A counting line of a device, as its configuration file would have it; what is not configured is left out."""
+
+    id: str
+    start: tuple[float, float]
+    end: tuple[float, float]
+    road: str | None = None
+    left_to_right: str | None = None
+    right_to_left: str | None = None
+    left_to_right_bearing_deg: int | None = None
+    right_to_left_bearing_deg: int | None = None
+    lanes: Sequence[float] | None = None
+    queue: Sequence[tuple[float, float]] | None = None
+    enters: Literal["left_to_right", "right_to_left"] | None = None
+
+
+class DeviceDay(Answer):
+    """How a device has done on a day of its own time."""
+
+    start: AwareDatetime
+    end: AwareDatetime
+    seen: Annotated[float | None, Field(description="Share in which no vehicle could pass unseen; null: no line yet")]
+    flagged: Annotated[float | None, Field(description="Share with a quality flag")]
+    flags: Annotated[Mapping[str, float], Field(description="Seconds by flag")]
+
+
+class ConfigUse(Answer):
+    """From when on a device counted under a configuration."""
+
+    at: Annotated[AwareDatetime, Field(description="Begin of the quarter of an hour in which it did first")]
+    config: str
+    model: str
+    before: Annotated[str | None, Field(description="Configuration of before; null: of the first one that is known")]
+    model_before: str | None
+    drawn: Annotated[Sequence[str], Field(description="Lines that were drawn anew")]
+    keys: Annotated[Sequence[str], Field(description="Settings that differ")]
+
+
+class DeviceWhole(Answer):
+    """A device with what it counts, how it does, and how it was configured. Texts are the device's own."""
+
+    device: DeviceAnswer
+    time_zone: str
+    lines: Sequence[LineAnswer]
+    health: Annotated[Mapping[str, Any], Field(description="Its last health message; empty before the first")]
+    days: Annotated[Sequence[DeviceDay], Field(description="The last ones, the oldest first")]
+    configs: Annotated[Sequence[ConfigUse], Field(description="Of the last 400 days, newest first")]
+
+
+class OfficeLayer(Answer):
+    """What the office sets on a device, and what the device says of it."""
+
+    state: State
+    desired: Annotated[
+        Mapping[str, Any] | None,
+        Field(description="revision, at, author, set, unset; null: nothing, or not known"),
+    ]
+    reported: Annotated[Mapping[str, Any] | None, Field(description="Its last config/reported; null: it tells none")]
+
+
+class OfficeAnswer(Answer):
+    """The process that has the office's signing key and carries out orders."""
+
+    running: bool
+    seen: AwareDatetime | None
+    problem: Annotated[str, Field(description="One sentence on what it cannot do, empty when all is well")]
+    keys: Annotated[Sequence[str], Field(description="Keys of the configuration that the office may set")]
+
+
+class OrderAnswer(Answer):
+    """Something that somebody has asked of the office's process."""
+
+    id: int
+    at: AwareDatetime
+    who: str
+    kind: OrderKind
+    subject: Annotated[str, Field(description="SITE/DEVICE, or the name of a roll-out")]
+    args: Mapping[str, Any]
+    state: OrderState
+    answer: Annotated[str, Field(description="One sentence, empty before")]
+    changed: AwareDatetime
+    file: Annotated[bool, Field(description="What the device has sent for it is still there")]
+
+
+class Orders(Answer):
+    """Orders, newest first."""
+
+    orders: Sequence[OrderAnswer]
+
+
+class Placed(Answer):
+    """An order that was placed."""
+
+    id: int
+
+
+class GroupAnswer(Answer):
+    """A group of a roll-out. states: of its devices -> how many."""
+
+    number: Annotated[int, Field(description="From 1")]
+    devices: int
+    begun: AwareDatetime | None
+    states: Mapping[MemberState, int]
+
+
+class RolloutAnswer(Answer):
+    """A candidate that is given to the fleet, a group at a time."""
+
+    id: int
+    name: str
+    candidate: Annotated[str, Field(description="SHA-256 of the detector file")]
+    state: RolloutState
+    group: Annotated[int, Field(description="The present one, from 1")]
+    groups: Sequence[GroupAnswer]
+    why: Annotated[str, Field(description="Of the newest change of its state or group")]
+    who: str
+    changed: AwareDatetime
+
+
+class Rollouts(Answer):
+    """Roll-outs, newest first."""
+
+    rollouts: Sequence[RolloutAnswer]
+
+
+class Sums(Answer):
+    """Vehicles of one class, by both detectors over the same frames."""
+
+    name: str
+    candidate: float
+    before: float
+
+
+class MemberAnswer(Answer):
+    """A device of a roll-out."""
+
+    device: str
+    group: int
+    state: MemberState
+    reason: str
+    changed: AwareDatetime
+
+
+class EventAnswer(Answer):
+    """Something that has happened to a roll-out."""
+
+    at: AwareDatetime
+    who: Annotated[str, Field(description="A person, `rule`, or the device")]
+    what: str
+    subject: str
+    why: str
+
+
+class RolloutWhole(Answer):
+    """A roll-out with what it is judged by, its devices and its history."""
+
+    rollout: RolloutAnswer
+    decision: Annotated[Literal["stop", "pass", "wait"], Field(description="By counts alone")]
+    reasons: Annotated[Sequence[str], Field(description="Why its counts stop it")]
+    hours: Annotated[int, Field(description="Pairs: hours of a device")]
+    judged: AwareDatetime | None
+    sums: Sequence[Sums]
+    lacking: Annotated[Sequence[str], Field(description="Of what the group has not counted enough to pass")]
+    since: AwareDatetime
+    hours_of_group: Annotated[float, Field(description="Shortest time of a group, h")]
+    members: Annotated[
+        Sequence[MemberAnswer],
+        Field(description="A thousand at most; those that are back or gone first, then those of the newest group"),
+    ]
+    events: Annotated[Sequence[EventAnswer], Field(description="Newest first, a thousand at most")]

@@ -1,0 +1,74 @@
+"""Run the city's image, whose steps were carried out in a bare tree, as its compose file does: page and second worker.
+
+Both see the tree read-only and run as the file's user; the network is that of the machine, for the broker and the
+database are elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.support.container_tree import steps
+
+_RUN = """
+mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && mount -t proc proc "$0/proc" && mount --bind /dev "$0/dev"
+mount -t tmpfs tmpfs "$0/tmp" && mount --bind "$DATA" "$0$VOLUME" && mount --bind -o ro "$CONFIG" "$0/etc/edge-app-city"
+inside() { chroot --userspec="$OWNER" "$0" "$@"; }
+inside $PAGE & page=$!
+inside $WORKER & worker=$!
+for n in $(seq 120); do sleep 1; inside sh -c "$HEALTH" 2>/dev/null && break; done
+inside sh -c "$HEALTH" && echo healthy
+inside sh -c 'touch /opt/edge-app/x 2>/dev/null && echo written; id -u'
+inside $CHECK
+inside /opt/edge-app/bin/python -c "$ASK"
+kill $page; wait $page; echo page ended $?
+kill $worker; wait $worker; echo worker ended $?
+"""
+_ASK = """
+import json, time, urllib.request
+def ask(path):
+    return json.load(urllib.request.urlopen("http://127.0.0.1:8800" + path))
+for n in range(60):
+    sites = ask("/api/v1/sites")["sites"]
+    if sites:
+        break
+    time.sleep(1)
+print([one["id"] for one in sites], ask("/health")["broker"])
+"""
+
+
+def run(file: Path, tree: Path, data: Path, config: Path, worker: Sequence[str]) -> str:
+    """Run the image as page and as further worker, and return what they and the steps print.
+
+    data, config: folders in the place of its volumes. worker: command of the second one.
+    """
+    told: dict[str, Any] = dict(steps(file))
+    owner = next(line for line in (tree / "etc/passwd").read_text().splitlines() if f":{told['USER']}:" in line)
+    uid, gid = owner.split(":")[2:4]
+    for path in (data, config, *config.iterdir()):
+        os.chown(path, int(uid), int(gid))
+    (tree / "etc/edge-app-city").mkdir(parents=True, exist_ok=True)
+    (tree / told["VOLUME"].lstrip("/")).mkdir(exist_ok=True)
+    program = json.loads(told["ENTRYPOINT"])
+    environment = {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "OWNER": f"{uid}:{gid}",
+        "DATA": str(data),
+        "CONFIG": str(config),
+        "VOLUME": told["VOLUME"],
+        "HEALTH": shlex.join(json.loads(told["HEALTHCHECK"].partition("CMD ")[2])),
+        "PAGE": " ".join([*program, *json.loads(told["CMD"])]),
+        "WORKER": " ".join([*program, *worker]),
+        "CHECK": " ".join([*program, "check", "--config", "/etc/edge-app-city/city.toml"]),
+        "ASK": _ASK,
+        **dict(one.partition("=")[::2] for one in [told["ENV"]]),
+    }
+    enter = ("unshare", "--mount", "sh", "-c", _RUN, str(tree))
+    done = subprocess.run(enter, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    return done.stdout + done.stderr
