@@ -366,7 +366,7 @@ end_probation() {
 take_back() {
     say "$1: going back to the release before"
     echo "$1" >$probation/why
-    rm -rf $probation/crashes $probation/began $probation/counts $probation/lives
+    rm -rf $probation/crashes $probation/began $probation/counts $probation/lives $probation/switched
     : >$probation/blind
     mv $probation/back $probation/release
     tell judging
@@ -381,11 +381,15 @@ judge_once() {
     release=$(cat $probation/release) healthy_s=$(cat $probation/healthy_s) reason=
     why=$(cat $probation/why 2>/dev/null || true)
     if [ ! -e $probation/began ]; then
-        if [ "$(current)" = "$release" ]; then
-            start_cameras
-        else
+        if [ "$(current)" != "$release" ]; then
+            # a judge that is killed between the switch and the restart must not take the old program for the new one
+            touch $probation/switched
             [ -e $probation/back ] || [ -n "$why" ] || point previous "$(current)"
             switch_to "$release"
+        fi
+        if [ ! -e $probation/switched ]; then
+            start_cameras
+        else
             [ ! -e "$release/systemd/edge-app-release.path" ] || systemctl enable --quiet --now edge-app-release.path || true
             start_cameras all
             systemctl restart edge-app-keeper.socket edge-app-reader.socket 2>/dev/null || true

@@ -12,7 +12,8 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import timezone
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from edge_app.counting.motion import Motion
 from edge_app.counting.pipeline import COUNTING_REVISION, Pipeline
 from edge_app.counting.second_look import SecondLook
 from edge_app.counting.tracker import Tracker, TrackerSettings
-from edge_app.detectors.manifest import Manifest, refuse_shadow, refuse_unproven
+from edge_app.detectors.manifest import Manifest, default_model, refuse_shadow, refuse_unproven
 from edge_app.detectors.manifest import load as load_manifest
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.drawing.scene import Privacy
@@ -36,6 +37,7 @@ from edge_app.drift.seen import QuarterCollector, Seen
 from edge_app.drift.signals import REVISION as SIGNALS_REVISION
 from edge_app.drift.watch import DriftWatch, local_time
 from edge_app.errors import ConfigError, DetectorError, GeometryError
+from edge_app.harvest.harvester import Harvester
 from edge_app.harvest.reviews import Review, ReviewDraw
 from edge_app.measures.ground import Geometry, of_rectangle
 from edge_app.measures.interval_sums import GRACE_S, IntervalSums, closes_late, nothing
@@ -61,13 +63,16 @@ from edge_app.preview.live import Preview
 from edge_app.preview.main_stream import MainStream
 from edge_app.preview.status_text import StatusText
 from edge_app.records import DIRECTIONS, FLOWS, FrameResult, Line
+from edge_app.rollout.beside import Beside
 from edge_app.rollout.candidate_settings import CandidateSettings
+from edge_app.rollout.harvest_order import OrderedHarvest
 from edge_app.rollout.office import Configurations, Office
 from edge_app.rollout.shadow import Comparison
 from edge_app.rollout.shadow_messages import NUMBERS, ShadowMessages, ShadowNumbers
 from edge_app.rollout.shadowing import Shadow
+from edge_app.rollout.switching import CountAnewError, Detectors
 from edge_app.rollout.trial import Facets
-from edge_app.service import Service
+from edge_app.service import Service, Takeover
 from edge_app.sources import Source, open_source
 from edge_app.sources.masks import mask_source
 from edge_app.sources.recording import Recording
@@ -78,6 +83,7 @@ from edge_app.storage.ledger import CLOSES_S, Ledger
 from edge_app.storage.outbox import Outbox
 from edge_app.system import logging as logs
 from edge_app.system.clock import ClockMonitor, SteadyClock
+from edge_app.system.memory import free_mb
 
 log = logging.getLogger(__name__)
 
@@ -124,36 +130,50 @@ def model_file(config: Config) -> Path | None:
     Raises DetectorError: when the office names one that it has not had fetched.
     """
     d = config.detector
-    return d.model if d.fetched is None else _fetched(config, d.fetched)
+    return d.model if d.fetched is None else _named(config, "fetched", d.fetched)
+
+
+def shadow_file(config: Config) -> Path | None:
+    """Return the file of the candidate that counts beside, None without one.
+
+    Raises DetectorError: when it is named by a SHA-256 that no detector on this device has.
+    """
+    d = config.detector
+    return _named(config, "shadow", d.shadow_sha256) if d.shadow_sha256 else d.shadow
 
 
 def refuse_fetched(config: Config) -> None:
-    """Refuse a detector that the office names and that could not count. Raises ConfigError."""
+    """Refuse detectors that the office names and that could not count. Raises ConfigError."""
     d = config.detector
-    if d.fetched is None:
-        return
     try:
-        refuse_unproven(load_manifest(_fetched(config, d.fetched))[0], allowed=d.allow_unproven)
+        if d.fetched is not None:
+            refuse_unproven(load_manifest(_named(config, "fetched", d.fetched))[0], allowed=d.allow_unproven)
+        if d.shadow_sha256:
+            load_manifest(_named(config, "shadow", d.shadow_sha256))
     except DetectorError as error:
         raise ConfigError(str(error)) from error
 
 
-def _fetched(config: Config, sha256: str) -> Path:
+def _named(config: Config, key: str, sha256: str) -> Path:
+    """Return the file of a detector that was fetched, or of the device's own. Raises DetectorError: for any other."""
     from edge_app.rollout.bundles import FOLDER, Bundles  # loads HTTPS and ZIP, so only where they are used
 
     found = Bundles(config.store.folder / FOLDER).find(sha256)
-    if found is None:
-        raise DetectorError(
-            f"detector.fetched: no detector {sha256[:12]} is on this device: have it fetched first "
-            "(`edge-app fleet fetch`), or leave the key out"
-        )
-    return found
+    if found is not None:
+        return found
+    own = config.detector.model or default_model()
+    if load_manifest(own)[0].sha256 == sha256:
+        return own
+    raise DetectorError(
+        f"detector.{key}: no detector {sha256[:12]} is on this device: have it fetched first "
+        "(`edge-app fleet fetch`), or leave the key out"
+    )
 
 
-def build_detector(config: Config) -> TfliteDetector:
-    """Load the configured model. Raises DetectorError when it does not fit."""
+def build_detector(config: Config, file: Path | None = None) -> TfliteDetector:
+    """Load the configured model, or another file as that is loaded. Raises DetectorError when it does not fit."""
     d = config.detector
-    file = model_file(config)
+    file = file or model_file(config)
     return TfliteDetector(file, engines=d.threads, score=d.weak_score, same_iou=d.same_iou, any_iou=d.any_iou)
 
 
@@ -244,17 +264,19 @@ def build_figures(config: Config, now: Callable[[], float], *, live: bool) -> Fi
     return FigureReport(FigureHistory(config.store.folder / FIGURES), now) if live else None
 
 
-def build_review(config: Config, device: Device, publish: Callable[[str, str], None]) -> ReviewDraw | None:
+def build_review(
+    config: Config, device: Callable[[], Device], publish: Callable[[str, str], None]
+) -> ReviewDraw | None:
     """Build what draws crossings for people to review; None where no picture may leave the device for it.
 
-    publish: takes topic and message of each.
+    device: returns its identity at this moment. publish: takes topic and message of each.
     """
     if not (config.review.enabled and config.office.gives_pictures):
         return None
 
     def tell(review: Review) -> None:
         picture = Picture(review.picture, review.box, review.stands_for)
-        publish(*encode_review(device, review.crossing, picture, secrets.token_hex(16)))
+        publish(*encode_review(device(), review.crossing, picture, secrets.token_hex(16)))
 
     privacy = Privacy(config.privacy.pixelate, config.detector.region)
     return ReviewDraw(config.review.every_min * 60.0, privacy, tell)
@@ -275,9 +297,8 @@ def build_drift(
     if not config.view.drift or not live:
         return None
     zone = timezone.utc if config.device.time_zone == "UTC" else ZoneInfo(config.device.time_zone)
-    # In another zone every hour is another one of the week, and of another revision the signals mean something else.
-    setting = f"{device.config[:12]} {config.device.time_zone} {SIGNALS_REVISION}"
-    return DriftWatch(HourHistory(config.store.folder / "drift"), setting, local_time(zone), on_quarter, shift)
+    watch = drift_setting(config, device)
+    return DriftWatch(HourHistory(config.store.folder / "drift"), watch, local_time(zone), on_quarter, shift)
 
 
 def build_collector(
@@ -388,7 +409,9 @@ def build_shadow(
         return None
     comparison = Comparison([line.id for line in lines], c.classes, c.interval_s, _grace_s(lines))
     try:
-        candidate, _ = load_manifest(d.shadow)
+        file = shadow_file(config)
+        assert file is not None
+        candidate, _ = load_manifest(file)
         refuse_shadow(candidate, in_service, c.classes)
     except DetectorError as error:
         log.error("%s; counting goes on without it", error)
@@ -402,7 +425,7 @@ def build_shadow(
         installation,
         publish,
     )
-    return Shadow(candidate.sha256[:12], candidate_settings(config, d.shadow), comparison, messages.tell)
+    return Shadow(candidate.sha256[:12], candidate_settings(config, file), comparison, messages.tell)
 
 
 def candidate_settings(config: Config, model: Path) -> CandidateSettings:
@@ -502,28 +525,144 @@ def build_publisher(
 def build_office(
     config: Config,
     configurations: Configurations,
-    device: Device,
+    live: Live,
     running: Callable[[], Service],
     publisher: Callable[[], Publisher],
-    renew: Callable[[Config], None],
 ) -> Office:
     """Build what takes configurations from the office.
 
-    running, publisher: return those parts, which are built later. renew: takes a configuration over.
+    live: what of them is taken over while counting goes on. running, publisher: return those parts, which are built
+    later.
     """
-
-    def taken_over(present: object) -> None:
-        assert isinstance(present, Config)
-        renew(present)
-
     return Office(
         config.store.folder,
         configurations,
-        config=device.config,
+        running=live,
         facets=lambda: Facets(running().heart.age("frame") < _FRESH_S, publisher().connected),
-        renew=taken_over,
         again=lambda: running().start_again(),
     )
+
+
+class Live:
+    """What of a running service other configurations change while it counts: texts, the detector, the candidate beside.
+
+    The thread of the office calls its methods; any thread may read its properties. config: at the start. detector:
+    loaded, of that configuration.
+    """
+
+    def __init__(self, config: Config, detector: TfliteDetector) -> None:
+        self.beside = Beside()
+        self._detectors = Detectors(detector, partial(build_detector, config), free_mb)
+        self._wanted, self._settled = detector, True
+        self._told = self._compared = True
+
+    def begin(
+        self,
+        config: Config,
+        device: Device,
+        ledger: Ledger,
+        publisher: Publisher,
+        running: Service,
+        preview: Preview,
+        status: StatusReport,
+        drift: DriftWatch | None,
+        harvest: Harvester | OrderedHarvest | None,
+    ) -> None:
+        """Begin with the parts of a service, once they are all built, and let the configured candidate count beside."""
+        self._present, self.device = config, device
+        self._ledger, self._publisher, self._running = ledger, publisher, running
+        self._preview, self._status, self._drift, self._harvest = preview, status, drift, harvest
+        self._compare()
+
+    def close(self) -> None:
+        """Free all detectors."""
+        self._detectors.close()
+
+    @property
+    def config(self) -> str:
+        """Hash of everything that changes a count at this moment."""
+        return self.device.config
+
+    def manifest_file(self) -> Path:
+        """Return the manifest of the detector that counts."""
+        return self._detectors.present.path.with_suffix(".json")
+
+    def renew(self, config: object) -> None:
+        """Take a configuration over that `may_go_on` allows.
+
+        Its detector takes over at a whole second, when it is loaded. Raises CountAnewError: when it cannot beside the
+        present one. DetectorError: when it cannot count at all.
+        """
+        assert isinstance(config, Config)
+        detector = self._detectors.ready(model_file(config) or default_model())
+        refuse_unproven(detector.manifest, allowed=config.detector.allow_unproven)
+        config = with_classes(config, detector.manifest)
+        if config.counting.classes != self._present.counting.classes:
+            raise CountAnewError("the other detector counts other classes")
+        if detector is not self._wanted:
+            self._wanted = detector
+            model = detector.manifest.sha256
+            device = replace(self.device, model=model, config=counting_hash(config, model))
+            taken = partial(self._take_over, config, device, detector)
+            self._running.take_over(Takeover(detector, device.config[:12], device.model[:12], taken))
+        else:
+            self._compared &= config.detector.shadow == self._present.detector.shadow
+            self._present = config
+            self._tell()
+
+    def settle(self) -> None:
+        """Have the detectors freed that do not count; soon, where one is about to take over."""
+        self._settled = False
+
+    def step(self) -> None:
+        """Do what is due after a detector has taken over."""
+        if not self._told:
+            self._tell()
+        if not self._compared:
+            self._compare()
+        if not self._settled and self._wanted is self._detectors.present:
+            self._detectors.forget_others()
+            self._settled = True
+
+    def _take_over(self, config: Config, device: Device, detector: TfliteDetector) -> None:
+        """Note that a detector counts now; called in the counting thread, before anything is recorded by it."""
+        self._present, self.device = config, device
+        self._detectors.took_over(detector)
+        self._told = self._compared = False
+        log.info("another detector counts", extra={"model": detector.manifest.name, "config": device.config[:12]})
+        try:
+            self._tell()  # at once: what was counted under a configuration goes out before its first interval
+        except (OSError, MemoryError) as fault:  # the next step tries again
+            log.warning("the other detector is not told of yet: %s", fault)
+
+    def _tell(self) -> None:
+        config, device, detector = self._present, self.device, self._detectors.present
+        lines = build_lines(config)
+        logs.set_level(config.log.level)
+        announcement = build_announcement(config, device, lines)
+        meta = build_meta(config, device, lines, detector.manifest.name)
+        self._publisher.renew(meta, announcement.birth_messages)
+        self._preview.rename(lines)
+        self._status.rename(lines)
+        self._status.change(device, detector.manifest.name)
+        if not self._told:
+            if self._drift is not None:
+                self._drift.change(drift_setting(config, device))
+            if self._harvest is not None:
+                self._harvest.model = device.model
+        self._told = True
+
+    def _compare(self) -> None:
+        """Let the configured candidate count beside the present detector, in place of the one before."""
+        self._compared = True
+        manifest, installation = self._detectors.present.manifest, lambda: self._ledger.installation
+        self.beside.change(build_shadow(self._present, self.device, manifest, installation, self._publisher.compare))
+
+
+def drift_setting(config: Config, device: Device) -> str:
+    """Return what the hours of months depend on."""
+    # In another zone every hour is another one of the week, and of another revision the signals mean something else.
+    return f"{device.config[:12]} {config.device.time_zone} {SIGNALS_REVISION}"
 
 
 def _announce(device: Device, publisher: Publisher, measured: Measured) -> None:
@@ -553,12 +692,11 @@ def _start_facts(config: Config, device: Device, model: str, lines: Sequence[Lin
 def _observe(
     preview: Preview,
     collect: Callable[[FrameResult], object],
-    shadow: Shadow | None,
+    beside: Beside,
     review: ReviewDraw | None,
     result: FrameResult,
 ) -> None:
-    if shadow is not None:
-        shadow.offer(result)
+    beside.offer(result)
     preview.update(result)
     collect(result)
     if review is not None:
@@ -588,7 +726,8 @@ def service(
     """
     with ExitStack() as stack:
         detector = build_detector(config)
-        stack.callback(detector.close)
+        live = Live(config, detector)
+        stack.callback(live.close)
         refuse_unproven(detector.manifest, allowed=config.detector.allow_unproven)
         config = with_classes(config, detector.manifest)
         main = MainStream(config.privacy.masks)
@@ -606,19 +745,9 @@ def service(
         stack.callback(outbox.close)
         quality = build_quality(config, source)
         clock = SteadyClock(lambda: quality.unsynced)
-
-        def renew(present: Config) -> None:
-            present = with_classes(present, detector.manifest)
-            named = build_lines(present)
-            logs.set_level(present.log.level)
-            announcement = build_announcement(present, device, named)
-            publisher.renew(build_meta(present, device, named, detector.manifest.name), announcement.birth_messages)
-            preview.rename(named)
-            status.rename(named)
-
         desk = None
         if office is not None and config.office.keys:
-            desk = build_office(config, office, device, lambda: running, lambda: publisher, renew)
+            desk = build_office(config, office, live, lambda: running, lambda: publisher)
         addresses = " or ".join(str(to) for to in build_endpoints(config))
         about = device, detector.manifest.name, addresses, lines, config.counting.interval_s
         status = StatusReport(own_report := HealthReport(), *about)
@@ -635,7 +764,7 @@ def service(
             device,
             preview,
             order,
-            parts=lambda: extras.diagnosis(config, file, status.json, detector.path.with_suffix(".json"), drift),
+            parts=lambda: extras.diagnosis(config, file, status.json, live.manifest_file, drift),
             synced=lambda: not quality.unsynced,
             restart=lambda: running.start_again(),
             stopped=(over := threading.Event()),
@@ -649,8 +778,7 @@ def service(
             office=desk,
             follows=follows,
         )
-        shadow = build_shadow(config, device, detector.manifest, lambda: ledger.installation, publisher.compare)
-        review = build_review(config, device, publisher.review)
+        review = build_review(config, lambda: live.device, publisher.review)
         notes = StatusText(source, pipeline, publisher, lambda: running.frames, lambda: quality.raised)
         running = Service(
             source,
@@ -662,7 +790,7 @@ def service(
             clock=clock,
             measures=build_measures(config, lines),
             on_measured=partial(_announce, device, publisher) if config.mqtt.crossings else lambda _: None,
-            on_result=partial(_observe, preview, build_collector(drift, figures, quality), shadow, review),
+            on_result=partial(_observe, preview, build_collector(drift, figures, quality), live.beside, review),
             status=status.text,
             office=desk.run if desk else None,
         )
@@ -671,14 +799,15 @@ def service(
         report.components = own_report.components = Components(
             *(source, pipeline, ledger, quality, publisher, running, folder, certificates, drift),
             office=desk,
-            shadow=shadow,
+            shadow=live.beside,
             figures=figures,
             review=review,
             harvest_until=lambda: order.until if order else None,
         )
-        stack.enter_context(shadow or nullcontext())
+        live.begin(config, device, ledger, publisher, running, preview, status, drift, harvest)
+        stack.enter_context(live.beside)
         stack.enter_context(extras.snapshot_server(folder, preview, lambda: broker_problem(publisher), status.json))
         stack.enter_context(extras.broadcast(config, preview))
-        stack.enter_context(extras.metrics(config, device, report.components, lines))
+        stack.enter_context(extras.metrics(config, lambda: live.device, report.components, lines))
         log.info("watching", extra={**_start_facts(config, device, detector.manifest.name, lines), "file": file})
         yield running

@@ -147,16 +147,16 @@ def _kept_detectors(config: Config) -> Collection[str]:
         sent = (config.store.folder / OFFICE_STATE).read_text("utf-8")
     except (OSError, ValueError):
         sent = ""
-    return {*re.findall("[0-9a-f]{64}", sent), config.detector.fetched or ""}
+    return {*re.findall("[0-9a-f]{64}", sent), config.detector.fetched or "", config.detector.shadow_sha256}
 
 
 def diagnosis(
-    config: Config, file: str, status: Callable[[], str], manifest: Path, drift: DriftWatch | None
+    config: Config, file: str, status: Callable[[], str], manifest: Callable[[], Path], drift: DriftWatch | None
 ) -> Mapping[str, Callable[[], object]]:
     """Return the parts of what `diagnose` sends.
 
-    file: name of the configuration file, empty for none. status: returns the state of the device, JSON. manifest: of
-    the model. drift: None where nothing is compared over months.
+    file: name of the configuration file, empty for none. status: returns the state of the device, JSON. manifest:
+    returns that of the model. drift: None where nothing is compared over months.
     """
     from edge_app.rollout.diagnosis import files_of, versions
 
@@ -166,7 +166,7 @@ def diagnosis(
         "status.json": lambda: json.loads(status()),
         "versions.json": versions,
         "files.json": partial(files_of, config.store.folder),
-        "model.json": lambda: json.loads(manifest.read_text("utf-8")),
+        "model.json": lambda: json.loads(manifest().read_text("utf-8")),
         "drift.json": lambda: asdict(drift.state) if drift else None,
         "figures.jsonl": lambda: "\n".join(kept.days(time.time(), _FIGURE_DAYS)),
         "log.txt": lambda: "\n".join(logs.recent()),
@@ -212,9 +212,12 @@ def snapshot_server(
 
 
 def metrics(
-    config: Config, device: Device, components: Components, lines: Sequence[Line]
+    config: Config, device: Callable[[], Device], components: Components, lines: Sequence[Line]
 ) -> AbstractContextManager[object]:
-    """Return the metrics server as a context; an empty context when it is off or cannot be served."""
+    """Return the metrics server as a context; an empty context when it is off or cannot be served.
+
+    device: returns its identity at this moment.
+    """
     m = config.metrics
     if not m.enabled:
         return nullcontext()

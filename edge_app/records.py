@@ -217,6 +217,7 @@ class FrameResult:
     whose traffic frames come too rarely. still: nothing moves in the frame, so the network did not run: the
     detections are those of the newest frame in which it did. moving: share of the picture that moves, 0..1, told by the
     picture alone; None where that is not asked. once: no engine had the time for the parts around the lines.
+    change: what `Pipeline.change` was given, on the first frame after it; None on all others.
     """
 
     frame: Frame
@@ -228,6 +229,7 @@ class FrameResult:
     still: bool = False
     moving: float | None = None
     once: bool = False
+    change: object = None
 
     def at_media_time(self) -> FrameResult:
         """Return the result with the frame's time by the camera's own clock, where that is known."""

@@ -20,6 +20,7 @@ from edge_app.camera_health.quality import QualityMonitor
 from edge_app.counting.pipeline import Pipeline
 from edge_app.counting.running_totals import RunningTotals
 from edge_app.counting.stages import Stages
+from edge_app.detectors import Detector
 from edge_app.errors import EdgeAppError, GeometryError, SourceEnded
 from edge_app.measures.interval_sums import IntervalSums, Summed, speed_of
 from edge_app.measures.speed_meter import Measured
@@ -54,6 +55,20 @@ class Deadlines:
 
     drain: float = 5.0
     join: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """Detector that takes over while counting goes on.
+
+    config, model: hashes that its intervals name, as the ledger takes them. taken: is called in the counting thread
+    with the first frame that it has seen, before that is recorded.
+    """
+
+    detector: Detector
+    config: str
+    model: str
+    taken: Callable[[], None]
 
 
 class Harvest(Protocol):
@@ -131,6 +146,13 @@ class Service:
     def measures_problem(self) -> str:
         """One sentence on why something that is configured is not measured; empty when all is."""
         return self._measures_fault or (self._measures.problem if self._measures else "")
+
+    def take_over(self, takeover: Takeover) -> None:
+        """Let another detector take over between two frames, within about a second; any thread may call it.
+
+        Tracks, numbers and totals go on, and no frame is lost: the open intervals end there.
+        """
+        self._stages.change(takeover.detector, takeover, lambda frame: frame.captured_at + self._error_of(frame))
 
     def start_again(self) -> None:
         """Have `run` end as at a stop, and return True. Any thread may call it."""
@@ -255,14 +277,21 @@ class Service:
     def _by_told_time(self, result: FrameResult) -> FrameResult:
         """Return the result by the told time, if the system's clock gave others."""
         frame = result.frame
-        error = self._clock.error_of(frame.captured_at, frame.monotonic) if self._source.live else 0.0
+        error = self._error_of(frame)
         if not error:
             return result
         crossings = tuple(replace(crossing, at=crossing.at + error) for crossing in result.crossings)
         return replace(result, frame=replace(frame, captured_at=frame.captured_at + error), crossings=crossings)
 
+    def _error_of(self, frame: Frame) -> float:
+        """Return the seconds to add to the time of a frame to have the told time."""
+        return self._clock.error_of(frame.captured_at, frame.monotonic) if self._source.live else 0.0
+
     def _record(self, result: FrameResult, dropped: int) -> None:
         frame, crossings = result.frame, result.crossings
+        if isinstance(result.change, Takeover):
+            self._ledger.change(result.change.config, result.change.model, frame.captured_at)
+            result.change.taken()
         unstored = self._ledger.unstored
         quality = self._flags(frame)
         self._note_slow(result.slow, frame.monotonic)

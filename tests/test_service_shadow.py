@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import threading
 import time
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from edge_app.app import build_shadow, counting_hash, service
+from edge_app.app import build_shadow, counting_hash, refuse_fetched, service, shadow_file
 from edge_app.checks.road import check_shadow
 from edge_app.config.layers import Layer, refused_keys
 from edge_app.config.model import Config, DetectorConfig
+from edge_app.config.office_document import read_document
 from edge_app.detectors.manifest import default_model, load
+from edge_app.errors import ConfigError
 from edge_app.monitoring.device_status import DeviceStatus
+from edge_app.monitoring.health_report import NO_CANDIDATE
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.identity import Device
+from edge_app.mqtt.messages import Health
 from edge_app.preview.snapshot_socket import request_status
 from edge_app.rollout import candidate_process
 from edge_app.service import Service
@@ -25,6 +32,7 @@ from edge_app.sources.street.street import Street
 from edge_app.system.threads import Worker
 from tests.support.brokers import eventually, mosquitto, needs_mosquitto, subscribed
 from tests.support.schemas import validate
+from tests.support.two_hashes import twin
 
 SMALL = default_model().with_name("ssdlite_mobilenet_v2_300x300.tflite")
 
@@ -162,9 +170,44 @@ def test_a_candidate_changes_no_count_and_so_no_config(tmp_path: Path) -> None:
     assert counting_hash(beside, model) == counting_hash(alone, model)
 
 
-@pytest.mark.parametrize("layer", ["page", "office"])
-def test_only_the_file_of_the_device_may_name_a_candidate(layer: str) -> None:
-    assert refused_keys(Layer(layer, {"detector": {"shadow": "x.tflite"}})) == ["detector.shadow"]
+def test_the_page_may_name_no_candidate_and_the_office_only_by_its_hash() -> None:
+    assert refused_keys(Layer("page", {"detector": {"shadow": "x.tflite"}})) == ["detector.shadow"]
+    document = {"schema": "edge-app/config-desired/1", "revision": 1, "at": "2026-12-01T10:00:00Z", "author": "anna"}
+    named = read_document(json.dumps({**document, "set": {"detector": {"shadow": "0" * 64}}}))
+    assert named.layer.tables == {"detector": {"shadow": "0" * 64}}
+    for other in ("x.tflite", "/etc/passwd", "0" * 63, "../" + "0" * 64):
+        with pytest.raises(ConfigError, match=r"^detector\.shadow: the office names a candidate by its SHA-256"):
+            read_document(json.dumps({**document, "set": {"detector": {"shadow": other}}}))
+
+
+def test_a_candidate_is_named_by_the_hash_of_a_fetched_detector_or_of_the_devices_own(tmp_path: Path) -> None:
+    own, fetched = load(default_model())[0].sha256, twin(tmp_path / "twin")
+    sha256 = load(fetched)[0].sha256
+    shutil.copytree(fetched.parent, tmp_path / "state" / "detectors" / sha256)
+
+    def named(shadow: str, **detector: str) -> Config:
+        return Config.model_validate(
+            {"detector": {"shadow": shadow, **detector}, "store": {"folder": "state"}}, context={"folder": tmp_path}
+        )
+
+    assert shadow_file(named(sha256)) == tmp_path / "state" / "detectors" / sha256 / "twin.tflite"
+    assert shadow_file(named(own, fetched=sha256)) == default_model()
+    assert shadow_file(named("x.tflite")) == tmp_path / "x.tflite"
+    refuse_fetched(named(sha256))
+    with pytest.raises(ConfigError, match=r"detector\.shadow: no detector 000000000000 is on this device"):
+        refuse_fetched(named("0" * 64))
+    with pytest.raises(ValidationError, match=r"is the detector of detector\.fetched"):
+        named(sha256, fetched=sha256)
+
+
+def test_a_candidate_that_cannot_count_is_told_and_is_nothing_wrong() -> None:
+    told: dict[str, Any] = {"limits": [f"{NO_CANDIDATE}: gone", "the broker refuses meta"], "problem": ""}
+    status = DeviceStatus.model_construct(
+        counting=True, why_not="", problem_code="", quality=(), lines=(), health=Health.model_construct(**told)
+    )
+    object.__setattr__(status.health, "at", datetime.now(timezone.utc))
+    object.__setattr__(status.health, "uptime_s", 0.0)
+    assert status.wrong == ["the broker refuses meta"]
 
 
 def test_the_file_in_service_is_no_candidate() -> None:

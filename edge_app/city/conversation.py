@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 from edge_app.city.desired import Reported, json_in, read_reported
 from edge_app.mqtt.events import Message
+from edge_app.mqtt.incoming import piece, pieces_of, read_request
 
 _MOST_PIECES: Final = 2_000
 
@@ -42,6 +43,9 @@ class Conversation(Protocol):
 
     def receive(self, message: Message) -> None:
         """Take a message on one of the topics; none ever raises."""
+
+    def due(self) -> Sequence[Message]:
+        """Return what is sent now because of what was received."""
 
     def closing(self) -> Message | None:
         """Return what is sent once there is an outcome, None for nothing."""
@@ -89,6 +93,10 @@ class Configuring:
         elif reported.state == "trying":
             self.news = f"revision {self._revision} is on trial for two minutes"
 
+    def due(self) -> Sequence[Message]:
+        """Return nothing."""
+        return ()
+
     def closing(self) -> Message | None:
         """Return the layer of before: what was refused must not be the beginning of the next change."""
         return Message(f"{self.device}/config/desired", self._former, qos=1, retained=True) if self._refused else None
@@ -127,6 +135,10 @@ class Commanding:
         elif given.get("ok") is False:
             self.outcome = Outcome(False, f"{given.get('code')}: {given.get('error')}")
 
+    def due(self) -> Sequence[Message]:
+        """Return nothing."""
+        return ()
+
     def closing(self) -> Message | None:
         """Return nothing: a command is not retained."""
         return None
@@ -153,6 +165,29 @@ class Commanding:
         if hashlib.sha256(content).hexdigest() != result["sha256"]:
             return Outcome(False, f"{len(self._pieces)} of {result.get('pieces')} pieces came: ask again")
         return Outcome(True, f"{len(content):,} bytes", str(result.get("name", "")), content)
+
+
+class Fetching(Commanding):
+    """The command `fetch` to a device that gets the bundle from the broker. content: of the bundle."""
+
+    def __init__(self, device: str, identifier: str, payload: str, content: bytes) -> None:
+        super().__init__(device, "fetch", identifier, payload)
+        self._content, self._asked = content, range(0)
+
+    def receive(self, message: Message) -> None:
+        """Take a reply, or a question for pieces."""
+        asked = read_request(message.payload, self._id, len(self._content))
+        if message.topic == self.topics[1]:
+            if asked:
+                self._asked = asked
+                self.news = f"{asked[-1]} of {pieces_of(len(self._content))} pieces were asked for"
+        else:
+            super().receive(message)
+
+    def due(self) -> Sequence[Message]:
+        """Return the pieces that the device has asked for."""
+        asked, self._asked = self._asked, range(0)
+        return [piece(self.device, self._id, self._content, number) for number in asked]
 
 
 def _told(reported: Reported) -> str:

@@ -134,6 +134,8 @@ class FleetLink:
                 one.conversation.receive(message)
                 if one.conversation.news != before:
                     one.heard = self._clock()
+                for due in one.conversation.due():  # what is lost on the way is asked for again
+                    self._send(due)
 
     def _end_due(self) -> None:
         now = self._clock()

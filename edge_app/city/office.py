@@ -127,6 +127,9 @@ class Office:
                     one.receive(message)  # type: ignore[arg-type]
                     if one.news != before:
                         heard[id(one)] = now
+                    with suppress(BrokerError):  # lost just now: the device asks again
+                        for due in one.due():
+                            session.publish(due)
                 for one in open_ones[:]:
                     if one.outcome is not None or now - heard[id(one)] > wait_s:
                         open_ones.remove(one)

@@ -52,7 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     harvest.add_argument("--hours", type=int, default=24, metavar="N", help="1 to 168 (%(default)s)")
     fetch = kinds.add_parser("fetch", help="have devices fetch a detector, which then `config` has them count with")
     fetch.add_argument("--bundle", type=Path, required=True, metavar="ZIP", help="as `fleet bundle` has written it")
-    fetch.add_argument("--url", required=True, metavar="URL", help="https://, where devices find that very file")
+    where = fetch.add_mutually_exclusive_group(required=True)
+    where.add_argument("--url", metavar="URL", help="https://, where devices find that very file")
+    where.add_argument(
+        "--by-broker", action="store_true", help="send it in pieces through the broker, to devices that reach no server"
+    )
     release = kinds.add_parser(
         "release",
         help="have devices install a release of the program, which goes back by itself when it is not healthy",
@@ -320,15 +324,19 @@ def _configure(
 
 
 def _command(arguments: argparse.Namespace, config: CityConfig, office: Office, found: Sequence[KnownDevice]) -> int:
-    from edge_app.city.conversation import Commanding
+    from edge_app.city.conversation import Commanding, Fetching
     from edge_app.city.office import command
 
     key, name, args = signing_key(config), arguments.kind, _args(arguments)
+    bundle = _bundle_in(arguments.bundle) if name == "fetch" else b""
     talks, entries = list[Any](), list[tuple[str, str, Mapping[str, Any]]]()
     for one in found:
         topic = f"{office.root}/{one.name}"
         identifier, payload = command(f"{topic}/commands/{name}", args, key, "office", time.time())
-        talks.append(Commanding(topic, name, identifier, payload))
+        by_broker = name == "fetch" and arguments.by_broker
+        talks.append(
+            Fetching(topic, identifier, payload, bundle) if by_broker else Commanding(topic, name, identifier, payload)
+        )
         entries.append((f"device.{name}", one.name, {"id": [None, identifier], "args": [None, args]}))
     _audit(arguments, config, entries)
     return _lead(office, talks, arguments.wait, getattr(arguments, "out", Path()))
@@ -367,15 +375,20 @@ def _args(arguments: argparse.Namespace) -> dict[str, Any]:
     return {}
 
 
-def fetch_args(bundle: Path, url: str) -> dict[str, Any]:
-    """Return what devices are asked to fetch. Raises ConfigError."""
-    if not url.startswith("https://"):
+def fetch_args(bundle: Path, url: str | None) -> dict[str, Any]:
+    """Return what devices are asked to fetch. url: None for the broker. Raises ConfigError."""
+    content = _bundle_in(bundle)
+    if url is not None and not url.startswith("https://"):
         raise ConfigError("--url: must begin with https://")
+    where = {} if url is None else {"url": url}
+    return {**where, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _bundle_in(file: Path) -> bytes:
     try:
-        content = bundle.read_bytes()
+        return file.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{bundle}: cannot be read ({reason_of(error)})") from None
-    return {"url": url, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        raise ConfigError(f"{file}: cannot be read ({reason_of(error)})") from None
 
 
 def _audit(

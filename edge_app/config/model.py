@@ -26,7 +26,7 @@ from edge_app.config.page import PageConfig
 from edge_app.config.preview import PreviewConfig, PrivacyConfig
 from edge_app.config.review import ReviewConfig
 from edge_app.config.source import SourceConfig
-from edge_app.config.types import Area, FilePath, Fraction, Point, Sha256, Slug, Table, distinct
+from edge_app.config.types import SHA256, Area, CandidatePath, FilePath, Fraction, Point, Sha256, Slug, Table, distinct
 from edge_app.records import Direction
 
 VehicleLabel: TypeAlias = Literal["car", "motorcycle", "bus", "truck", "bicycle"]
@@ -78,10 +78,10 @@ class DetectorConfig(Table):
     allow_unproven: bool = Field(
         default=False, description="Count with a model that has not passed the model gate of models/registry."
     )
-    shadow: FilePath | None = Field(
+    shadow: CandidatePath | None = Field(
         default=None,
-        description="A second .tflite file, of a candidate that counts beside when processor time is free; its counts "
-        "are published apart, on shadow/LINE, and never used.",
+        description="A second .tflite file, or the SHA-256 of a detector on this device, of a candidate that counts "
+        "beside when processor time is free; its counts are published apart, on shadow/LINE, and never used.",
         examples=["candidate.tflite"],
     )
     threads: int = Field(default=2, ge=1, le=8, description="CPU threads for inference, with one interpreter on each.")
@@ -111,7 +111,14 @@ class DetectorConfig(Table):
     def _another_file(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         if value is not None and value == info.data.get("model"):
             raise ValueError("is the file of detector.model: name the candidate that is to be compared with it")
+        if value is not None and str(value) == info.data.get("fetched"):
+            raise ValueError("is the detector of detector.fetched: name the candidate that is to be compared with it")
         return value
+
+    @property
+    def shadow_sha256(self) -> str:
+        """SHA-256 of the candidate where it is named by it; "" where it is a file, or there is none."""
+        return str(self.shadow) if self.shadow is not None and SHA256.fullmatch(str(self.shadow)) else ""
 
     @field_validator("weak_score")
     @classmethod

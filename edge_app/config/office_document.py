@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from edge_app.config.layers import Layer, refused_keys
+from edge_app.config.types import SHA256
 from edge_app.errors import ConfigError
 from edge_app.system.clock import read_rfc3339
+from edge_app.system.tables import flat
 
 SCHEMA: Final = "edge-app/config-desired/1"
 _KEY: Final = re.compile(r"[a-z0-9_]{1,64}(\.[a-z0-9_]{1,64})?")
@@ -45,6 +47,9 @@ def read_document(text: str, key: str = "") -> Document:
     refused = refused_keys(layer)
     if refused:
         raise ConfigError(*(f"{key}: the office may not set it" for key in refused))
+    shadow = flat(layer.tables).get("detector.shadow")
+    if shadow is not None and not SHA256.fullmatch(str(shadow)):
+        raise ConfigError("detector.shadow: the office names a candidate by its SHA-256, never by a file")
     return Document(revision, at, layer, key)
 
 

@@ -6,16 +6,21 @@ import re
 from collections import Counter
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 T = TypeVar("T")
+SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
 def _beside_the_file(value: Path, info: ValidationInfo) -> Path:
     folder: Path = (info.context or {}).get("folder", Path())
     return folder / expanded(value)
+
+
+def _named_or_beside(value: Path, info: ValidationInfo) -> Path:
+    return value if SHA256.fullmatch(str(value)) else _beside_the_file(value, info)
 
 
 def expanded(value: Path) -> Path:
@@ -96,12 +101,14 @@ def _has_area(points: tuple[tuple[float, float], ...]) -> tuple[tuple[float, flo
 
 
 def _sha256(value: str) -> str:
-    if not re.fullmatch("[0-9a-f]{64}", value):
+    if not SHA256.fullmatch(value):
         raise ValueError("must be a SHA-256, 64 hexadecimal digits in small letters")
     return value
 
 
 Sha256 = Annotated[str, AfterValidator(_sha256)]
+CandidatePath = Annotated[Path, Field(strict=False), BeforeValidator(not_empty), AfterValidator(_named_or_beside)]
+"""A file, or the SHA-256 of a detector, as it stands."""
 OwnAddress = Annotated[str, AfterValidator(_own_address)]
 FilePath = Annotated[Path, Field(strict=False), BeforeValidator(not_empty), AfterValidator(_beside_the_file)]
 Fraction = Annotated[float, Field(ge=0, le=1)]

@@ -68,12 +68,15 @@ class PreparedFrame:
     box: x0, y0, x1, y1 px, the part of the frame that is watched. number: of this frame, from 0. seen: what moves in
     it; None where that is not asked. parts: of the frame, seen at full detail as well. pictures: inputs of the engine,
     that of `box` and of each part; none before, and for a frame that goes without it. outputs: of the engine, likewise.
-    spent: s of work for its detections so far. once: its parts were left out.
+    spent: s of work for its detections so far. once: its parts were left out. detector: whose engines see it. change:
+    what `Pipeline.change` was given last.
     """
 
     frame: Frame
     box: Box
     number: int
+    detector: Detector
+    change: object = None
     seen: Seen | None = None
     parts: tuple[Box, ...] = ()
     pictures: tuple[Picture, ...] = ()
@@ -125,6 +128,8 @@ class Pipeline:
         second_look: SecondLook | None = None,
     ) -> None:
         self.detector, self._tracker, self._lines = detector, tracker, tuple(lines)
+        self._change: object = None
+        self._told_change: object = None
         self._counted = frozenset(classes)
         self._band, self._region, self._motion, self._second_look = band, region, motion, second_look
         self._lessons: deque[_Lesson] = deque()
@@ -155,15 +160,24 @@ class Pipeline:
         prepared = self.prepare(frame)
         if self.must_infer(prepared):
             self.scale(prepared, once=once)
-            prepared.infer(self.detector.engines[0])
+            prepared.infer(prepared.detector.engines[0])
         return self.count(prepared)
+
+    def change(self, detector: Detector, change: object) -> None:
+        """Have another detector see the frames from the next one on; tracks and counts go on.
+
+        change: is told with the first result after it. Called by the thread that prepares.
+        """
+        self.detector, self._change = detector, change
 
     def prepare(self, frame: Frame) -> PreparedFrame:
         """Look for motion in a frame; call it in order of the frames.
 
         At most _LAG frames may be prepared and not counted yet.
         """
-        prepared = PreparedFrame(frame, region_px(self._region, frame.size), self._prepared)
+        prepared = PreparedFrame(
+            frame, region_px(self._region, frame.size), self._prepared, self.detector, self._change
+        )
         self._prepared += 1
         if self._motion is not None:
             self._look_for_motion(prepared, self._motion)
@@ -182,7 +196,7 @@ class Pipeline:
         prepared.once = once
         prepared.parts = () if once else prepared.parts
         prepared.pictures = tuple(
-            self.detector.prepare(_cut(prepared.frame, box)) for box in (prepared.box, *prepared.parts)
+            prepared.detector.prepare(_cut(prepared.frame, box)) for box in (prepared.box, *prepared.parts)
         )
         prepared.spent += perf_counter() - began
 
@@ -219,7 +233,11 @@ class Pipeline:
         self.times.add("track", tracked - detected)
         self.times.add("count", counted - tracked)
         moving = prepared.seen.moving if prepared.seen else None
-        return FrameResult(frame, detections, tracks, crossings, unseen, slow, not searched, moving, prepared.once)
+        change = None if prepared.change is self._told_change else prepared.change
+        self._told_change = prepared.change
+        return FrameResult(
+            *(frame, detections, tracks, crossings, unseen, slow, not searched, moving, prepared.once, change)
+        )
 
     def _look_for_motion(self, prepared: PreparedFrame, motion: Motion) -> None:
         began = perf_counter()
@@ -261,7 +279,7 @@ class Pipeline:
     def _detections(self, prepared: PreparedFrame) -> Detections:
         """Decode the outputs of the engine into boxes in px of the frame."""
         whole, *looks = (
-            _moved(self.detector.decode(picture, outputs), box)
+            _moved(prepared.detector.decode(picture, outputs), box)
             for picture, outputs, box in zip(
                 prepared.pictures, prepared.outputs, (prepared.box, *prepared.parts), strict=True
             )

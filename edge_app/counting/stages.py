@@ -7,20 +7,25 @@ The thread that calls `next` prepares and counts; each engine has a thread that 
 its next picture ready. So no core idles while a frame is being tracked; and since an engine releases Python's lock, the
 other work has that lock for itself. A still frame goes past the engines, unless the tracker asks for it when its turn
 to be counted has come.
+
+Another detector takes over between two frames, at a whole second, so that each interval has one detector: frames in
+progress are counted with the one that has seen them.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
 from time import perf_counter
 
 from edge_app.counting.pipeline import Pipeline, PreparedFrame
-from edge_app.detectors import Engine
+from edge_app.detectors import Detector
 from edge_app.records import Frame, FrameResult
 from edge_app.system.threads import Latest, Worker
 
@@ -46,6 +51,23 @@ class _Job:
         return self.fault is None and not self.prepared.outputs
 
 
+@dataclass(slots=True, eq=False)
+class _Change:
+    """Detector that takes over. change: see `FrameResult`. told: returns the told time of a frame, UTC s."""
+
+    detector: Detector
+    change: object
+    told: Callable[[Frame], float]
+    at: float | None = None
+
+    def is_due(self, frame: Frame) -> bool:
+        """Return whether a frame is the first at or after a whole second that began after this was asked for."""
+        now = self.told(frame)
+        if self.at is None or now < self.at - 1.0:  # at first, and when the clock was set back
+            self.at = math.floor(now) + 1.0
+        return now >= self.at
+
+
 class Stages:
     """Stages of a pipeline, fed from a slot.
 
@@ -68,11 +90,13 @@ class Stages:
         self._called = [threading.Event() for _ in engines]
         self._busy, self._live = 0, not load_all
         self._closed = False
+        self._changes: SimpleQueue[_Change] = SimpleQueue()
+        self._change: _Change | None = None
         self._todo: SimpleQueue[_Job | None] = SimpleQueue()
         self._in_progress: deque[_Job] = deque()
         self.workers = tuple(
-            Worker(f"engine {n}", partial(self._run_engine, engine, called), failed)
-            for n, (engine, called) in enumerate(zip(engines, self._called, strict=True), 1)
+            Worker(f"engine {n + 1}", partial(self._run_engine, n, called), failed)
+            for n, called in enumerate(self._called)
         )
         for engine, called in zip(engines, self._called, strict=True):
             if engine.loaded or load_all:
@@ -100,6 +124,14 @@ class Stages:
             else:
                 break
         return None
+
+    def change(self, detector: Detector, change: object, told: Callable[[Frame], float]) -> None:
+        """Let another detector take over between two frames; one that has not taken over yet no longer does.
+
+        detector: with as many engines as the present one, of which those are loaded that are there. change: see
+        `FrameResult`. told: returns the told time of a frame, UTC s. Any thread may call it.
+        """
+        self._changes.put(_Change(detector, change, told))
 
     def close(self) -> None:
         """End the workers after their present job; leave jobs that no engine has begun."""
@@ -130,10 +162,20 @@ class Stages:
 
     def _begin(self, frame: Frame) -> None:
         began = perf_counter()
+        self._change_before(frame)
         job = _Job(self._pipeline.prepare(frame), began)
         self._in_progress.append(job)
         if not job.prepared.still:
             self._infer(job)
+
+    def _change_before(self, frame: Frame) -> None:
+        """Have the detector that is asked for take over, if it is to begin with this frame."""
+        with suppress(Empty):
+            while True:
+                self._change = self._changes.get_nowait()
+        if self._change is not None and self._change.is_due(frame):
+            self._pipeline.change(self._change.detector, self._change.change)
+            self._change = None
 
     def _infer(self, job: _Job) -> None:
         behind = any(not other.done for other in self._in_progress)
@@ -158,14 +200,17 @@ class Stages:
         self._pipeline.times.add("latency", perf_counter() - job.began)
         return result
 
-    def _run_engine(self, engine: Engine, called: threading.Event, _stop: threading.Event) -> None:
+    def _run_engine(self, number: int, called: threading.Event, _stop: threading.Event) -> None:
+        """Let an engine of each detector infer. number: of the engine, from 0."""
         called.wait()
+        engine = self._pipeline.detector.engines[number]
         if not engine.loaded and not self._closed:
             engine.load()
+        del engine  # a detector that is not used any more goes
         # Only `close` ends this loop, not the event: frames in progress when all threads are asked to stop still count.
         while (job := self._todo.get()) is not None:
             try:
-                job.prepared.infer(engine)
+                job.prepared.infer(job.prepared.detector.engines[number])
             except BaseException as fault:  # of any kind: the caller of `next` must receive it
                 job.fault = fault
             with self._frames.changed:

@@ -82,15 +82,23 @@ class DriftWatch:
     ) -> None:
         self._history, self._setting = history, f"setting {setting}"
         self._collector, self._drift = HourCollector(local, on_quarter, shift), Drift()
+        self._mixed = False
         self._last = ""
         self.state = DriftState()
         self.problem = ""
         self._recall()
 
+    def change(self, setting: str) -> None:
+        """Learn anew from now on, with another setting; called by the thread that calls `observe`."""
+        self._setting, self._mixed = f"setting {setting}", True
+
     def observe(self, result: FrameResult) -> None:
         """Take a frame that was counted, in order."""
         hour = self._collector.observe(result)
         if hour is None:
+            return
+        if self._mixed:  # two settings have a part in it
+            self._mixed = False
             return
         at = result.frame.captured_at
         if self._last != self._setting:

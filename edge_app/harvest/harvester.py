@@ -53,8 +53,9 @@ class Harvester:
     the recording, by whose frame numbers files are named; "" for a camera, where they are named by time. wall: returns
     the time, UTC s.
 
-    kept: number of frames written. passed_over: number of candidates that were not kept, by reason. drifted: tells
-    whether the camera's picture or detector is no longer as it used to be; any frame is worth labelling then.
+    model: may be set while frames are kept. kept: number of frames written. passed_over: number of candidates that were
+    not kept, by reason. drifted: tells whether the camera's picture or detector is no longer as it used to be; any
+    frame is worth labelling then.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Harvester:
         self._folder, self._redaction = folder, redaction
         self._strong = strong
         self._uncertainty, self._span, self._novelty = Uncertainty(strong), Span[Candidate](every_s), Novelty()
-        self._model, self._source, self._clip, self._wall = model, source, clip, wall
+        self.model, self._source, self._clip, self._wall = model, source, clip, wall
         self._slot: Latest[Candidate] = Latest()
         self.drifted: Callable[[], bool] = lambda: False
         self.kept = 0
@@ -158,12 +159,12 @@ class Harvester:
             self._warn(f"no more frames are kept today: {refusal}", today=day)
         if refusal:
             return refusal
-        xml = annotation(f"{name}.jpg", size, labels, f"edge-app {self._source}, model {self._model[:12]}")
+        xml = annotation(f"{name}.jpg", size, labels, f"edge-app {self._source}, model {self.model[:12]}")
         why = {
             "at": round(at, 3) if self._clip else f"{_utc(at):%Y-%m-%dT%H:%M:%SZ}",
             "source": self._source,
             "frame": candidate.result.frame.index,
-            "model": self._model,
+            "model": self.model,
             "reasons": reasons,
             "scores": [round(label.score, 3) for label in labels],
         }

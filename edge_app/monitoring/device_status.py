@@ -12,7 +12,7 @@ from pydantic import Field
 
 from edge_app.camera_health.monitor import VIEW_FLAGS
 from edge_app.monitoring.certificate import ends_at
-from edge_app.monitoring.health_report import HealthReport
+from edge_app.monitoring.health_report import NO_CANDIDATE, HealthReport
 from edge_app.monitoring.measures import mean_speeds
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.messages import DirectionCounts, Flag, Health, Payload
@@ -89,7 +89,8 @@ class DeviceStatus(Payload):
     @property
     def wrong(self) -> list[str]:
         """Return what keeps the device from counting well and delivering, one sentence each, the gravest first."""
-        found = [*([] if self.counting else [self.why_not]), self.health.problem, *self._doubts, *self.health.limits]
+        limits = [limit for limit in self.health.limits if not limit.startswith(NO_CANDIDATE)]
+        found = [*([] if self.counting else [self.why_not]), self.health.problem, *self._doubts, *limits]
         return list(dict.fromkeys(sentence for sentence in found if sentence))
 
     def outdated(self, config: str) -> str:
@@ -137,6 +138,10 @@ class StatusReport:
         self._lines = tuple(lines)
         self._rate = RateMeter(over_s=_RATE_S, started=time.monotonic())
         self._telling = threading.Lock()
+
+    def change(self, device: Device, model: str) -> None:
+        """Tell of another detector from now on. device: with its hashes. model: its name."""
+        self._device, self._model = device, model
 
     def rename(self, lines: Sequence[Line]) -> None:
         """Use the names of these lines, which are otherwise the same."""

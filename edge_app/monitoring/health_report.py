@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from edge_app.camera_health.monitor import VIEW_FLAGS
 from edge_app.camera_health.quality import QualityMonitor
@@ -28,13 +28,16 @@ from edge_app.system.rate_meter import RateMeter
 from edge_app.system.readings import Readings, readings
 from edge_app.system.redaction import redacted
 
+NO_CANDIDATE: Final = "no candidate counts beside the detector in service"
+"""Beginning of the sentence in `limits` that keeps no count from being right, nor from being delivered."""
+
 
 class Shadow(Protocol):
     """A candidate that counts beside the detector in service."""
 
     @property
-    def health(self) -> ShadowHealth:
-        """How it compares, and whether it still counts."""
+    def health(self) -> ShadowHealth | None:
+        """How it compares, and whether it still counts; None without one."""
         ...
 
 
@@ -56,8 +59,8 @@ class Components:
     certificates: PEM files by name, "device" and "authority". drift: None where nothing is compared over months.
     office: None without keys of one.
     harvest_until: returns until when frames are kept because the office asked for it, UTC s; None while it did not.
-    shadow: None where no candidate counts beside. figures: of each quarter of an hour; None for recordings.
-    review: None where no picture leaves the device for one.
+    shadow: where a candidate may count beside; None where none ever does. figures: of each quarter of an hour; None for
+    recordings. review: None where no picture leaves the device for one.
     """
 
     source: Source
@@ -201,7 +204,7 @@ class HealthReport:
     def _no_shadow(self) -> str:
         shadow = self.components.shadow.health if self.components.shadow else None
         failed = shadow is not None and shadow.state == "failed"
-        return f"no candidate counts beside the detector in service: {shadow.why}" if shadow and failed else ""
+        return f"{NO_CANDIDATE}: {shadow.why}" if shadow and failed else ""
 
     def _storage(self) -> list[str]:
         sentence = "the state folder cannot be used: what is not delivered is in memory alone, and a restart loses it"

@@ -39,11 +39,11 @@ _MB = 1e6
 
 
 def exposition(
-    device: Device, components: Components, lines: Sequence[str], classes: Collection[str]
+    device: Callable[[], Device], components: Components, lines: Sequence[str], classes: Collection[str]
 ) -> Callable[[], bytes]:
     """Return a function that gives all present metrics as text of the type KIND.
 
-    lines: ids of the counting lines. classes: counted classes.
+    device: returns its identity at this moment. lines: ids of the counting lines. classes: counted classes.
     Any thread may call the function, but only one at a time.
     """
     registry = CollectorRegistry()
@@ -53,7 +53,13 @@ def exposition(
 
 
 class _MetricsCollector(Collector):
-    def __init__(self, device: Device, components: Components, lines: Sequence[str], classes: Collection[str]) -> None:
+    def __init__(
+        self,
+        device: Callable[[], Device],
+        components: Components,
+        lines: Sequence[str],
+        classes: Collection[str],
+    ) -> None:
         self._device, self._components = device, components
         self._flows = [(line, direction, label) for line in lines for direction in DIRECTIONS for label in classes]
 
@@ -74,7 +80,7 @@ class _MetricsCollector(Collector):
         yield from self._board()
 
     def _build(self) -> dict[str, str]:
-        d = self._device
+        d = self._device()
         return {
             "site": d.site,
             "device": d.device,
@@ -153,9 +159,9 @@ class _MetricsCollector(Collector):
         yield _counter("duplicate_crossings", "Second tracks on a just counted vehicle, left out.", duplicates)
 
     def _shadow(self) -> Iterator[Metric]:
-        if self._components.shadow is None:
+        shadow = self._components.shadow.health if self._components.shadow else None
+        if shadow is None:
             return
-        shadow = self._components.shadow.health
         intervals = CounterMetricFamily(
             "edge_app_shadow_intervals", "Intervals of the candidate that counts beside.", labels=["outcome"]
         )

@@ -35,6 +35,8 @@ from edge_app.mqtt.commands import (
 from edge_app.mqtt.commands import resend_args as read_args
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.identity import CONTRACT, Device
+from edge_app.mqtt.incoming import NAME as PIECE_NAME
+from edge_app.mqtt.incoming import Incoming
 from edge_app.mqtt.messages import Code, Meta, ReleaseReported, lines_of
 from edge_app.mqtt.pieces import Delivery, Due, Parcel
 from edge_app.mqtt.resend import Resend
@@ -75,7 +77,7 @@ class SignedWork:
     trust: whose signatures are believed. synced: returns True while a time service has set the clock. restart: begins
     to count anew. harvest: keeps frames for so many hours, 0 for no longer, and returns until when, RFC 3339, or None.
     diagnose, snapshot, fetch: are called in a thread of their own; snapshot gets the largest width, px, and whether
-    lines are drawn into the picture.
+    lines are drawn into the picture, fetch the content where that comes from the broker.
     """
 
     trust: Trust
@@ -84,7 +86,7 @@ class SignedWork:
     harvest: Callable[[int], str | None]
     diagnose: Callable[[], Parcel]
     snapshot: Callable[[int, bool], Parcel]
-    fetch: Callable[[FetchArgs], Mapping[str, Any]]
+    fetch: Callable[[FetchArgs, Incoming | None], Mapping[str, Any]]
     releases: Releases
 
 
@@ -136,24 +138,36 @@ class CommandDesk:
         self._replies: list[_Waiting] = []
         self._resending: _Order | None = None
         self._delivering: tuple[_Order, Delivery] | None = None
+        self._incoming: Incoming | None = None
         self._own = self._resumed = False
         self.job: Resend | None = None
         self.ignored = self.dropped = 0
         self.signed = SignedLog(utc)
 
+    def renew(self, meta: Meta) -> None:
+        """Answer by another meta from now on."""
+        self._meta = meta
+
     def receive(self, message: Message) -> None:
         """Take a message that came in; none ever raises."""
+        if message.topic == f"{self._device.prefix}/commands/{PIECE_NAME}":
+            if self._incoming is None or message.retained or not self._incoming.receive(message.payload):
+                self._ignore("it is a piece that nobody has asked for")
+            return
         outcome = read_command(self._device.prefix, message, self._trust)
         if isinstance(outcome, Ignored):
-            self.ignored += 1
-            if self.ignored & (self.ignored - 1) == 0:  # a flood must not fill the log: the 1st, 2nd, 4th, 8th ...
-                log.warning("a message was ignored, since %s; %d so far", outcome.reason, self.ignored)
+            self._ignore(outcome.reason)
             return
         try:
             self._answer(outcome)
         except StoreError as error:
             log.warning("%s", error)
             self._refuse(outcome, "failed", "The state folder cannot be used at the moment.")
+
+    def _ignore(self, reason: str) -> None:
+        self.ignored += 1
+        if self.ignored & (self.ignored - 1) == 0:  # a flood must not fill the log: the 1st, 2nd, 4th, 8th ...
+            log.warning("a message was ignored, since %s; %d so far", reason, self.ignored)
 
     @property
     def limit(self) -> str:
@@ -183,15 +197,16 @@ class CommandDesk:
             due = delivery.due(room, max_packet)
         except CommandError as error:
             self._finish_signed(order, str(error))
-            self._delivering = None
+            self._delivering = self._incoming = None
             return []
         result = delivery.result()
         if result is not None:
             self._finish(order, reply(order.command.id, self._utc(), result))
             did = f"sent {result['bytes']} bytes" if "bytes" in result else f"{result['name']} is here"
             self.signed.done(order.command, did)
-            self._delivering = None
-        return due
+            self._delivering = self._incoming = None
+        request = self._incoming.request() if self._incoming and room else None
+        return due if request is None or self._incoming is None else [*due, (request, self._incoming.answered)]
 
     def lost(self) -> None:
         """Publish again what the lost connection has not acknowledged."""
@@ -201,6 +216,8 @@ class CommandDesk:
             self.job.lost()
         if self._delivering is not None:
             self._delivering[1].lost()
+        if self._incoming is not None:
+            self._incoming.lost()
 
     def may_resend(self) -> bool:
         """Return True when the intervals of the `resend` were counted under the present site and device name."""
@@ -291,7 +308,10 @@ class CommandDesk:
             args = snapshot_args(order.command.args)
             make = partial(work.snapshot, args.width, args.lines)
         elif order.command.name == "fetch":
-            make = partial(work.fetch, fetch_args(order.command.args))
+            bundle = fetch_args(order.command.args)
+            if not bundle.url:
+                self._incoming = Incoming(self._device.prefix, order.command.id, bundle.bytes)
+            make = partial(work.fetch, bundle, self._incoming)
         elif order.command.name == "release":
             make = partial(work.releases.order, release_args(order.command.args), order.command.message)
         self._delivering = order, Delivery(self._device.prefix, order.command.id, make)

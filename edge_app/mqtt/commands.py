@@ -137,7 +137,7 @@ class SnapshotArgs:
 
 @dataclass(frozen=True, slots=True)
 class FetchArgs:
-    """What `fetch` asks for. url: of a bundle. bytes, sha256: of it, the hash in hexadecimal."""
+    """What `fetch` asks for. url: of a bundle; "" for the broker. bytes, sha256: of it, the hash in hexadecimal."""
 
     url: str
     bytes: int
@@ -278,21 +278,34 @@ def snapshot_args(args: Mapping[str, Any]) -> SnapshotArgs:
     return SnapshotArgs(width, lines)
 
 
-def fetch_args(args: Mapping[str, Any], most: int = MAX_BUNDLE) -> FetchArgs:
-    """Return the arguments of `fetch`. most: bytes. Raises ValueError: with one sentence on what is wrong."""
-    url, size, sha256 = args.get("url"), args.get("bytes"), args.get("sha256")
+def fetch_args(args: Mapping[str, Any]) -> FetchArgs:
+    """Return the arguments of `fetch`. Raises ValueError: with one sentence on what is wrong."""
+    if "url" not in args:
+        return FetchArgs("", *_file_args(args, MAX_BUNDLE))
+    return download_args(args, MAX_BUNDLE)
+
+
+def download_args(args: Mapping[str, Any], most: int) -> FetchArgs:
+    """Return what a server is asked for. most: bytes. Raises ValueError: with one sentence on what is wrong."""
+    url = args.get("url")
     if not isinstance(url, str) or not _URL.fullmatch(url):
         raise _BadRequestError("args.url must begin with https:// and have at most 2,000 characters of ASCII.")
+    return FetchArgs(url, *_file_args(args, most))
+
+
+def _file_args(args: Mapping[str, Any], most: int) -> tuple[int, str]:
+    """Return size and SHA-256 of a file. most: bytes. Raises ValueError: with one sentence on what is wrong."""
+    size, sha256 = args.get("bytes"), args.get("sha256")
     if type(size) is not int or not 0 < size <= most:
         raise _BadRequestError(f"args.bytes must be a whole number from 1 to {most}.")
     if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
         raise _BadRequestError("args.sha256 must be 64 hexadecimal digits in small letters.")
-    return FetchArgs(url, size, sha256)
+    return size, sha256
 
 
 def release_args(args: Mapping[str, Any]) -> ReleaseArgs:
     """Return the arguments of `release`. Raises ValueError: with one sentence on what is wrong."""
-    archive = fetch_args(args, MAX_RELEASE)
+    archive = download_args(args, MAX_RELEASE)
     sums, signature, older = args.get("sums"), args.get("sums_signature"), args.get("older", False)
     if not isinstance(sums, str) or not _SUMS.fullmatch(sums):
         raise _BadRequestError("args.sums must be the text of SHA256SUMS, at most 4,000 characters of ASCII.")

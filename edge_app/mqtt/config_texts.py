@@ -53,8 +53,8 @@ class ConfigTexts:
         return [f"broker refuses {topic} ({reason})" for topic, reason in self._refused.copy().items()]
 
     def renew(self, meta: Meta) -> None:
-        """Have another text for the present configuration: names and places are in it, and not in its hash."""
-        self._text, self._stored = _text_of(meta), False
+        """Have another text, or another configuration, from now on: names and places are in a text, not in its hash."""
+        self._current, self._text, self._stored = meta.config, _text_of(meta), False
         key = self._device.prefix, self._current
         self._answered.discard(key)
         self._in_flight.pop(key, None)

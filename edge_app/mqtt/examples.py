@@ -235,6 +235,14 @@ EXAMPLES: Final[dict[str, Any]] = {
         "of": 1,
         "data": "UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA==",
     },
+    "piece_requests": {"schema": "edge-app/piece-request/1", "id": "city-0b1c", "from": 1, "to": 5, "of": 243},
+    "incoming_pieces": {
+        "schema": "edge-app/piece/1",
+        "id": "city-0b1c",
+        "piece": 1,
+        "of": 1,
+        "data": "UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA==",
+    },
     "replies": {
         "schema": "edge-app/reply/1",
         "id": "city-6f0a2c91",

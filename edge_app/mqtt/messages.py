@@ -499,6 +499,16 @@ class PieceMessage(Payload):
     data: str = Field(description="base64 of at most 12,000 bytes")
 
 
+class PieceRequest(Payload):
+    """Question of a device for some pieces of what it is to fetch from the broker."""
+
+    schema_id: Literal["edge-app/piece-request/1"] = Field(default="edge-app/piece-request/1", alias="schema")
+    id: str = Field(pattern=r"^[A-Za-z0-9-]{1,64}$", description="That of the command, as in the topic")
+    first: int = Field(alias="from", ge=1, description="First piece that is wanted")
+    last: int = Field(alias="to", ge=1, description="Last one, at most four more")
+    of: int = Field(ge=1, description="Number of all pieces")
+
+
 class ReplyMessage(Payload):
     """Answer of a device: `result`, or `code` and `error` where `ok` is false."""
 

@@ -28,6 +28,7 @@ from edge_app.mqtt.held_back import HeldBack
 from edge_app.mqtt.identity import Device, interval_topic
 from edge_app.mqtt.in_flight import InFlight, Sent
 from edge_app.mqtt.in_memory import InMemory
+from edge_app.mqtt.incoming import NAME as PIECE_NAME
 from edge_app.mqtt.messages import Health, Meta, lines_of
 from edge_app.mqtt.presence import BirthMessage, status
 from edge_app.mqtt.resend import Resend
@@ -123,7 +124,7 @@ class Publisher:
         self._comparisons, self._reviews = InMemory(_MOST_COMPARISONS), InMemory(_MOST_REVIEWS)
         report = (lambda: signed_work.releases.report) if signed_work else (lambda: None)
         self._office = ConfigDesk(office, device, installation, utc, report) if office else None
-        self._renewed: tuple[Meta, Callable[[], Sequence[BirthMessage]]] | None = None
+        self._renewed: deque[tuple[Meta, Callable[[], Sequence[BirthMessage]]]] = deque()
         self._desk = CommandDesk(device, outbox, meta, installation, utc, signed_work)
         self._resend_due = clock()
         self._taken_back = self._draining = False
@@ -181,8 +182,11 @@ class Publisher:
         return self._reviews.dropped
 
     def renew(self, meta: Meta, birth_messages: Callable[[], Sequence[BirthMessage]]) -> None:
-        """Announce the device by other texts soon. Any thread may call it; `config` of meta is the same."""
-        self._renewed = meta, birth_messages
+        """Announce the device by other texts soon, or by another `config`. Any thread may call it.
+
+        Call it before an interval of that `config` closes: so its text goes out first.
+        """
+        self._renewed.append((meta, birth_messages))
 
     def run(self, stop: threading.Event, drain_s: float = 5.0) -> None:
         """Publish until `stop` is set, then `drain`; the body of the publisher's thread."""
@@ -282,7 +286,7 @@ class Publisher:
         self._taken_back = False
         self._health_due = self._clock()
         self._subscription = ""
-        commands = ["#"] if self._session.broker.wildcards else NAMES
+        commands = ["#"] if self._session.broker.wildcards else [*NAMES, PIECE_NAME]
         self._session.subscribe([f"{self._device.prefix}/commands/{name}" for name in commands], fresh=True)
         if self._office is not None:
             self._session.subscribe([self._office.topic])
@@ -291,9 +295,10 @@ class Publisher:
         self._publish_births()
 
     def _use_renewed(self) -> None:
-        if self._renewed is not None:
-            (self._meta, self._birth_messages), self._renewed = self._renewed, None
+        while self._renewed:
+            self._meta, self._birth_messages = self._renewed.popleft()
             self._configs.renew(self._meta)
+            self._desk.renew(self._meta)
             if self._session.connected:
                 self._publish_meta()
                 self._publish_births()

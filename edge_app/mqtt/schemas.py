@@ -22,6 +22,7 @@ from edge_app.mqtt.messages import (
     Meta,
     Payload,
     PieceMessage,
+    PieceRequest,
     ReplyMessage,
     ReviewMessage,
     ShadowMessage,
@@ -208,6 +209,25 @@ _CHANNELS: Final = (
         False,
         "Parts of what a signed command asked for, which is too large for its answer",
         "In order; the answer comes after the last one. A piece may come twice.",
+    ),
+    _Channel(
+        "piece_requests",
+        "pieces/{id}",
+        PieceRequest,
+        1,
+        False,
+        "Asks for pieces of the bundle that `fetch` without a `url` has named",
+        "Asked again after 20 s without a piece, and at every connect.",
+    ),
+    _Channel(
+        "incoming_pieces",
+        "commands/piece",
+        PieceMessage,
+        1,
+        False,
+        "Pieces of that bundle, which the device has asked for",
+        "Never retained, never answered, and not signed: `fetch` has signed the hash of the whole.",
+        receives=True,
     ),
 )
 

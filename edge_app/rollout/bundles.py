@@ -13,14 +13,16 @@ import tempfile
 import threading
 import zipfile
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from edge_app.detectors.manifest import Manifest, load
 from edge_app.errors import CommandError, DetectorError, reason_of
 from edge_app.mqtt.commands import MAX_BUNDLE, FetchArgs
+from edge_app.mqtt.incoming import PIECE, Incoming
 from edge_app.rollout.download import download
-from edge_app.system.files import alone_in
+from edge_app.system.files import alone_in, sha256_of
 from edge_app.system.readings import readings
 
 FOLDER: Final = "detectors"
@@ -30,6 +32,9 @@ _ROOM_MB: Final = 100.0
 """Disk, MB, that stays free for counts."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\.(tflite|json)")
 _SHA256: Final = re.compile("[0-9a-f]{64}")
+_LOOK_S: Final = 1.0
+_PATIENCE_S: Final = 600.0
+"""Time, s, without a piece from the broker after which a fetch is given up; what has come stays for the next one."""
 
 
 class Bundles:
@@ -47,24 +52,31 @@ class Bundles:
             return None
         return next(iter(sorted((self._folder / sha256).glob("*.tflite"))), None)
 
-    def fetch(self, bundle: FetchArgs, stopped: threading.Event) -> Manifest:
+    def fetch(self, bundle: FetchArgs, stopped: threading.Event, incoming: Incoming | None = None) -> Manifest:
         """Fetch a bundle, and return the manifest of its detector, which is on disk then.
 
-        What a former attempt has fetched is not fetched again. Raises CommandError: with what was wrong.
+        incoming: its pieces, where they come from the broker. What a former attempt has fetched is not fetched again,
+        wherever that came from. Raises CommandError: with what was wrong.
         """
+        part = self._folder / f"{bundle.sha256}.part"
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # A fetch of a run that has just ended may wait for its server still.
             with alone_in(self._folder, CommandError("Another detector is being fetched: ask again in a minute.")):
                 self._forget_others(bundle)
                 self._require_room(bundle)
-                part = self._folder / f"{bundle.sha256}.part"
-                download(bundle, part, stopped, self._ca_file)
+                if incoming is None:
+                    download(bundle, part, stopped, self._ca_file)
+                else:
+                    _collect(incoming, bundle, part, stopped)
+                    _require_hash(bundle, part)
                 try:
                     return self._unpack(part)
                 finally:
                     part.unlink(missing_ok=True)
         except OSError as error:
+            with suppress(OSError):  # counts need the room
+                part.unlink(missing_ok=True)
             raise CommandError(f"The state folder cannot take the detector ({reason_of(error)}).") from error
 
     def tidy(self, keep: Collection[str]) -> None:
@@ -103,6 +115,34 @@ class Bundles:
             raise CommandError(f"The bundle cannot be used: {error}.") from error
         finally:
             shutil.rmtree(new, ignore_errors=True)
+
+
+def _collect(incoming: Incoming, bundle: FetchArgs, part: Path, stopped: threading.Event) -> None:
+    """Write the pieces into a file, which may have its beginning already. Raises CommandError, OSError."""
+    here = part.stat().st_size // PIECE if part.exists() else 0
+    with part.open("r+b" if here else "wb") as file:
+        file.truncate(min(bundle.bytes, here * PIECE))
+        file.seek(0, os.SEEK_END)
+        waited = 0.0
+        for number in range(here + 1, incoming.of + 1):
+            while (data := incoming.read(number, _LOOK_S)) is None:
+                waited += _LOOK_S
+                if stopped.is_set():
+                    raise CommandError("The program ends.")
+                if incoming.refused:
+                    raise CommandError(f"The broker refuses to ask for the pieces ({incoming.refused}).")
+                if waited >= _PATIENCE_S:
+                    raise CommandError(f"{number - 1} of {incoming.of} pieces have come, and no more for ten minutes.")
+            waited = 0.0
+            file.write(data)
+            file.flush()
+
+
+def _require_hash(bundle: FetchArgs, part: Path) -> None:
+    """Raise CommandError for a file that is not what was signed, which is gone then."""
+    if sha256_of(part) != bundle.sha256:
+        part.unlink()
+        raise CommandError("What was fetched is not what the office has signed: its hash is another one.")
 
 
 def _extract(part: Path, folder: Path) -> Path:

@@ -90,6 +90,7 @@ class OrderedHarvest:
         self._lock = threading.Lock()
         self._harvester: Harvester | None = None
         self._closed = threading.Event()
+        self._model = ""
         self.drifted: Callable[[], bool] = lambda: False
 
     def observe(self, result: FrameResult) -> None:
@@ -102,6 +103,18 @@ class OrderedHarvest:
             harvester.close()
         else:
             harvester.observe(result)
+
+    @property
+    def model(self) -> str:
+        """SHA-256 of the detector that counts, where it is another one than that of the harvesters that are made."""
+        return self._model
+
+    @model.setter
+    def model(self, sha256: str) -> None:
+        with self._lock:
+            self._model = sha256
+            if self._harvester is not None:
+                self._harvester.model = sha256
 
     def close(self) -> None:
         """End the harvest: `run` keeps the last frame and returns."""
@@ -133,6 +146,7 @@ class OrderedHarvest:
         with self._lock:
             if self._closed.is_set():
                 return
+            harvester.model = self._model or harvester.model
             self._harvester = harvester
         harvester.run(stop)
         if self._harvester is harvester:

@@ -9,14 +9,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from edge_app.errors import ConfigError
+from edge_app.errors import ConfigError, DetectorError
 from edge_app.mqtt.config_desk import Report
 from edge_app.mqtt.messages import ConfigConflict, ConfigLayer
-from edge_app.rollout.trial import Facets, Trial, accepted, digest, passed, rolled_back
+from edge_app.rollout.switching import CountAnewError
+from edge_app.rollout.trial import Facets, Trial, accepted, digest, passed, rolled_back, stopped
 from edge_app.system.office_state import OfficeState, read_state, taken_back, write_state
 from edge_app.system.threads import Faults
 
@@ -43,7 +45,8 @@ class Proposed:
 class Judged:
     """Configuration that a message would make.
 
-    config: for `use`, and for whoever takes it over. goes_on: it may be taken over while counting goes on.
+    config: for `use`, and for whoever takes it over. goes_on: it may be taken over while counting goes on, unless
+    whoever takes it over finds that it cannot.
     """
 
     config: object
@@ -82,12 +85,29 @@ class Configurations(Protocol):
     def problem(self) -> str: ...
 
 
+class Running(Protocol):
+    """A service whose configuration changes while it counts.
+
+    config: hash of the configuration in use. renew: takes another one over, which may take seconds. Raises
+    CountAnewError: when it cannot. DetectorError: when its detector cannot count. settle: the present one stays, so
+    that what only the way back needs may go. step: does what is due; it is called about twice a second.
+    """
+
+    @property
+    def config(self) -> str: ...
+
+    def renew(self, config: object) -> None: ...
+
+    def settle(self) -> None: ...
+
+    def step(self) -> None: ...
+
+
 class Office:
     """Configurations of the office on one device. `run` is the body of a thread; any thread may call the others.
 
-    folder: the state folder. config: hash of the configuration in use. facets: returns what works at this moment.
-    renew: takes a configuration over while counting goes on. again: has the program begin anew. utc, clock: UTC s, and
-    s of a clock that never steps.
+    folder: the state folder. running: the service. facets: returns what works at this moment. again: has the program
+    begin anew. utc, clock: UTC s, and s of a clock that never steps.
     """
 
     def __init__(
@@ -95,15 +115,14 @@ class Office:
         folder: Path,
         configurations: Configurations,
         *,
-        config: str,
+        running: Running,
         facets: Callable[[], Facets],
-        renew: Callable[[object], None],
         again: Callable[[], None],
         utc: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._folder, self._configurations, self._config = folder, configurations, config
-        self._facets, self._renew, self._again, self._utc, self._clock = facets, renew, again, utc, clock
+        self._folder, self._configurations, self._running = folder, configurations, running
+        self._facets, self._again, self._utc, self._clock = facets, again, utc, clock
         self._offered: bytes | None = None
         self._state, self._begun = self._read(), False
         self._trial: Trial | None = None
@@ -164,6 +183,9 @@ class Office:
             self._take(message)
         if self._trial is not None and not self._ending:
             self._observe(self._trial)
+        self._running.step()
+        if self._report is not None and self._report.config != self._running.config[:12]:  # it has just taken over
+            self._tell()
 
     def _read(self) -> OfficeState | None:
         """Return what is on disk; None while the disk does not tell."""
@@ -232,13 +254,26 @@ class Office:
         """Use the configuration of the present state, while counting goes on or by counting anew."""
         if judged.goes_on:
             self._configurations.use(judged)
-            self._renew(judged.config)
-            state = self._present
-            self._trial = None if state.trial is None else Trial(state.trial, self._clock())
             self._tell()
-        else:  # the next start tells it
-            self._ending = True
-            self._again()
+            try:
+                self._running.renew(judged.config)
+            except CountAnewError as why:
+                log.warning("counting begins anew all the same: %s", why)
+            except DetectorError as error:
+                if self._present.trial is not None:
+                    self._roll_back([str(error)])
+                    return
+                log.error("counting begins anew: %s", error)
+            else:
+                state = self._present
+                self._trial = None if state.trial is None else Trial(state.trial, self._clock())
+                self._tell()
+                return
+            self._state = stopped(self._present)  # it is to be started for it after all
+            with suppress(OSError):  # then one start too many is counted
+                write_state(self._folder, self._state)
+        self._ending = True  # the next start tells it
+        self._again()
 
     def _observe(self, trial: Trial) -> None:
         lost = trial.observe(self._facets(), self._clock())
@@ -251,6 +286,7 @@ class Office:
         write_state(self._folder, now)
         self._state, self._trial = now, None
         log.info("configuration %d of the office has passed its trial", now.highest)
+        self._running.settle()
         self._configurations.keep()
         self._tell()
 
@@ -264,6 +300,7 @@ class Office:
         except ConfigError:  # the start uses what is nearest to it
             judged = Judged(None, goes_on=False)
         self._use(judged)
+        self._running.settle()
 
     @property
     def _present(self) -> OfficeState:
@@ -279,7 +316,7 @@ class Office:
             revision=in_use.revision,
             highest=state.highest,
             problems=problems,
-            config=self._config[:12],
+            config=self._running.config[:12],
             layers=in_use.layers,
             conflicts=in_use.conflicts,
         )

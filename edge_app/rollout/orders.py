@@ -12,6 +12,7 @@ from edge_app.drawing.jpeg import jpeg
 from edge_app.errors import CommandError, StoreError
 from edge_app.mqtt.commands import FetchArgs
 from edge_app.mqtt.identity import Device
+from edge_app.mqtt.incoming import Incoming
 from edge_app.mqtt.pieces import Parcel
 from edge_app.preview.live import Preview
 from edge_app.rollout.bundles import Bundles
@@ -77,10 +78,13 @@ class Orders:
         picture = self._preview.snapshot(annotated=lines, width=width)
         return Parcel(self._name("jpg"), "image/jpeg", jpeg(picture))
 
-    def fetch(self, args: FetchArgs) -> Mapping[str, Any]:
-        """Fetch a detector and return what it is. Raises CommandError: with what was wrong."""
+    def fetch(self, args: FetchArgs, incoming: Incoming | None = None) -> Mapping[str, Any]:
+        """Fetch a detector and return what it is. incoming: its bundle, where that comes from the broker.
+
+        Raises CommandError: with what was wrong.
+        """
         self._bundles.tidy(self._kept())
-        manifest = self._bundles.fetch(args, self._stopped)
+        manifest = self._bundles.fetch(args, self._stopped, incoming)
         size = f"{manifest.input.width}x{manifest.input.height}"
         stage = "production" if manifest.proven else "candidate"
         return {"model": manifest.sha256, "name": manifest.name, "input": size, "stage": stage}

@@ -70,6 +70,7 @@ class Shadow:
         self._wake_up, self._wake = os.pipe()
         os.set_blocking(self._wake_up, False)
         os.set_blocking(self._wake, False)
+        self._waking, self._closed = threading.Lock(), False
         self._worker = Worker("shadow", self._run, self._died)
 
     def __enter__(self) -> Shadow:
@@ -84,8 +85,10 @@ class Shadow:
         if not self._worker.join(_STOP_S):  # it ends no service, nor keeps one from its end
             log.warning("the candidate's process has not ended yet")
             return
-        os.close(self._wake)
-        os.close(self._wake_up)
+        with self._waking:  # the counting thread may be leaving a frame at this moment
+            self._closed = True
+            os.close(self._wake)
+            os.close(self._wake_up)
 
     def offer(self, result: FrameResult) -> None:
         """Leave a frame that was counted in service; it never waits. Called by the counting thread alone."""
@@ -124,8 +127,9 @@ class Shadow:
         return "resting" if self._comparison.rests else "comparing"
 
     def _notify(self) -> None:
-        with suppress(OSError):  # full: the thread is going to wake up anyway
-            os.write(self._wake, b"\0")
+        with self._waking, suppress(OSError):  # full: the thread is going to wake up anyway
+            if not self._closed:
+                os.write(self._wake, b"\0")
 
     def _died(self, _name: str, fault: BaseException) -> None:
         log.error("the candidate is not compared any more", exc_info=fault)

@@ -7,6 +7,8 @@ Every time is UTC seconds of one clock, that of `Frame.captured_at`. The rules:
   configuration, the model, the classes and the length under which it was counted; the next one begins there and ends
   on the new grid. A change within the same second makes no interval. With the same configuration an open interval of
   an earlier run (`restored`) goes on as if nothing had happened.
+- Another model may take over while this object lives (`change`): the open interval ends at that whole second, in which
+  nothing was counted by the former one, and the next one begins there.
 - An interval closes when time has passed its end by `grace_s`, since a crossing is confirmed up to 2.5 s after it
   happened; until then it and its successor are both open. A closed interval never changes.
 - A crossing belongs to the open interval that contains `Crossing.at`, otherwise to the oldest open one of its line:
@@ -31,6 +33,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from edge_app.records import DIRECTIONS, Crossing, IntervalCounts, Quality, Sums
 from edge_app.storage.counts import Counting
@@ -171,6 +174,16 @@ class Intervals:
             self._set_time(now)
         ended = [interval for line in self._lines.values() for interval in line.end_restored()]
         return tuple(sorted(ended, key=lambda interval: interval.start))
+
+    def change(self, config: str, model: str, at: float) -> None:
+        """Count with another model from the whole second of a time on, or from the one after the newest frame.
+
+        config, model: hashes. at: of the first frame that it has seen. All else is as before.
+        """
+        begin = max(math.floor(at), math.ceil(max(self._last_frame, 0.0)))
+        self._counting = replace(self._counting, config=config, model=model)
+        for line in self._configured:
+            line.change(self._counting, float(begin))
 
     def restart(self, now: float, before: float | None = None) -> tuple[IntervalCounts, ...]:
         """Begin anew at this time, after a step back; return the intervals that were open.

@@ -142,6 +142,12 @@ class Ledger:
             self._state.unstored += map(JournalEntry, starts, crossings)
             self._save(frame_at)
 
+    def change(self, config: str, model: str, at: float) -> None:
+        """Count with another model; arguments as for `Intervals.change`. Call it before the frame is recorded."""
+        self._intervals.change(config, model, at)
+        self._changed = True
+        self._save(at)
+
     def measure(self, line: str, at: float, sums: Sums) -> None:
         """Add what was measured at a time, UTC s, to the open interval of its line; saved within a second."""
         self._intervals.measure(line, at, sums)

@@ -142,6 +142,22 @@ class LineIntervals:
                 else:
                     del self.open[interval.start]
 
+    def change(self, counting: Counting, at: float) -> None:
+        """Count with another model from this time on; nothing that is later has been counted.
+
+        counting: with the same classes, length and measures.
+        """
+        begun = max(self.first_start, self._told_until)
+        while begun < at:  # those that nobody has opened yet are the former model's too
+            begun = self.interval(self.start_for(begun)).end
+        for interval in self.open.values():
+            if interval.start >= at:
+                interval.config, interval.model = counting.config, counting.model
+            else:
+                interval.end, interval.own = min(interval.end, at), False
+        self.counting, self.first_start = counting, max(self.first_start, at)
+        self.interval(self.start_for(at))  # what is saved now tells by it where the one before ended
+
     def start_at(self, at: float) -> float | None:
         """Return the start of the interval that contains this time; None when that is closed, or not configured."""
         for interval in self.open.values():

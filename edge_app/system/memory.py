@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,37 @@ _UNWRITTEN: Final = re.compile(r"^Anonymous: +0 kB$", re.MULTILINE)
 _MB: Final = 1 << 20
 _KEEP: Final = ((-1, 256 * _MB), (-2, 16 * _MB), (-3, 32 * _MB))
 """Parameters of mallopt(3): M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD, of which 32 MB is the largest."""
+
+
+def free_mb(process: Path = Path("/proc/self"), groups: Path = Path("/sys/fs/cgroup")) -> float | None:
+    """Return the memory, MB of 10^6 bytes, that this process may still take; None where the system does not tell.
+
+    It is what the machine has available, or less where the unit, or one that holds it, has a limit (MemoryMax).
+    process, groups: where the system tells of the process, and of groups of processes.
+    """
+    found = [left for left in (_left_in(group) for group in _groups_of(process, groups)) if left is not None]
+    with suppress(OSError, ValueError, StopIteration):
+        lines = (process.parent / "meminfo").read_text().splitlines()
+        found.append(int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) * 1024)
+    return min(found) / 1e6 if found else None
+
+
+def _groups_of(process: Path, groups: Path) -> list[Path]:
+    """Return the folders of the control groups (version 2) that hold a process."""
+    with suppress(OSError, StopIteration):
+        lines = (process / "cgroup").read_text().splitlines()
+        own = Path(next(line for line in lines if line.startswith("0::")).removeprefix("0::/"))
+        return [groups / part for part in (own, *own.parents)]
+    return []
+
+
+def _left_in(group: Path) -> int | None:
+    """Return the bytes that a group may still take; None where it has no limit. Cached files give way to memory."""
+    with suppress(OSError, ValueError):
+        most, used = int((group / "memory.max").read_text()), int((group / "memory.current").read_text())
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return most - used + int(stat.get("inactive_file", 0)) + int(stat.get("active_file", 0))
+    return None
 
 
 def release_startup_memory() -> None:

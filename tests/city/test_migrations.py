@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from edge_app.city.database.inventory import read_inventory
 from edge_app.city.database.tables import METADATA, SERIES
 from edge_app.errors import ConfigError, StoreError
 from tests.support.paths import ROOT
+from tests.support.postgres import Postgres
 
 FIRST_RELEASE = (
     "INSERT INTO counting_line (id, topic_site, device, name, told, longest_s)"
@@ -116,3 +119,24 @@ def test_what_is_no_database_is_told(tmp_path: Path) -> None:
     for url in ("postgresql://h:x/y", "mysql://127.0.0.1/counts", "nothing"):
         with pytest.raises(ConfigError, match="must be postgresql://"):
             open_database(url)
+
+
+def test_programs_that_start_together_on_an_empty_database_raise_its_tables_once(tmp_path: Path) -> None:
+    raise_together(f"sqlite:///{tmp_path}/city.sqlite3")
+
+
+@pytest.mark.servers
+def test_programs_that_start_together_on_an_empty_server_raise_its_tables_once(postgres_server: Postgres) -> None:
+    raise_together(postgres_server.emptied())
+
+
+def raise_together(url: str) -> None:
+    """Open a database by three programs at once."""
+    program = "import sys; from edge_app.city.database.engine import open_database; open_database(sys.argv[1]).close()"
+    started = [
+        subprocess.Popen([sys.executable, "-c", program, url], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    for one in started:
+        _, told = one.communicate(timeout=60)
+        assert one.returncode == 0, told

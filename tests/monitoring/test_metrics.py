@@ -246,7 +246,7 @@ def test_a_candidate_that_counts_beside_has_its_own_metrics_and_a_limit_when_it_
     assert "shadow" not in plain.model_dump()
     assert not [name for name, _ in rig.now if "shadow" in name]
     rig.report.components = replace(rig.report.components, shadow=beside)
-    series = parsed(exposition(DEVICE, rig.report.components, ["main"], ["car"])().decode())
+    series = parsed(exposition(lambda: DEVICE, rig.report.components, ["main"], ["car"])().decode())
     assert value(series, "shadow_intervals_total", outcome="compared") == 3
     assert value(series, "shadow_intervals_total", outcome="given_up") == 2
     assert value(series, "shadow_vehicles_total", detector="candidate") == 9

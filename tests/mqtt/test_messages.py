@@ -243,6 +243,7 @@ def test_asyncapi_is_complete() -> None:
         f"{prefix}/health": (0, False),
         f"{prefix}/commands/{{command}}": (1, False),
         f"{prefix}/replies/{{command}}": (1, False),
+        f"{prefix}/commands/piece": (1, False),
         f"{prefix}/pieces/{{id}}": (1, False),
         f"{prefix}/config/desired": (1, True),
         f"{prefix}/config/reported": (1, True),

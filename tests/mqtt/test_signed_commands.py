@@ -53,7 +53,9 @@ def outcome(office: CommandingOffice, message: Message) -> str:
 
 def arguments(name: str) -> dict[str, Any]:
     numbers: dict[str, Any] = {"line": "a", "installation": "0123abcd", "from_seq": 1, "to_seq": 2}
-    known: dict[str, dict[str, Any]] = {"harvest": ON, "resend": numbers, "fetch": BUNDLE}
+    sums = {"sums": f"{'ab' * 32}  edge-app-1.0-aarch64.tar.xz\n", "sums_signature": 85 * "A" + "A=="}
+    release = BUNDLE | sums
+    known: dict[str, dict[str, Any]] = {"harvest": ON, "resend": numbers, "fetch": BUNDLE, "release": release}
     return known.get(name, {})
 
 

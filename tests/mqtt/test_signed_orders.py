@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import logging
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edge_app.city.conversation import Fetching
 from edge_app.errors import CommandError, PreviewError
 from edge_app.mqtt.command_desk import SignedWork
 from edge_app.mqtt.commands import Command, FetchArgs, ReleaseArgs, ReplyTo, release_args
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Message, Timing
+from edge_app.mqtt.incoming import Incoming
+from edge_app.mqtt.incoming import piece as incoming_piece
 from edge_app.mqtt.messages import ReleaseReported
 from edge_app.mqtt.pieces import AT_ONCE, MAX_BYTES, Parcel, Pieces
 from edge_app.mqtt.publisher import Publisher
@@ -27,6 +31,7 @@ from edge_app.mqtt.signed_log import SignedLog
 from tests.support.asking_city import city, command, numbers
 from tests.support.brokers import mosquitto, needs_mosquitto, password_file, relay
 from tests.support.publisher_cases import DEVICE, START, State, settle, steps
+from tests.support.schemas import validate
 from tests.support.signed_commands import CommandingOffice, put_together, unsigned
 
 NOW = START + 1e6
@@ -75,7 +80,7 @@ class Device:
         self.may_make.wait(10)
         return Parcel(f"{width}-{lines}.jpg", "image/jpeg", self.content)
 
-    def fetch(self, args: FetchArgs) -> dict[str, Any]:
+    def fetch(self, args: FetchArgs, _incoming: Incoming | None = None) -> dict[str, Any]:
         self.may_make.wait(10)
         if self.fault:
             raise self.fault
@@ -484,3 +489,43 @@ def test_what_was_fetched_is_the_answer_and_no_pieces_are_sent(state: State, por
         device.fault = CommandError("city.example answers 404 Not Found.")
         answer = found.ask(device.sign("fetch", "city-3", args))
         assert (answer["code"], answer["error"]) == ("failed", "city.example answers 404 Not Found.")
+
+
+def test_a_bundle_comes_from_the_broker_in_pieces_that_are_asked_for(state: State, port: int, device: Device) -> None:
+    fetched: list[bytes] = []
+
+    def fetch(args: FetchArgs, incoming: Incoming | None) -> dict[str, Any]:
+        assert incoming is not None
+        pieces = [incoming.read(number, 20.0) or b"" for number in range(1, incoming.of + 1)]
+        fetched.append(b"".join(pieces))
+        return {"model": args.sha256, "name": "new", "input": "300x300", "stage": "candidate"}
+
+    args = {"bytes": len(CONTENT), "sha256": hashlib.sha256(CONTENT).hexdigest()}
+    with city(state, port, signed_work=replace(device.does, fetch=fetch)) as found:
+        command = device.sign("fetch", "city-1", args)
+        talk, taken = Fetching(DEVICE.prefix, "city-1", command.payload.decode(), CONTENT), 0
+        waiting: list[int] = []
+        found.send(talk.opening())
+        while not talk.outcome:
+            found.turn()
+            for message in found.messages[taken:]:
+                taken += 1
+                if message.topic in talk.topics:
+                    talk.receive(message)
+                    due = talk.due()
+                    waiting.append(len(due))
+                    for piece in due:
+                        validate("incoming_pieces", piece.payload)
+                        found.send(piece)
+    assert fetched == [CONTENT]
+    assert talk.outcome.ok
+    assert max(waiting) == AT_ONCE
+    for one in found.pieces("city-1"):
+        validate("piece_requests", one)
+
+
+def test_pieces_that_nobody_has_asked_for_are_ignored(state: State, port: int, device: Device) -> None:
+    with city(state, port, signed_work=device.does) as found:
+        found.send(incoming_piece(DEVICE.prefix, "city-1", CONTENT, 1))
+        found.until(lambda: found.publisher._desk.ignored == 1)
+        assert found.ask(device.sign("ping", "city-2"))["ok"]

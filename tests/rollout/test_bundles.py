@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -17,9 +23,12 @@ from edge_app.detectors.bundle import pack
 from edge_app.detectors.manifest import default_model, load
 from edge_app.errors import CommandError
 from edge_app.mqtt.commands import FetchArgs
+from edge_app.mqtt.incoming import PIECE, Incoming, piece, pieces_of, read_request
 from edge_app.rollout import bundles, download
 from edge_app.rollout.bundles import Bundles
 from tests.support.bundle_server import Behaviour, bundle_server
+from tests.support.paths import ROOT
+from tests.support.two_hashes import twin
 
 MANIFEST, CONTENT = pack(default_model())
 NEVER = threading.Event()
@@ -179,3 +188,109 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(bundles, "_ROOM_MB", 1e12)
     with served(tmp_path, Behaviour(CONTENT)) as (here, bundle), pytest.raises(CommandError, match="MB free"):
         here.fetch(bundle, NEVER)
+
+
+def office(incoming: Incoming, content: bytes, over: threading.Event, asked: list[int], most: int = 1 << 30) -> None:
+    """Give a device the pieces that it asks for, at most so many, until `over`."""
+    while not over.wait(0.001):
+        message = incoming.request()
+        numbers = read_request(message.payload, "city-1", len(content)) if message else ()
+        for number in numbers:
+            if len(asked) >= most:
+                return
+            asked.append(number)
+            incoming.receive(piece("p", "city-1", content, number).payload)
+
+
+def from_broker(folder: Path, content: bytes, bundle: FetchArgs, most: int = 1 << 30) -> tuple[list[int], str]:
+    """Fetch a bundle from an office that gives so many pieces; return their numbers, and what was wrong."""
+    incoming, over, asked = Incoming("p", "city-1", bundle.bytes), threading.Event(), list[int]()
+    giving = threading.Thread(target=office, args=(incoming, content, over, asked, most))
+    giving.start()
+    problem = ""
+    try:
+        Bundles(folder / "detectors").fetch(bundle, NEVER, incoming)
+    except CommandError as error:
+        problem = str(error)
+    over.set()
+    giving.join()
+    return asked, problem
+
+
+def test_a_bundle_comes_from_the_broker_and_goes_on_after_a_break(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundles, "_LOOK_S", 0.05)
+    monkeypatch.setattr(bundles, "_PATIENCE_S", 0.1)
+    bundle, of = named(""), pieces_of(len(CONTENT))
+    asked, problem = from_broker(tmp_path, CONTENT, bundle, most=12)
+    assert problem == f"12 of {of} pieces have come, and no more for ten minutes."
+    part = tmp_path / "detectors" / f"{bundle.sha256}.part"
+    assert part.stat().st_size == 12 * PIECE
+    with part.open("ab") as file:
+        file.write(b"half a piece, as a kill leaves it")
+    monkeypatch.setattr(bundles, "_PATIENCE_S", 60.0)
+    asked, problem = from_broker(tmp_path, CONTENT, bundle)
+    assert (problem, asked) == ("", [*range(13, of + 1)])
+    found = Bundles(tmp_path / "detectors").find(MANIFEST.sha256)
+    assert found is not None
+    assert load(found)[0] == MANIFEST
+
+
+def test_pieces_that_are_not_what_was_signed_are_thrown_away(tmp_path: Path) -> None:
+    other = bytes(len(CONTENT))
+    _, problem = from_broker(tmp_path, other, named(""))
+    assert problem.startswith("What was fetched is not what the office has signed")
+    assert list((tmp_path / "detectors").iterdir()) == []
+
+
+def test_a_kill_at_any_step_leaves_a_whole_detector_or_none_and_the_next_fetch_ends_it(tmp_path: Path) -> None:
+    former = twin(tmp_path / "former")
+    kept = tmp_path / "detectors" / load(former)[0].sha256
+    shutil.copytree(former.parent, kept)
+    (tmp_path / "new.zip").write_bytes(CONTENT)
+
+    def fetch(step: str) -> subprocess.CompletedProcess[str]:
+        command = (sys.executable, "-m", "tests.support.kill_fetching", str(kept.parent), str(tmp_path / "new.zip"))
+        return subprocess.run([*command, step], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    here, found = Bundles(kept.parent), list[bool]()
+    for step in ("piece", "hash", "file", "sync", "rename", "tidy"):
+        ended = fetch(step)
+        assert ended.returncode == -signal.SIGKILL, (step, ended.stderr)
+        new = here.find(MANIFEST.sha256)
+        found.append(new is not None)
+        assert new is None or load(new)[0] == MANIFEST
+        assert here.find(kept.name)
+        assert load(kept / former.name)
+    assert found == [False] * 5 + [True]
+    ended = fetch("none")
+    assert ended.stdout.strip() == MANIFEST.sha256, ended.stderr
+    assert sorted(each.name for each in kept.parent.iterdir()) == sorted([kept.name, MANIFEST.sha256])
+
+
+@pytest.mark.parametrize("suffix", [".part", ".tflite", ".json"])
+def test_a_full_disk_leaves_what_is_there_and_no_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with served(tmp_path, Behaviour(CONTENT)) as (here, bundle):
+        if suffix == ".part":
+            opened = Path.open
+            monkeypatch.setattr(
+                Path, "open", lambda path, *a, **k: full() if path.suffix == ".part" else opened(path, *a, **k)
+            )
+        else:
+            written = Path.write_bytes
+            monkeypatch.setattr(
+                Path, "write_bytes", lambda path, data: full() if path.suffix == suffix else written(path, data)
+            )
+        with pytest.raises(
+            CommandError, match=r"The state folder cannot take the detector \(no space left on device\)"
+        ):
+            here.fetch(bundle, NEVER)
+        monkeypatch.undo()
+        assert list((tmp_path / "detectors").iterdir()) == []
+        assert here.fetch(bundle, NEVER) == MANIFEST

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_app.errors import ConfigError
+from edge_app.errors import ConfigError, DetectorError
 from edge_app.rollout import office as module
 from edge_app.rollout.office import InUse, Judged, Office, Proposed
+from edge_app.rollout.switching import CountAnewError
 from edge_app.rollout.trial import TRIAL_S, Facets, accepted, passed
 from edge_app.system.office_state import NAME, OfficeState, read_state, write_state
 
@@ -59,18 +60,29 @@ class Device:
         self.now, self.facets = 1_000.0, Facets(True, True)
         self.configurations = Configurations(in_use)
         self.renewed: list[object] = []
-        self.again = 0
+        self.config = "c222920fa583" + 52 * "0"
+        self.refusals: dict[object, Exception] = {}
+        self.again = self.settled = 0
         self.office = Office(
             folder,
             self.configurations,
-            config="c222920fa583" + 52 * "0",
+            running=self,
             facets=lambda: self.facets,
-            renew=self.renewed.append,
             again=self._begin_again,
             utc=lambda: self.now,
             clock=lambda: self.now,
         )
         self.office.step()
+
+    def renew(self, config: object) -> None:
+        if config in self.refusals:
+            raise self.refusals[config]
+        self.renewed.append(config)
+
+    def settle(self) -> None:
+        self.settled += 1
+
+    def step(self) -> None: ...
 
     def _begin_again(self) -> None:
         self.again += 1
@@ -251,3 +263,41 @@ def test_any_other_content_of_the_file_is_damage_and_no_fault(
     except ValueError as error:
         problem = str(error)
     assert (state is None) == problem.endswith("is damaged")
+
+
+def test_what_is_loaded_for_the_way_back_goes_when_the_trial_is_over(device: Device) -> None:
+    device.take("1 live")
+    assert device.settled == 0
+    device.wait(TRIAL_S)
+    assert (device.told[0], device.settled) == ("applied", 1)
+
+
+def test_a_detector_that_takes_over_later_is_told_then(device: Device) -> None:
+    device.take("1 live")
+    before = device.office.report
+    device.config = "0" * 64
+    device.office.step()
+    after = device.office.report
+    assert before is not None
+    assert after is not None
+    assert (before.config, after.config, after.state) == ("c222920fa583", 12 * "0", "trying")
+
+
+def test_what_cannot_be_taken_over_is_counted_anew_and_its_three_starts_are_left(device: Device) -> None:
+    device.refusals["1 live"] = CountAnewError("too little memory is free")
+    device.take("1 live")
+    assert (device.again, device.renewed) == (1, [])
+    assert device.state.trial is not None
+    assert device.state.trial.starts == 0
+
+
+def test_a_detector_that_cannot_count_is_taken_back_at_once(device: Device) -> None:
+    device.refusals["1 live"] = DetectorError("the runtime cannot load it")
+    device.take("1 live")
+    assert (device.again, device.renewed, device.settled) == (0, [""], 1)
+    assert device.told == ("rolled_back", 0, 1, ["the runtime cannot load it"])
+    device.refusals[""] = DetectorError("the file of before is gone")
+    device.take("2 live")
+    device.facets = Facets(frames=False, broker=True)
+    device.wait(TRIAL_S)
+    assert device.again == 1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from edge_app.detectors.manifest import default_model, load
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.session import Subscriber
@@ -23,6 +27,7 @@ from tests.support.office import PREFIX, SigningOffice
 from tests.support.paths import ROOT
 from tests.support.program import Program
 from tests.support.schemas import validate
+from tests.support.two_hashes import twin
 
 pytestmark = [needs_mosquitto, pytest.mark.timeout(120)]
 STREET = 'kind = "street"'
@@ -215,3 +220,60 @@ def status(folder: Path) -> str:
     """Return what `edge-app status` prints."""
     command = (sys.executable, "-m", "edge_app.cli", "status", "--config", str(folder / "device" / "edge-app.toml"))
     return " ".join(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.split())
+
+
+def detectors(folder: Path, *names: str) -> list[str]:
+    """Put detectors where fetched ones are, and return their hashes: all are the own one under other hashes."""
+    found = []
+    for name in names:
+        model = twin(folder / name, name=f"{name}.tflite")
+        sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
+        shutil.copytree(model.parent, folder / "device" / "state" / "detectors" / sha256)
+        found.append(sha256)
+    return found
+
+
+def changes(intervals: list[dict[str, Any]]) -> list[str]:
+    """Return the models of intervals in order of time, each once for all that follow each other."""
+    models = [one["model"] for one in sorted(intervals, key=lambda one: one["start"])]
+    return [model for model, before in itertools.pairwise([*models, ""]) if model != before]
+
+
+def test_a_detector_takes_over_and_goes_again_while_counting_goes_on(tmp_path: Path) -> None:
+    office = SigningOffice(tmp_path)
+    with mosquitto(tmp_path / "broker") as broker, listening(broker, tmp_path, 6.0) as (ears, program):
+        new, gone = detectors(tmp_path, "new")[0], "0" * 64
+        text = (
+            configuration(broker.port, office, STREET)
+            + '[detector]\nallow_unproven = true\n[store]\nfolder = "state"\n'
+        )
+        program.start(text)
+        own = ears.reported("none")["config"]
+        ears.until(lambda: "first frame" in program.text)
+        old = ears.newest["meta"]["model"]
+        ears.send(office.configuration(1, {"detector": {"fetched": gone}}))
+        assert "no detector 000000000000 is on this device" in ears.reported("refused")["problems"][0]
+        ears.send(office.configuration(1, {"detector": {"shadow": "/etc/passwd"}}))
+        ears.until(lambda: "never by a file" in ears.reported("refused")["problems"][0])
+        former = load(default_model())[0].sha256
+        ears.send(office.configuration(1, {"detector": {"fetched": new, "shadow": former}}))
+        ears.until(lambda: ears.newest["meta"]["model"] == new[:12])
+        report = ears.reported("trying")
+        ears.until(lambda: ears.newest["config/reported"]["config"] == ears.newest["meta"]["config"] != own)
+        assert report["revision"] == 1
+        assert ears.newest[f"meta/{ears.newest['meta']['config']}"]["counting"]["model"] == new
+        ears.until(lambda: ears.newest["health"].get("shadow", {}).get("model") == former[:12], 70.0)
+        assert ears.reported("applied")["revision"] == 1
+        ears.send(office.configuration(2, {}))
+        ears.until(lambda: ears.newest["meta"]["model"] == old)
+        ears.until(lambda: ears.newest["config/reported"]["config"] == own)
+        ears.until(lambda: len({one["model"] for one in counts(ears)}) == 2 and changes(counts(ears))[-1] == old, 90.0)
+        assert changes(counts(ears)) == [old, new[:12], old]
+        seqs = [one["seq"] for one in sorted(counts(ears), key=lambda one: one["start"])]
+        assert seqs == list(range(1, len(seqs) + 1))
+        assert program.text.count("first frame") == 1
+        assert len({one["boot_id"] for one in counts(ears)}) == 1
+
+
+def counts(ears: Ears) -> list[dict[str, Any]]:
+    return [json.loads(one.payload) for one in ears.all if "/counts/" in one.topic]

@@ -33,6 +33,7 @@ from edge_app.rollout.bundles import Bundles
 from edge_app.rollout.office import InUse, Judged, Office, Proposed
 from edge_app.rollout.orders import Orders
 from edge_app.rollout.releases import Releases
+from edge_app.rollout.switching import CountAnewError
 from edge_app.rollout.trial import Facets
 from edge_app.storage.counts import Counting
 from edge_app.system.key_names import key_name
@@ -44,6 +45,20 @@ from tests.support.lean_ledger import LeanLedger
 
 LINE: Final = "main"
 _HOUR_S: Final = 3600
+
+
+@dataclass(frozen=True)
+class _CountsAnew:
+    """A service that counts anew with each configuration. config: hash of the present one."""
+
+    config: str
+
+    def renew(self, _config: object) -> None:
+        raise CountAnewError("it loads nothing")
+
+    def settle(self) -> None: ...
+
+    def step(self) -> None: ...
 
 
 class Time:
@@ -201,9 +216,8 @@ class FieldDevice:
         office = Office(
             self._folder,
             self.setting,
-            config=device.config,
+            running=_CountsAnew(device.config),
             facets=lambda: Facets(frames=sees, broker=True),
-            renew=lambda _: None,
             again=again.set,
             utc=self._time,
             clock=self._time,

@@ -66,7 +66,7 @@ class Rig:
         components = (self.case.camera, self.case.service._pipeline, self.case.ledger, quality)
         report.components = Components(*components, self.publisher, self.case.service, folder, certificates or {})
         self.report = report
-        self._text = exposition(DEVICE, report.components, ["main"], ["car", "motorcycle"])
+        self._text = exposition(lambda: DEVICE, report.components, ["main"], ["car", "motorcycle"])
 
     @property
     def now(self) -> Series:

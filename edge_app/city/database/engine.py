@@ -51,6 +51,8 @@ from edge_app.errors import ConfigError, StoreError
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
 _WAIT_S: Final = 10.0
 _PORT: Final = 5432
+_RAISING: Final = 7202
+"""Of PostgreSQL's advisory locks, the one of whoever raises the tables."""
 _OF_DATA: Final = "22"
 """Class of PostgreSQL's error codes for values; SQLite takes any."""
 
@@ -338,6 +340,11 @@ def _fast_and_safe(connection: Any, _: object) -> None:
 
 
 def _migrate(connection: Connection) -> None:
+    """Raise the tables to this release; a page and its workers may start together, and only one of them does it."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_RAISING)))
+    else:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
     config = _scripts()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
