@@ -136,7 +136,7 @@ def test_a_drawn_street_is_counted_the_same_across_a_change_and_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def street() -> Street:
-        return Street(width=640, height=360, fps=8.0, seed=5, flow=(30.0, 30.0), seconds=22.0)
+        return Street(width=640, height=360, fps=8.0, seed=5, flow=(30.0, 30.0), seconds=25.0)
 
     line = [{"id": "road", "start": Street.line.start, "end": Street.line.end}]
     changed = compare(tmp_path, street, 60, 120, monkeypatch, line)

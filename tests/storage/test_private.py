@@ -76,6 +76,6 @@ def test_a_service_started_by_hand_writes_private_files(tmp_path: Path, broker: 
         running.terminate()
         _, err = running.communicate(timeout=30)
     assert running.returncode == 0, err
-    assert found.pop("state") == 0o700
+    assert [found.pop(name) for name in ("state", "figures")] == [0o700] * 2
     assert set(found.values()) == {0o600}, found
     assert modes(tmp_path)["harvest"] == 0o700
