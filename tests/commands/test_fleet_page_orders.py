@@ -97,4 +97,5 @@ def test_a_picture_comes_and_a_line_that_is_drawn_on_it_counts(page: httpx.Clien
     eventually(lambda: device(page)["lines"][0]["start"] == [0.05, 0.55], _WAIT_S)
     assert device(page)["lines"][0]["left_to_right"] == line["left_to_right"]
     told = page.get(f"/api/v1/devices/{DEVICE}/office").json()
-    assert (told["state"], told["desired"]["set"]["lines"][0]["id"]) == ("applied", line["id"])
+    assert told["state"] in ("trying", "applied")  # it counts with the line already, and is watched for two minutes
+    assert told["desired"]["set"]["lines"][0]["id"] == line["id"]
