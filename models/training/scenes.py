@@ -72,17 +72,17 @@ class Kept:
 
     def __init__(self, most: int = _KEPT_BYTES) -> None:
         self._left = most
-        self._scenes: dict[str, Scene] = {}
+        self._scenes: dict[Sample, Scene] = {}
 
     def __call__(self, sample: Sample) -> Scene:
         """Return the scene of a sample; its picture cannot be written to. Raises BuildError: as `decoded` does."""
-        if known := self._scenes.get(sample.sha256):
+        if known := self._scenes.get(sample):
             return known
         scene = decoded(sample)
         scene.image.flags.writeable = False
         if scene.image.nbytes <= self._left:
             self._left -= scene.image.nbytes
-            self._scenes[sample.sha256] = scene
+            self._scenes[sample] = scene
         return scene
 
 

@@ -230,6 +230,14 @@ def test_a_kept_picture_is_the_same_and_cannot_be_written_to() -> None:
         first.image[0] = 0
 
 
+def test_the_same_picture_with_other_labels_is_another_scene() -> None:
+    from dataclasses import replace
+
+    one, kept = green_sample("a", [0]), scenes.Kept()
+    other = replace(one, classes=np.array([3], np.int16))
+    assert (kept(one).kinds.tolist(), kept(other).kinds.tolist()) == ([0], [3])
+
+
 def test_a_picture_that_cannot_be_decoded_is_named() -> None:
     from dataclasses import replace
 
