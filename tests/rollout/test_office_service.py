@@ -262,6 +262,7 @@ def test_a_detector_takes_over_and_goes_again_while_counting_goes_on(tmp_path: P
         report = ears.reported("trying")
         ears.until(lambda: ears.newest["config/reported"]["config"] == ears.newest["meta"]["config"] != own)
         assert report["revision"] == 1
+        ears.until(lambda: f"meta/{ears.newest['meta']['config']}" in ears.newest)
         assert ears.newest[f"meta/{ears.newest['meta']['config']}"]["counting"]["model"] == new
         ears.until(lambda: ears.newest.get("health", {}).get("shadow", {}).get("model") == former[:12], 70.0)
         assert ears.reported("applied")["revision"] == 1

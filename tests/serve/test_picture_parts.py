@@ -52,11 +52,11 @@ def exif(turn: int, kind: int = 3, order: str = "<", others: int = 0) -> bytes:
     ],
 )
 def test_a_header_that_keeps_libraries_busy_is_refused_at_once(content: bytes) -> None:
-    began = time.process_time()
+    began = time.thread_time()  # other tests' threads may be at work in this process
     with pytest.raises(RefusalError, match="save it anew") as refused:
         decode(content, LIMITS)
     assert refused.value.status == 422
-    assert time.process_time() - began < 0.5  # a libraries' pass takes seconds to minutes
+    assert time.thread_time() - began < 0.5  # a libraries' pass takes seconds to minutes
 
 
 @pytest.mark.parametrize(
