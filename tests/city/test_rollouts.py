@@ -41,19 +41,20 @@ from edge_app.city.database.rollouts import (
     read_members,
 )
 from edge_app.city.database.tables import DEVICE
+from edge_app.city.holding import hold
 from edge_app.city.office import KnownDevice
 from edge_app.city.reading import UnreadableError, read_shadow
 from edge_app.city.records import LineName
-from edge_app.city.rollouts import change_by_hand, hold, start_rollout
+from edge_app.city.rollouts import change_by_hand, start_rollout
 from edge_app.errors import ConfigError
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.messages import ShadowMessage
 from edge_app.rollout.leading import Evidence
-from edge_app.rollout.members import Wanted
 from edge_app.rollout.plan import Cascade
+from edge_app.rollout.wanted_detector import WantedDetector
 
 NOW = 1_796_083_200
-WANTED = Wanted("detector.fetched", "c" * 64)
+WANTED = WantedDetector("detector.fetched", "c" * 64)
 BUNDLE = {"url": "https://x/y.zip", "bytes": 9, "sha256": "d" * 64}
 
 

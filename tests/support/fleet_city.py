@@ -17,8 +17,9 @@ from edge_app.city.database.tables import DEVICE
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.messages import ConfigMeta, Health, Meta, Status
 from edge_app.rollout.leading import Event, Evidence, Rollout
-from edge_app.rollout.members import Member, Wanted
+from edge_app.rollout.members import Member
 from edge_app.rollout.plan import Cascade
+from edge_app.rollout.wanted_detector import WantedDetector
 
 DEVICE_NAME = ("harbour", "pole-7")
 CANDIDATE = "0c9e77a10ab3" + "5d" * 26
@@ -72,7 +73,7 @@ def begin_office(connection: Connection, now: int) -> None:
 
 def add_stopped_rollout(connection: Connection, now: int) -> Kept:
     """Keep a roll-out that the rule has stopped in its first group of two."""
-    wanted = Wanted("detector.fetched", CANDIDATE)
+    wanted = WantedDetector("detector.fetched", CANDIDATE)
     bundle = {"url": "https://bundles.example/b.zip", "bytes": 4_000_000, "sha256": "ab" * 32}
     begun = Rollout("roads-b", wanted, bundle, Cascade(), "running", 0, (now,), now, "it has begun", "user anna", now)
     members = [
