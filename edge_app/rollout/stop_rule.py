@@ -107,24 +107,18 @@ class StopRule:
 
     def reasons(self) -> Sequence[str]:
         """Return one sentence for each class whose counts stop the candidate, none where nothing does."""
-        return [
-            f"of {name} it counts {abs(known.change):.1%} {word} than before "
-            f"({known.candidate:,.0f} against {known.before:,.0f})"
-            for name, word, known in self.strays()
-        ]
-
-    def strays(self) -> Sequence[tuple[str, str, ClassEvidence]]:
-        """Return the classes whose counts are beyond the tolerance for certain: name, "fewer" or "more", evidence."""
-        return [
-            (name, word, known)
-            for name, known in self.of.items()
-            for evidence, word in ((known.fewer, "fewer"), (known.more, "more"))
-            if evidence.shows(self._share(name))
-        ]
+        sentences = []
+        for name, known in self.of.items():
+            share = self._share(name)
+            for evidence, word in ((known.fewer, "fewer"), (known.more, "more")):
+                if evidence.shows(share):
+                    seen = f"{known.candidate:,.0f} against {known.before:,.0f}"
+                    sentences.append(f"of {name} it counts {abs(known.change):.1%} {word} than before ({seen})")
+        return sentences
 
     def decide(self) -> Decision:
         """Return whether the candidate is stopped, its group has passed, or more hours are needed."""
-        if self.strays():
+        if self.reasons():
             return "stop"
         return "wait" if self.open() else "pass"
 

@@ -8,20 +8,22 @@ counts are beyond a wide tolerance for certain; a release is stopped when severa
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Final, TypeAlias
 
 from edge_app.records import VEHICLES
-from edge_app.rollout.leading import Evidence
-from edge_app.rollout.stop_rule import ALL, Decision, Limits, StopRule
+from edge_app.rollout.evidence import Evidence
+from edge_app.rollout.leading import Evidence as Judged
+from edge_app.rollout.stop_rule import ALL, NIGHT, Decision, Limits, StopRule
 
 Vehicles: TypeAlias = Mapping[str, float]
 """Vehicles of an hour by class."""
 WEEKS: Final = 4
 """Weeks of before whose hours say what is usual."""
-LIMITS: Final = Limits(tolerance=0.25, class_tolerance=0.5, worst=0.5, class_worst=0.9)
+LIMITS: Final = Limits(tolerance=0.25, class_tolerance=0.5, worst=0.4, class_worst=0.7)
 _HOUR_S: Final = 3600
 _WEEK_S: Final = 7 * 86_400
 _LEAST_OTHERS: Final = 3
@@ -29,6 +31,12 @@ _LEAST_OTHERS: Final = 3
 _LEAST: Final = 20.0
 """Vehicles that are usual there, all of them together, from which their share says something."""
 _MOST_NAMED: Final = 3
+_SPREAD: Final = 0.15
+"""Standard deviation of an hour of a street beside what is usual, as a share of it, apart from chance."""
+_SILENT_HOURS: Final = 3
+_SILENT: Final = 0.05
+_SILENT_LEAST: Final = 100.0
+"""Vehicles to be expected in those hours, of which less than that share was counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +86,71 @@ def expected(hour: Hour) -> Mapping[str, tuple[Vehicles, Vehicles]]:
 
 
 @dataclass(slots=True)
+class _Class:
+    """What is known of a class, or of all together, on one device: vehicles, and evidence in standard deviations."""
+
+    counted: float = 0.0
+    usual: float = 0.0
+    fewer: Evidence = field(default_factory=Evidence)
+    more: Evidence = field(default_factory=Evidence)
+
+    def add(self, counted: float, usual: float, tolerance: float) -> None:
+        """Take an hour."""
+        self.counted += counted
+        self.usual += usual
+        scale, less = math.sqrt(max(usual, 1.0) + (_SPREAD * usual) ** 2), usual - counted
+        self.fewer.add((less - tolerance * usual) / scale)
+        self.more.add((-less - tolerance * usual) / scale)
+
+
+@dataclass(slots=True)
+class _Device:
+    """What is known of one device. newest: of its last hours, all classes. silent: it has counted next to nothing."""
+
+    of: dict[str, _Class] = field(default_factory=lambda: {name: _Class() for name in (ALL, NIGHT, *VEHICLES)})
+    newest: list[tuple[float, float]] = field(default_factory=list)
+    silent: bool = False
+
+    def add(self, counted: Vehicles, usual: Vehicles, *, night: bool) -> None:
+        """Take an hour."""
+        for name in counted:
+            self.of[name].add(counted[name], usual[name], LIMITS.class_tolerance)
+        both = sum(counted.values()), sum(usual.values())
+        self.of[ALL].add(*both, LIMITS.tolerance)
+        if night:
+            self.of[NIGHT].add(*both, LIMITS.class_tolerance)
+        self.newest = [*self.newest, both][-_SILENT_HOURS:]
+        few, expects = (sum(each) for each in zip(*self.newest, strict=True))
+        enough = len(self.newest) == _SILENT_HOURS and expects >= _SILENT_LEAST
+        self.silent |= enough and few < _SILENT * expects
+
+    def odd(self) -> str:
+        """Return how it counts otherwise than is usual there, empty where that is not certain."""
+        return next(self._strays(), "")
+
+    def _strays(self) -> Iterator[str]:
+        if self.silent:
+            yield f"next to nothing for {_SILENT_HOURS} hours"
+        for name, known in self.of.items():
+            share = LIMITS.false_stops / (4 if name == ALL else 4 * (len(self.of) - 1))
+            for evidence, word in ((known.fewer, "fewer"), (known.more, "more")):
+                if known.usual and evidence.shows(share):
+                    change = abs(known.counted / known.usual - 1)
+                    yield f"{change:.0%} {word} of {name} ({known.counted:,.0f} against {known.usual:,.0f})"
+
+
+@dataclass(slots=True)
 class UsualRule:
     """Evidence of the roll-out of a release. failed: share of the devices that may be odd."""
 
     failed: float
     all: StopRule = field(default_factory=lambda: StopRule(LIMITS))
-    of_device: dict[str, StopRule] = field(default_factory=dict)
+    of_device: dict[str, _Device] = field(default_factory=dict)
 
     def add(self, name: str, counted: Vehicles, usual: Vehicles, *, night: bool) -> None:
-        """Take an hour of a device that has the release."""
-        for rule in (self.all, self.of_device.setdefault(name, StopRule(LIMITS))):
-            rule.add(counted, usual, night=night)
+        """Take an hour of a device that has the release: vehicles by class, the same classes of both."""
+        self.all.add(counted, usual, night=night)
+        self.of_device.setdefault(name, _Device()).add(counted, usual, night=night)
 
     def next_group(self) -> None:
         """Ask the next group to pass by its own hours."""
@@ -96,25 +158,18 @@ class UsualRule:
 
     def reasons(self) -> Sequence[str]:
         """Return why its counts stop the release, nothing where they do not."""
-        odd = {name: rule.strays() for name, rule in self.of_device.items()}
-        odd = {name: strays for name, strays in odd.items() if strays}
+        odd = {name: told for name, known in self.of_device.items() if (told := known.odd())}
         if len(odd) < 2 or len(odd) <= self.failed * len(self.of_device):
             return ()
-        told = [f"of {len(self.of_device)} devices {len(odd)} count otherwise than is usual there"]
-        for name, strays in sorted(odd.items())[:_MOST_NAMED]:
-            kind, word, known = strays[0]
-            seen = f"{known.candidate:,.0f} against {known.before:,.0f}"
-            told.append(f"{name} {abs(known.change):.0%} {word} of {kind} ({seen})")
-        return ("; ".join(told),)
+        found = [f"{name} {told}" for name, told in sorted(odd.items())[:_MOST_NAMED]]
+        head = f"of {len(self.of_device)} devices {len(odd)} count otherwise than is usual there"
+        return ("; ".join([head, *found]),)
 
-    def evidence(self, at: float) -> Evidence:
+    def evidence(self, at: float) -> Judged:
         """Return what it knows. at: UTC s. Where nothing can be compared counts stop nothing, and hold nothing up."""
-        sums = {
-            name: [known.candidate, known.before]
-            for name, known in self.all.of.items()
-            if known.candidate or known.before
-        }
+        every = self.all.of.items()
+        sums = {name: [known.candidate, known.before] for name, known in every if known.candidate or known.before}
         reasons = self.reasons()
-        open_ones = self.all.open() if self.all.hours else ()
-        decision: Decision = "stop" if reasons else "wait" if ALL in open_ones else "pass"
-        return Evidence(decision, reasons, self.all.hours, sums, tuple(open_ones), at)
+        open_ones = tuple(self.all.open()) if self.all.hours else ()
+        decision: Decision = "stop" if reasons else "wait" if open_ones else "pass"
+        return Judged(decision, reasons, self.all.hours, sums, open_ones, at)

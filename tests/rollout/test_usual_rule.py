@@ -55,6 +55,12 @@ def test_all_that_count_a_third_less_stop_it_and_one_street_does_not() -> None:
     assert many.reasons() == (), "two of thirty are no tenth"
 
 
+def test_next_to_nothing_is_told_within_three_hours() -> None:
+    assert rule([0.0, 0.02], hours=2).reasons() == ()
+    assert "h/0 next to nothing for 3 hours" in rule([0.0, 0.02], hours=3).reasons()[0]
+    assert rule([0.0, 0.3], hours=3).reasons() == ()
+
+
 def test_equal_counts_pass_and_too_few_wait() -> None:
     passed = rule([1.0, 0.95]).evidence(5.0)
     assert (passed.decision, passed.hours, passed.open) == ("pass", 48, ())

@@ -15,9 +15,8 @@ from typing import Final, Literal, TypeAlias
 from edge_app.rollout.releases import ARCHIVE, ORDER, Places
 
 Fault: TypeAlias = Literal["", "crashes", "dies"]
-INSTALL_S: Final = 60.0
-JUDGE_S: Final = 60.0
-PROBATION_S: Final = 600.0
+LASTS_S: Final = (60.0, 60.0, 600.0)
+"""Time, s, for which a release is installed, judged and on probation."""
 
 
 @dataclass(slots=True)
@@ -35,7 +34,7 @@ class _Change:
 class SimulatedRoot:
     """Installer of one device. version: of the program in use. faults: version -> what it does to the device.
 
-    carried_out: ids of the orders that it has begun. dead: the device does not start any more.
+    carried_out: ids of the orders that it has begun. dead: the device does not start any more. lasts_s: see `LASTS_S`.
     """
 
     folder: Path
@@ -44,6 +43,7 @@ class SimulatedRoot:
     faults: dict[str, Fault] = field(default_factory=dict)
     carried_out: list[str] = field(default_factory=list)
     dead: bool = False
+    lasts_s: tuple[float, float, float] = LASTS_S
     _before: str = ""
     _change: _Change | None = None
 
@@ -63,14 +63,14 @@ class SimulatedRoot:
         change, now = self._change, self.time()
         if change is None or self.dead:
             return False
-        fault = self.faults.get(change.version, "")
-        if change.state == "installing" and now - change.since >= INSTALL_S:
+        fault, (install_s, judge_s, probation_s) = self.faults.get(change.version, ""), self.lasts_s
+        if change.state == "installing" and now - change.since >= install_s:
             self._before, self.version = self.version, change.version
             (self.folder / "program/previous").mkdir(exist_ok=True)
-            self._tell(change, "judging", change.since + INSTALL_S)
+            self._tell(change, "judging", change.since + install_s)
             self.dead = fault == "dies" and not change.back
             return True
-        if change.state == "judging" and now - change.since >= JUDGE_S:
+        if change.state == "judging" and now - change.since >= judge_s:
             if fault == "crashes" and not change.back:
                 self._before, self.version = self.version, self._before
                 self._end(change, "back: the new release crashed three times")
@@ -78,8 +78,8 @@ class SimulatedRoot:
             if change.back:
                 self._end(change, "kept")
             else:
-                self._tell(change, "counts", change.since + JUDGE_S)
-        elif change.state == "counts" and now - change.since >= PROBATION_S:
+                self._tell(change, "counts", change.since + judge_s)
+        elif change.state == "counts" and now - change.since >= probation_s:
             self._end(change, "kept")
         return False
 
