@@ -56,7 +56,7 @@ def _of_release(
 ) -> Evidence:
     names = _judged(members)
     begin = -(-int(rollout.begins[0]) // HOUR_S) * HOUR_S
-    until = int(now) - _LATE_S - HOUR_S + 1
+    until = (int(now) - _LATE_S) // HOUR_S * HOUR_S
     hours = read_hours(connection, names, _spans(begin, until)) if names and until > begin else {}
     rule, begins = UsualRule(rollout.cascade.failed), list(rollout.begins[1:])
     for hour in range(begin, until, HOUR_S):

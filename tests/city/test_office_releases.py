@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import pytest
 from edge_app.city.database.audit import read_audit
 from edge_app.city.database.rollouts import Kept
 from edge_app.city.rollouts import change_by_hand
+from edge_app.cli import main
+from edge_app.mqtt.embedded_broker import HOST
 from edge_app.rollout.plan import Cascade, groups
 from tests.support.brokers import eventually, needs_mosquitto
 from tests.support.led_fleet import NEXT, LedFleet, led_fleet
@@ -132,3 +136,34 @@ def test_a_release_is_taken_back_by_hand_and_one_that_was_away_goes_back_later(c
     eventually(back, 120)
     assert versions(city) == {OLD}
     assert [len(root.carried_out) for root in first(city)] == [2, 2]
+
+
+def test_the_command_begins_a_release_and_shows_it(
+    city: LedFleet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toml = tmp_path / "city" / "city.toml"
+    toml.write_text(f'[mqtt]\nhost = "{HOST}"\nport = {city.port}\n[signing]\nkey_file = "office.key"\n')
+    archive = tmp_path / f"edge-app-{NEXT}-{os.uname().machine}.tar.xz"
+    archive.write_bytes(b"an archive")
+
+    def rollout(*arguments: str, code: int = 0) -> str:
+        capsys.readouterr()
+        found = main(["fleet", "rollout", *arguments, "--config", str(toml)])
+        told = capsys.readouterr()
+        assert found == code, told
+        return told.out + told.err
+
+    start = ("start", str(archive), "harbour/*", "--url", "https://x/y", "--groups", "30,100")
+    assert "SHA256SUMS is missing" in rollout(*start, code=2)
+    sums = f"{hashlib.sha256(archive.read_bytes()).hexdigest()}  {archive.name}\n"
+    (tmp_path / "SHA256SUMS").write_text(sums)
+    (tmp_path / "SHA256SUMS.sig").write_bytes(bytes(64))
+    name = archive.name.removesuffix(".tar.xz")
+    assert f"{name}: begun, 6 devices in 2 groups (2, 4)." in rollout(*start)
+    assert "has not ended there" in rollout(*start, code=2)
+    assert "--older" in rollout("start", "new.zip", "*", "--url", "https://x/y", "--older", code=2)
+    assert f"release {NEXT}" in rollout("list")
+    assert f"release {NEXT}, from https://x/y" in rollout("show", name)
+    told = rollout("take-back", name)
+    assert "No process of the office runs, so this one does it." in told
+    assert "every device has what it had before" in told

@@ -43,7 +43,12 @@ def add_hours(connection: Connection, counted: Mapping[tuple[int, int], Mapping[
             counts = dict.fromkeys(COLUMNS, 0)
             for name, many in vehicles.items():
                 counts[f"{name}_{DIRECTIONS[0]}"] = int(many) // 4 + (quarter < int(many) % 4)
-            row = {"line_id": line, "start": hour + quarter * _QUARTER_S, "covered_s": 900.0, "length_s": 900}
+            row: dict[str, Any] = {
+                "line_id": line,
+                "start": hour + quarter * _QUARTER_S,
+                "covered_s": 900.0,
+                "length_s": 900,
+            }
             row |= {"straddling_s": 0, "intervals": 15, "flagged_s": 0, "doubtful": 0, "flags": {}, "settings": []}
             rows.append({**row, **counts})
     insert_new(connection, QUARTER, rows)

@@ -102,13 +102,18 @@ class LedFleet:
 
     def remember(self, counting: Counting) -> None:
         """Let the city have some weeks of counts and of figures of all devices."""
-        now = int(self.time.now) // HOUR_S * HOUR_S
+        now, day_s = int(self.time.now) // HOUR_S * HOUR_S, 86_400
         with self.database.begin() as connection:
             self._lines = add_lines(connection, list(self.devices))
-            for hour in range(now - _DAYS * 86_400, now, HOUR_S):
-                add_hours(connection, {(line, hour): counting(name, hour)[1] for name, line in self._lines.items()})
-            for name in self.devices:
-                add_figures(connection, name, now - 14 * 86_400, now)
+        for day in range(now - _DAYS * day_s, now, day_s):  # ingest wants its turns too
+            hours = range(day, day + day_s, HOUR_S)
+            lines = self._lines.items()
+            counted = {(line, hour): counting(name, hour)[1] for hour in hours for name, line in lines}
+            with self.database.begin() as connection:
+                add_hours(connection, counted)
+                if day >= now - 14 * day_s:
+                    for name in self.devices:
+                        add_figures(connection, name, day, day + day_s)
 
     def take_office(self) -> None:
         """Let a new process lead; one that led before is gone without a word."""
@@ -190,7 +195,7 @@ class LedFleet:
                     continue
                 new = device.root.version == NEXT
                 add_hours(connection, {(self._lines[name], hour): counting(name, hour)[0 if new else 1]})
-                add_figures(connection, name, hour, hour + HOUR_S, WELL | (self.sick if new else {}))
+                add_figures(connection, name, hour, hour + HOUR_S, {**WELL, **(self.sick if new else {})})
 
     def _session(self, name: str) -> Session:
         return Session(Endpoint(HOST, self.port), f"{name}-{secrets.token_hex(3)}", timing=Timing(keepalive=30))
