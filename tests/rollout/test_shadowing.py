@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_app.app import build_pipeline, candidate_settings
+from edge_app.assembly.counter import build_pipeline
+from edge_app.assembly.live import candidate_settings
 from edge_app.config.model import Config
 from edge_app.detectors.manifest import default_model
 from edge_app.detectors.tflite import TfliteDetector
