@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -223,6 +224,7 @@ def allow_files(devices: int) -> None:
 def main() -> int:
     """Run the trial; return the exit code."""
     wanted = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # broker, database and devices end with it
     allow_files(wanted.devices)
     kind, lasts_s = KINDS[wanted.broker], 60 * wanted.minutes
     with ExitStack() as stack:
