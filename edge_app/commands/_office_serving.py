@@ -51,7 +51,7 @@ def signing_key(config: CityConfig) -> Any:
 
 def lead_until(config: CityConfig, database: Database, name: str, stop: Callable[[], bool]) -> None:
     """Lead roll-outs, as the process with the key, until `stop` returns True; say what is wrong with the broker."""
-    from edge_app.app import endpoints_of
+    from edge_app.assembly.broker import endpoints_of
     from edge_app.city.link import FleetLink
     from edge_app.city.office_process import OfficeProcess
     from edge_app.mqtt.endpoint import Backoff
