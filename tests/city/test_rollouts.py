@@ -162,7 +162,7 @@ def test_a_second_one_waits_until_the_first_has_ended_on_its_devices(database: D
         start(database, "h/2", "h/3")
     assert start(database, "h/3", "h/4").rollout.name == "new-2"
     with (
-        pytest.raises(ConfigError, match="all of the 1 devices count with cccccccccccc already"),
+        pytest.raises(ConfigError, match="all of the 1 devices run detector cccccccccccc already"),
         database.begin() as c,
     ):
         start_rollout(c, "x", WANTED, BUNDLE, known("h/9", model="c" * 64), Cascade(), "anna", NOW)
