@@ -53,10 +53,10 @@ async function show() {
 
 // A view of what is not there, or not for whoever asks, says so as its heading; of all else `ask` has told why.
 function refused(part, error) {
-  if (!isRefusal(error) || part.childElementCount) return;
+  if (!isRefusal(error)) return;
   document.title = error.message;
   document.getElementById("lost").hidden = true;
-  part.append(element("h1", {}, error.message), element("p", {}, element("a", { href: "/", "data-view": true }, text("city.map"))));
+  part.replaceChildren(element("h1", {}, error.message), element("p", {}, element("a", { href: "/", "data-view": true }, text("city.map"))));
 }
 
 export function go(path) {
