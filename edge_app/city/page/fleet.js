@@ -86,7 +86,7 @@ function row(device) {
   const office = device.office === "unknown" ? "–" : device.revision ? text("fleet.office_revision", { state, n: number(device.revision) }) : state;
   return stacked(HEADS, [
     element("th", { scope: "row" }, element("a", { href: `/device/${device.device}`, "data-view": true }, device.device)),
-    element("td", { class: "text" }, stateMark(device.state)), element("td", { class: "text heard" }, moment(device.heard)),
+    element("td", { class: "text whole" }, stateMark(device.state)), element("td", { class: "text whole" }, moment(device.heard)),
     element("td", { class: "text" }, device.version || "–"), element("td", { class: "text model" }, modelText(device.model, device.model_name)),
     element("td", { class: "text" }, ["refused", "rolled_back"].includes(device.office) ? element("span", { class: "state late" }, office) : office),
     element("td", { class: "text trouble" }, troubles(device) || "–"),
