@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edge_app.commands._city_inventory import person
 from edge_app.commands._options import add_city_config, reach_secrets, without_city
-from edge_app.commands._rollouts import add_rollouts, run_rollout, run_serve, signing_key
+from edge_app.commands._rollouts import add_rollouts, genuine_of, run_rollout, run_serve, signing_key
 from edge_app.errors import ConfigError, reason_of
 from edge_app.system.files import write_atomic
 
@@ -213,7 +213,9 @@ def _led(arguments: argparse.Namespace, stop: threading.Event) -> int:
     office = _office(config, stop)
     if arguments.kind == "rollout":
         return run_rollout(arguments, config, office.devices, fetch_args, stop)
-    found = [one for one in office.devices() if fnmatchcase(one.name, arguments.devices)]
+    changes = _change_of(arguments) if arguments.kind == "config" else None
+    is_genuine = None if changes is None else genuine_of(config, signing_key(config))
+    found = [one for one in office.devices(is_genuine) if fnmatchcase(one.name, arguments.devices)]
     if arguments.kind == "list":
         _show_list(found)
         return 0
@@ -224,7 +226,6 @@ def _led(arguments: argparse.Namespace, stop: threading.Event) -> int:
             f"{arguments.devices}: {len(found)} devices are meant; if that is so, --most {len(found)} says it"
         )
     if arguments.kind == "config":
-        changes = _change_of(arguments)
         if changes is None:
             _show_layers(found)
             return 0
@@ -300,27 +301,34 @@ def _configure(
     make: Callable[[Layer], Layer],
 ) -> int:
     from edge_app.city.conversation import Configuring
-    from edge_app.city.desired import differences, document
+    from edge_app.city.desired import Layer, differences, document
     from edge_app.system.clock import rfc3339
     from edge_app.system.key_names import key_name
     from edge_app.system.signed import write_signed
 
     key, now, author = signing_key(config), time.time(), person()
     talks, entries = list[Any](), list[tuple[str, str, Mapping[str, Any]]]()
+    anew, lost = arguments.file is not None or arguments.clear, 0
     for one in found:
-        layer = make(one.desired)
-        change = differences(one.desired, layer)
-        if not change and one.revision:
+        try:
+            before = Layer() if one.lost and anew else one.base()
+        except ConfigError as error:
+            print(error)
+            lost += 1
+            continue
+        layer = make(before)
+        change = differences(before, layer)
+        if not change and one.revision and not one.lost:
             print(f"{one.name}: nothing to change")
             continue
         topic = f"{office.root}/{one.name}"
-        text = document(layer, one.next_revision, rfc3339(round(now)), author)
+        text = document(layer, one.next_revision, rfc3339(round(now, 3)), author)
         payload = write_signed(f"{topic}/config/desired", text, key_name(key.public_key), key.sign)
         patient = not arguments.no_wait
         talks.append(Configuring(topic, payload, one.next_revision, one.report, one.retained, patient=patient))
         entries.append(("device.config", one.name, {"revision": [one.revision, one.next_revision], **change}))
     _audit(arguments, config, entries)
-    return _lead(office, talks, _TRIAL_S, Path())
+    return max(_lead(office, talks, _TRIAL_S, Path()) if talks else 0, int(lost > 0))
 
 
 def _command(arguments: argparse.Namespace, config: CityConfig, office: Office, found: Sequence[KnownDevice]) -> int:
