@@ -8,15 +8,16 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
-from edge_app.config.office_document import LARGEST, is_key, is_toml
 from edge_app.system.clock import read_utc
 from edge_app.system.names import clean
 from edge_app.system.signed import Verify, is_from, read_signed
-from edge_app.system.tables import flat, nested
+from edge_app.system.tables import flat, is_key, is_toml, nested
 
 DESIRED: Final = "edge-app/config-desired/1"
 REPORTED: Final = "edge-app/config-reported/1"
 State: TypeAlias = Literal["none", "trying", "applied", "refused", "rolled_back", "unknown"]
+_LARGEST: Final = 2**53 - 1
+"""Largest revision."""
 _STATES: Final[Collection[str]] = ("none", "trying", "applied", "refused", "rolled_back")
 
 
@@ -98,6 +99,12 @@ def genuine(keys: Mapping[str, str], verify: Verify) -> Genuine:
     return tell
 
 
+def signer_of(payload: bytes) -> str:
+    """Return the name of the key by which a message says that it is signed, empty for another message."""
+    signed = read_signed(_raw(payload))
+    return "" if signed is None else signed.key
+
+
 def written_at(payload: bytes) -> float | None:
     """Return when a retained message says that it was written, UTC s, None where it says nothing."""
     return _time(read_document(payload).get("at"))
@@ -155,7 +162,7 @@ def _release(given: object) -> ReleaseSaid | None:
 
 
 def _number(value: object) -> int:
-    return value if type(value) is int and 0 <= value <= LARGEST else 0
+    return value if type(value) is int and 0 <= value <= _LARGEST else 0
 
 
 def json_in(payload: bytes) -> Any:

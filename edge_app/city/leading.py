@@ -40,7 +40,7 @@ from edge_app.city.database.rollouts import (
     read_led,
     read_members,
 )
-from edge_app.city.desired import Change, Layer, changed, differences, document
+from edge_app.city.desired import Change, Layer, changed, differences, document, signer_of
 from edge_app.city.link import FleetLink
 from edge_app.city.office import KnownDevice, command
 from edge_app.city.rollouts import CHANGES, change_by_hand
@@ -214,7 +214,7 @@ class Leading:
         if refused := self._refused(layer):
             raise ConfigError(f"the office may not set {', '.join(refused)}: that stands in the device's own file")
         found = differences(known.desired, layer)
-        if not found and known.revision:
+        if not found and known.revision and signer_of(known.retained) == key_name(self._key.public_key):
             self._answer(order, "answered", "nothing to change")
             return
         former, before, revision = known.retained, known.report, known.next_revision

@@ -301,7 +301,7 @@ def _configure(
     make: Callable[[Layer], Layer],
 ) -> int:
     from edge_app.city.conversation import Configuring
-    from edge_app.city.desired import Layer, differences, document
+    from edge_app.city.desired import Layer, differences, document, signer_of
     from edge_app.system.clock import rfc3339
     from edge_app.system.key_names import key_name
     from edge_app.system.signed import write_signed
@@ -318,7 +318,8 @@ def _configure(
             continue
         layer = make(before)
         change = differences(before, layer)
-        if not change and one.revision and not one.lost:
+        mine = signer_of(one.retained) == key_name(key.public_key)  # what a former key has signed is signed anew
+        if not change and one.revision and not one.lost and mine:
             print(f"{one.name}: nothing to change")
             continue
         topic = f"{office.root}/{one.name}"

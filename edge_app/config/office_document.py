@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,15 +11,11 @@ from edge_app.config.layers import Layer, refused_keys
 from edge_app.config.types import SHA256
 from edge_app.errors import ConfigError
 from edge_app.system.clock import read_utc, rfc3339
-from edge_app.system.tables import flat
+from edge_app.system.tables import flat, is_key, is_toml
 
 SCHEMA: Final = "edge-app/config-desired/1"
-_KEY: Final = re.compile(r"[a-z0-9_]{1,64}(\.[a-z0-9_]{1,64})?")
-LARGEST: Final = 2**53 - 1
-"""Largest revision."""
+_LARGEST: Final = 2**53 - 1
 _LONGEST_AUTHOR: Final = 200
-_DEEPEST: Final = 8
-"""Levels of lists within lists; a polygon needs three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +73,7 @@ def _no_number(text: str) -> None:
 
 def _problems(data: Mapping[str, Any]) -> Iterator[str]:
     revision, author, unset, tables = (data.get(key) for key in ("revision", "author", "unset", "set"))
-    if type(revision) is not int or not 1 <= revision <= LARGEST:
+    if type(revision) is not int or not 1 <= revision <= _LARGEST:
         yield "revision: must be a whole number from 1 on"
     if not isinstance(author, str) or not 1 <= len(author) <= _LONGEST_AUTHOR or not author.isprintable():
         yield f"author: must be a text of 1 to {_LONGEST_AUTHOR} characters that can be shown"
@@ -98,36 +93,6 @@ def _is_time(value: object) -> bool:
         return isinstance(value, str) and read_utc(value) >= 0
     except ValueError:
         return False
-
-
-def is_toml(value: object) -> bool:
-    """Return whether a configuration file can hold what JSON has given."""
-    return _is_toml(value, _DEEPEST)
-
-
-def is_key(text: object) -> bool:
-    """Return whether it is a text such as "detector.region"."""
-    return isinstance(text, str) and bool(_KEY.fullmatch(text))
-
-
-def _is_toml(value: object, depth: int) -> bool:
-    if isinstance(value, str):
-        return _is_text(value)
-    if isinstance(value, bool | int | float):
-        return value == value and abs(value) != float("inf")  # as 1e999 gives
-    if not depth or not isinstance(value, dict | list):
-        return False
-    if isinstance(value, dict) and not all(_is_text(key) for key in value):
-        return False
-    return all(_is_toml(one, depth - 1) for one in (value.values() if isinstance(value, dict) else value))
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a lone half of a surrogate pair, which no UTF-8 can hold
-        return False
-    return True
 
 
 def _value(value: Any) -> str:
