@@ -254,7 +254,7 @@ MAY_DRAW = re.compile(
 )
 """The modules that work on pictures and their geometry: only these may import cv2."""
 ON_TOP = re.compile(
-    r"app|extras|checks(\..+)?|cli|__main__|config(\..+)?|commands(\..+)?"
+    r"app|assembly(\..+)?|extras|checks(\..+)?|cli|__main__|config(\..+)?|commands(\..+)?"
     r"|city\.(config|order_wishes|service|demo|simulator\.device)"
 )
 """The modules that may import the configuration."""

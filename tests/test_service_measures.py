@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from edge_app.app import build_lines, build_meta, service
+from edge_app.app import service
+from edge_app.assembly.counter import build_lines
+from edge_app.assembly.device import build_meta
 from edge_app.config.model import Config
 from edge_app.errors import GeometryError
 from edge_app.measures.interval_sums import IntervalSums

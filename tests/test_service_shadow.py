@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from edge_app.app import build_shadow, counting_hash, refuse_fetched, service, shadow_file
+from edge_app.app import service
+from edge_app.assembly.counter import refuse_fetched, shadow_file
+from edge_app.assembly.device import counting_hash
+from edge_app.assembly.live import build_shadow
 from edge_app.checks.road import check_shadow
 from edge_app.config.layers import Layer, refused_keys
 from edge_app.config.model import Config, DetectorConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from edge_app.app import build_endpoints
+from edge_app.assembly.broker import build_endpoints
 from edge_app.checks.sentence import as_sentence
 from edge_app.config.model import Config
 from edge_app.errors import BrokerError, ConfigError

@@ -12,15 +12,9 @@ from typing import Final
 
 import numpy as np
 
-from edge_app.app import (
-    build_detector,
-    build_geometry,
-    build_lines,
-    build_pipeline,
-    build_source,
-    counting_hash,
-    with_classes,
-)
+from edge_app.assembly.counter import build_detector, build_lines, build_pipeline, build_source, with_classes
+from edge_app.assembly.device import counting_hash
+from edge_app.assembly.measures import build_geometry
 from edge_app.checks.device import check_config
 from edge_app.checks.sentence import as_sentence
 from edge_app.config.model import Config

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from edge_app.app import endpoints_of
+from edge_app.assembly.broker import endpoints_of
 from edge_app.checks.broker import try_broker
 from edge_app.checks.sentence import as_sentence
 from edge_app.city.config import CityConfig, database_url

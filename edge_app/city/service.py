@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from edge_app.app import endpoints_of
+from edge_app.assembly.broker import endpoints_of
 from edge_app.city.asking import Asking
 from edge_app.city.config import CityConfig, FeedsConfig, database_url
 from edge_app.city.database.engine import Database, open_database

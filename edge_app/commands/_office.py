@@ -43,10 +43,8 @@ class OfficeConfigurations:
 
         Raises ConfigError: with every problem that it has.
         """
-        from edge_app.app import (  # loads all that counts, so only where that is loaded already
-            build_geometry,
-            refuse_fetched,
-        )
+        from edge_app.assembly.counter import refuse_fetched
+        from edge_app.assembly.measures import build_geometry
 
         files = files_without_office(self._path)
         if message:

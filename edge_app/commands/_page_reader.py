@@ -79,7 +79,7 @@ class ReaderPage(_Page):
 
         The base is the version that this person has drawn on: the keeper refuses an old one.
         """
-        from edge_app.app import build_geometry
+        from edge_app.assembly.measures import build_geometry
 
         drawing = parse_drawing(data)
         build_geometry(self._draft.with_drawing(drawing)[1])

@@ -14,7 +14,8 @@ _SECRET: Final = ("username", "password", "password_file")
 
 def hash_of(config: Config) -> str:
     """Return the hash of a configuration. Raises DetectorError: when its model cannot be used."""
-    from edge_app.app import counting_hash, model_file, with_classes
+    from edge_app.assembly.counter import model_file, with_classes
+    from edge_app.assembly.device import counting_hash
     from edge_app.detectors.manifest import default_model
     from edge_app.detectors.manifest import load as load_manifest
 

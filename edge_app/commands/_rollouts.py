@@ -262,7 +262,7 @@ def _take_back(config: CityConfig, database: Database, rollout_id: int, name: st
 
 def _lead(config: CityConfig, database: Database, name: str, stop: Callable[[], bool]) -> None:
     """Lead roll-outs, as the process with the key, until `stop` returns True; say what is wrong with the broker."""
-    from edge_app.app import endpoints_of
+    from edge_app.assembly.broker import endpoints_of
     from edge_app.city.leading import Leading
     from edge_app.city.link import FleetLink
     from edge_app.mqtt.endpoint import Backoff

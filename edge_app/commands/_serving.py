@@ -108,7 +108,7 @@ def build_detectors(models: Sequence[Path], threads: int) -> dict[str, TfliteDet
 
     models: .tflite files; none for the production model. Raises DetectorError, and ConfigError for one name twice.
     """
-    from edge_app.app import build_detector
+    from edge_app.assembly.counter import build_detector
     from edge_app.config.model import Config
     from edge_app.serve.answers import LEAST_CONFIDENCE
 

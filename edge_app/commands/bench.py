@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """Measure and print the figures; return 0, or 1 when interrupted."""
-    from edge_app.app import build_detector, build_pipeline
+    from edge_app.assembly.counter import build_detector, build_pipeline
     from edge_app.config.model import Config, DetectorConfig
     from edge_app.console.terminal import stderr
     from edge_app.detectors.tflite import TfliteDetector

@@ -72,6 +72,6 @@ def _layers(arguments: argparse.Namespace) -> int:
 def _refuse_without_plane(config: Config) -> None:
     """Raise ConfigError for a geometry from which no plane of the road follows, or that a line lies beyond."""
     if config.geometry.given:  # else the keeper need not load what calculates with it
-        from edge_app.app import build_geometry
+        from edge_app.assembly.measures import build_geometry
 
         build_geometry(config)

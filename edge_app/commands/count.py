@@ -98,14 +98,8 @@ def _time_of_day(text: str) -> datetime:
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """Count, write the results and print the totals; return 0, or 1 when interrupted before the end."""
-    from edge_app.app import (
-        build_detector,
-        build_lines,
-        build_meters,
-        build_pipeline,
-        build_recording,
-        with_classes,
-    )
+    from edge_app.assembly.counter import build_detector, build_lines, build_pipeline, build_recording, with_classes
+    from edge_app.assembly.measures import build_meters
     from edge_app.config.lint import lint_lines
     from edge_app.console.terminal import Bar, ProgressLines, bar, stderr
     from edge_app.offline import replay

@@ -71,7 +71,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     if not 0 < arguments.seconds <= 86_400:
         raise ConfigError(f"--seconds: must be more than 0 and at most a day, 86400, not {arguments.seconds:g}")
 
-    from edge_app.app import build_lines, build_source
+    from edge_app.assembly.counter import build_lines, build_source
     from edge_app.console import terminal
     from edge_app.console.device_table import DeviceTable
     from edge_app.mqtt.embedded_broker import embedded
@@ -165,7 +165,7 @@ def _running_service(config: Config, source: Source) -> Iterator[Worker]:
 @contextmanager
 def _subscriber(config: Config, devices: DeviceTable) -> Iterator[Subscriber]:
     """Connect a subscriber of its own, within the context. Raises BrokerError when the broker does not answer."""
-    from edge_app.app import build_endpoints
+    from edge_app.assembly.broker import build_endpoints
     from edge_app.mqtt.session import Session, Subscriber
 
     subscriber = Subscriber(Session(build_endpoints(config), "edge-app-demo-watch"), devices.topics)

@@ -109,7 +109,8 @@ class Scored:
 
 def _score(config: Config, truth: Truth, clip: Path, arguments: argparse.Namespace, stop: threading.Event) -> Scored:
     """Count a clip at the truth's line with the pipeline of `config`, and score it."""
-    from edge_app.app import build_detector, build_lines, build_meters, build_pipeline, with_classes
+    from edge_app.assembly.counter import build_detector, build_lines, build_pipeline, with_classes
+    from edge_app.assembly.measures import build_meters
     from edge_app.console.terminal import bar, stderr
     from edge_app.offline import replay
     from edge_app.offline.bins import Bins

@@ -236,7 +236,7 @@ def _led(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
 
 def _office(config: CityConfig, stop: threading.Event) -> Office:
-    from edge_app.app import endpoints_of
+    from edge_app.assembly.broker import endpoints_of
     from edge_app.city.office import Office
     from edge_app.mqtt.endpoint import Backoff
     from edge_app.mqtt.identity import root_below

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
     """Harvest the recording and print how many frames were kept; return 0, or 1 when interrupted before the end."""
-    from edge_app.app import build_detector, build_pipeline, build_recording
+    from edge_app.assembly.counter import build_detector, build_pipeline, build_recording
     from edge_app.commands._options import load_config
     from edge_app.console.terminal import bar
     from edge_app.extras import build_harvest

@@ -48,7 +48,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
     Raises ConfigError, DetectorError, and PreviewError when the port cannot be used.
     """
-    from edge_app.app import build_detector
+    from edge_app.assembly.counter import build_detector
     from edge_app.config.edit import ConfigText
     from edge_app.console.terminal import stdout
     from edge_app.system import logging as logs
@@ -100,7 +100,7 @@ def _service_has_camera(config: Config) -> bool:
 
 
 def _build_live_view(config: Config, detector: TfliteDetector) -> LiveView:
-    from edge_app.app import build_pipeline, build_source
+    from edge_app.assembly.counter import build_pipeline, build_source
     from edge_app.drawing.scene import Privacy
     from edge_app.web.live_view import LiveView
 
@@ -185,7 +185,7 @@ class _Page:
 
     def save(self, data: Any) -> dict[str, Any]:
         """Save a drawing. Raises ConfigError: when it is not valid, or when its base is not what is saved now."""
-        from edge_app.app import build_geometry
+        from edge_app.assembly.measures import build_geometry
 
         with self._saving:
             if base_of(data) != self._text.version:
@@ -207,7 +207,7 @@ class _Page:
 
     def measure(self) -> None:
         """Draw speeds at the vehicles where the saved geometry gives them."""
-        from edge_app.app import build_geometry
+        from edge_app.assembly.measures import build_geometry
 
         try:
             self._show_speeds(build_geometry(self._config))
@@ -229,7 +229,7 @@ class _Page:
             self._text, self._config = text, text.config()
 
     def _crossed(self, config: Config) -> dict[str, Any]:
-        from edge_app.app import build_lines
+        from edge_app.assembly.counter import build_lines
 
         if self._live_view is None or not config.lines:
             return {}
@@ -237,7 +237,7 @@ class _Page:
         return {line: {"counts": one.counts, "seconds": round(one.seconds)} for line, one in found.items()}
 
     def _measured(self, config: Config) -> list[dict[str, Any]]:
-        from edge_app.app import build_lines
+        from edge_app.assembly.counter import build_lines
         from edge_app.web.line_check import DetectorView
 
         if self._live_view is None:
@@ -251,7 +251,8 @@ class _Page:
 
         The live view draws speeds by it, saved or not.
         """
-        from edge_app.app import build_lines, geometry_of
+        from edge_app.assembly.counter import build_lines
+        from edge_app.assembly.measures import geometry_of
         from edge_app.errors import GeometryError
         from edge_app.measures.grid import road_grid
         from edge_app.web.speed_check import expected_speeds, lines_beyond, no_plane

@@ -79,7 +79,8 @@ def from_source(config: Config, stop: threading.Event, *, annotated: bool, width
 
     Raises SourceError: when no frame comes.
     """
-    from edge_app.app import build_detector, build_pipeline, build_preview, build_source, with_classes
+    from edge_app.assembly.counter import build_detector, build_pipeline, build_source, with_classes
+    from edge_app.assembly.watching import build_preview
     from edge_app.preview.main_stream import MainStream
 
     main = MainStream(config.privacy.masks)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from edge_app.app import build_detector, build_pipeline
+from edge_app.assembly.counter import build_detector, build_pipeline
 from edge_app.config.model import Config, LineConfig
 from edge_app.counting.pipeline import Pipeline
 from edge_app.counting.stage_times import StageTimes

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.app import counting_hash, service
+from edge_app.app import service
+from edge_app.assembly.device import counting_hash
 from edge_app.checks import findings as whole
 from edge_app.checks.broker import may_disconnect_service
 from edge_app.checks.device import check_clock, check_state_folder, running_pid

@@ -9,7 +9,7 @@ from math import inf
 import numpy as np
 import pytest
 
-from edge_app.app import build_detector, build_pipeline
+from edge_app.assembly.counter import build_detector, build_pipeline
 from edge_app.config.model import Config
 from edge_app.counting.pipeline import Pipeline
 from edge_app.counting.stage_times import BOUNDS_S, StageTimes

@@ -268,7 +268,7 @@ def test_doubtful_tracks_take_no_numbers() -> None:
 @needs("clips")
 def test_a_real_clip_gives_the_same_crossings_with_and_without_motion() -> None:
     """A car park with four cars and an exposure that follows them: a part of it is still."""
-    from edge_app.app import build_detector, build_pipeline
+    from edge_app.assembly.counter import build_detector, build_pipeline
     from edge_app.config.model import Config
 
     results: list[list[FrameResult]] = []

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from edge_app import cli
-from edge_app.app import counting_hash, service, with_classes
+from edge_app.app import service
+from edge_app.assembly.counter import with_classes
+from edge_app.assembly.device import counting_hash
 from edge_app.checks.road import check_classes, check_gate
 from edge_app.config.model import Config, CountingConfig, DetectorConfig
 from edge_app.detectors.manifest import COUNTED, Manifest, default_model, load, refuse_unproven

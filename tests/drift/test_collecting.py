@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_app.app import build_device, build_drift
+from edge_app.assembly.device import build_device
+from edge_app.assembly.watching import build_drift
 from edge_app.config.model import Config, DeviceConfig, StoreConfig
 from edge_app.drift.collecting import HourCollector
 from edge_app.drift.history import Anew, HourHistory

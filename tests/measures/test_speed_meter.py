@@ -8,7 +8,8 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from edge_app.app import build_detector, build_meters, build_pipeline
+from edge_app.assembly.counter import build_detector, build_pipeline
+from edge_app.assembly.measures import build_meters
 from edge_app.config.model import Config
 from edge_app.detectors.manifest import default_model
 from edge_app.errors import ConfigError, SourceEnded

@@ -99,7 +99,7 @@ def test_the_reference_is_one_interpreter_on_all_threads(short: Path, monkeypatc
             made.append((engines, threads))
             super().__init__(*arguments, engines=engines, threads=threads, **options)
 
-    monkeypatch.setattr("edge_app.app.TfliteDetector", RecordedDetector)
+    monkeypatch.setattr("edge_app.assembly.counter.TfliteDetector", RecordedDetector)
     monkeypatch.setattr("edge_app.detectors.tflite.TfliteDetector", RecordedDetector)
     assert call(str(short), "--seconds", "0.5", "--threads", "2") == 0
     assert made == [(2, 1), (1, 2)]

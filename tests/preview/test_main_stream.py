@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_app.app import build_source
+from edge_app.assembly.counter import build_source
 from edge_app.commands.snapshot import from_source
 from edge_app.config.model import Config, LineConfig, MqttConfig, StoreConfig
 from edge_app.config.preview import PreviewConfig, PrivacyConfig

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_app.app import build_source
+from edge_app.assembly.counter import build_source
 from edge_app.config.load import load
 from edge_app.config.model import Config
 from edge_app.config.preview import PrivacyConfig

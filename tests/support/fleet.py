@@ -207,6 +207,16 @@ def _run(plan: Plan, numbers: Sequence[int], parent: Connection) -> None:
     os.nice(1)  # devices are machines of their own: the city side goes first
     logging.disable(logging.WARNING)  # of thousands that all say that the broker is away
     fleet = _Fleet(plan, numbers)
+    try:
+        _serve(fleet, parent)
+    except (EOFError, BrokenPipeError):
+        pass  # the trial was killed: threads of devices must not outlive it
+    finally:
+        fleet.close()
+
+
+def _serve(fleet: _Fleet, parent: Connection) -> None:
+    """Let devices count, and report, until the parent wants the end."""
     reported = 0.0
     while True:
         fleet.turn(0.1)
@@ -228,7 +238,6 @@ def _run(plan: Plan, numbers: Sequence[int], parent: Connection) -> None:
                 )
             )
             fleet.behind_s = 0.0
-    fleet.close()
 
 
 @contextmanager

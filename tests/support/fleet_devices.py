@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
-from edge_app.app import build_device, build_lines, build_meta
+from edge_app.assembly.counter import build_lines
+from edge_app.assembly.device import build_device, build_meta
 from edge_app.city.simulator.device import MODEL, SimulatedDevice
 from edge_app.city.simulator.town import counters
 from edge_app.city.simulator.traffic import Street

@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_app.app import build_detector
+from edge_app.assembly.counter import build_detector
 from edge_app.commands._options import load_config
 from edge_app.console.terminal import stdout, table
 from edge_app.detectors.tflite import TfliteDetector

@@ -22,7 +22,7 @@ from tests.support import bare_tree
 DETECT = """
 import json, platform
 from edge_app.config.model import Config
-from edge_app.app import build_detector
+from edge_app.assembly.counter import build_detector
 from edge_app.sources.street.street import Street
 detector = build_detector(Config())
 street = Street(width=1280, height=720, fps=2.0)

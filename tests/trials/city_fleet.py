@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -144,14 +145,14 @@ def _highest_rate(counts: Sequence[tuple[float, int]]) -> float:
     return max(rates)
 
 
-def drive(run: Run, lasts_s: float, outage_s: float) -> float:
-    """Let the run last, with the broker away in its middle; return when that came back, s since the begin, or 0."""
-    middle, away, back = lasts_s / 2, False, 0.0
+def drive(run: Run, lasts_s: float, outage_s: float, from_s: float) -> float:
+    """Let the run last, with the broker away from `from_s` on; return when that came back, s since the begin, or 0."""
+    away, back = False, 0.0
     while run.since_s < lasts_s:
-        if outage_s and not away and not back and run.since_s >= middle:
+        if outage_s and not away and not back and run.since_s >= from_s:
             run.kill_broker()
             away = True
-        if away and run.since_s >= middle + outage_s:
+        if away and run.since_s >= from_s + outage_s:
             run.start_broker()
             away, back = False, run.since_s
         show(run, run.look())
@@ -202,6 +203,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--client", choices=("lean", "real"), default="lean")
     parser.add_argument("--broker", choices=KINDS, default="mosquitto")
     parser.add_argument("--outage", type=float, default=0.0, metavar="S", help="the broker is away for so long, s")
+    parser.add_argument("--outage-after", type=float, metavar="M", help="minutes until then; else half of the run")
     parser.add_argument("--interval", type=int, default=60, metavar="S", help="length of an interval, s")
     parser.add_argument("--restarts", type=float, default=0.05, help="share of the devices")
     parser.add_argument("--wrong-clocks", type=float, default=0.03, help="share of the devices")
@@ -222,6 +224,7 @@ def allow_files(devices: int) -> None:
 def main() -> int:
     """Run the trial; return the exit code."""
     wanted = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # broker, database and devices end with it
     allow_files(wanted.devices)
     kind, lasts_s = KINDS[wanted.broker], 60 * wanted.minutes
     with ExitStack() as stack:
@@ -239,7 +242,8 @@ def main() -> int:
         plan = Plan(way, wanted.client, wanted.seed, lasts_s, connects_s, folder=folder, **shares)
         parts = stack.enter_context(begin(plan, wanted.devices))
         run = Run(broker, {"database": server.pid, "ingest": worker.pid}, database, parts)
-        back_s = drive(run, lasts_s, wanted.outage)
+        from_s = lasts_s / 2 if wanted.outage_after is None else 60 * wanted.outage_after
+        back_s = drive(run, lasts_s, wanted.outage, from_s)
         counted = [one for part in parts for one in part.hold()]
         took_s = run.since_s
         verdict = complete(run, database, counted, wanted.patience)

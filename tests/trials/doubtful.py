@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from edge_app.app import build_detector, build_pipeline
+from edge_app.assembly.counter import build_detector, build_pipeline
 from edge_app.config.model import Config, DetectorConfig, LineConfig
 from edge_app.console.terminal import stdout, table
 from edge_app.offline.replay import count_recording

@@ -16,7 +16,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from edge_app.app import build_detector
+from edge_app.assembly.counter import build_detector
 from edge_app.config.model import Config
 from edge_app.console.terminal import stdout, table
 from edge_app.detectors.tflite import TfliteDetector

@@ -21,7 +21,7 @@ from typing import Final, TypeAlias
 import cv2
 import numpy as np
 
-from edge_app.app import build_detector, build_pipeline
+from edge_app.assembly.counter import build_detector, build_pipeline
 from edge_app.config.model import Config, LineConfig
 from edge_app.console.terminal import bar, stdout, table
 from edge_app.detectors import Outputs

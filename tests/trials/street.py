@@ -10,7 +10,7 @@ import argparse
 import sys
 from collections import Counter
 
-from edge_app.app import build_detector, build_pipeline
+from edge_app.assembly.counter import build_detector, build_pipeline
 from edge_app.config.model import Config
 from edge_app.console.terminal import bar, stdout, table
 from edge_app.errors import SourceEnded

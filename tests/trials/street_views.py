@@ -20,7 +20,7 @@ from unittest.mock import patch
 import cv2
 import numpy as np
 
-from edge_app.app import build_detector, build_pipeline
+from edge_app.assembly.counter import build_detector, build_pipeline
 from edge_app.config.model import Config
 from edge_app.measures.footprint import SOLIDS
 from edge_app.measures.ground import Geometry

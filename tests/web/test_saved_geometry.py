@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 
 from edge_app import cli
-from edge_app.app import build_geometry
+from edge_app.assembly.measures import build_geometry
 from edge_app.commands._page_reader import ReaderPage
 from edge_app.commands.lines import _Page
 from edge_app.config.edit import ConfigText

@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from edge_app.app import counting_hash, with_classes
+from edge_app.assembly.counter import with_classes
+from edge_app.assembly.device import counting_hash
 from edge_app.commands._page_front import Saving
 from edge_app.commands._page_reader import ReaderPage
 from edge_app.commands.lines import _lint_lines, _Page

@@ -10,7 +10,8 @@ from contextlib import ExitStack
 from datetime import datetime, timezone
 from typing import Final
 
-from edge_app.app import build_device, build_ledger, build_lines, build_publisher, build_session
+from edge_app.assembly.counter import build_lines
+from edge_app.assembly.device import build_device, build_ledger, build_publisher, build_session
 from edge_app.city.records import SYNTHETIC
 from edge_app.city.simulator.traffic import Street
 from edge_app.config.model import Config

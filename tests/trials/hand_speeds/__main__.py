@@ -21,7 +21,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from edge_app.app import build_detector, build_meters, build_pipeline, build_recording
+from edge_app.assembly.counter import build_detector, build_pipeline, build_recording
+from edge_app.assembly.measures import build_meters
 from edge_app.config.model import Config
 from edge_app.console.terminal import bar, stdout, table
 from edge_app.measures.speed_meter import Measured

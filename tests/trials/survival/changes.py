@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from edge_app.app import counting_hash
+from edge_app.assembly.device import counting_hash
 from edge_app.config.load import load
 from edge_app.detectors import manifest
 from edge_app.mqtt.session import Subscriber
