@@ -121,10 +121,14 @@ def read_utc(text: str) -> float:
 
     One outside the years 1970 to 9999 of UTC, to which an offset may lead, is no time: it could not be written again.
     """
-    at = read_rfc3339(text).timestamp()
-    if not 0 <= at < _YEAR_10000:
+    return utc_of(read_rfc3339(text).timestamp())
+
+
+def utc_of(value: object) -> float:
+    """Return a time that a file gives, UTC s. Raises ValueError: for what is no number of the years 1970 to 9999."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < _YEAR_10000:
         raise ValueError("must lie in the years 1970 to 9999")
-    return at
+    return float(value)
 
 
 def read_rfc3339(text: str) -> datetime:
