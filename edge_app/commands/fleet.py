@@ -256,9 +256,11 @@ def _office(config: CityConfig, stop: threading.Event) -> Office:
 def _change_of(arguments: argparse.Namespace) -> Callable[[Layer], Layer] | None:
     """Return what the options make of a layer, None without any. Raises ConfigError."""
     from edge_app.city.desired import Change, Layer, changed
+    from edge_app.city.order_wishes import office_keys
     from edge_app.config.files import parse_value, read_tables
     from edge_app.config.layers import Layer as ConfigLayer
     from edge_app.config.layers import refused_keys
+    from edge_app.system.tables import flat
 
     values = dict(_pair(text, parse_value) for text in arguments.set)
     change: Change = Change(values, tuple(arguments.default), tuple(arguments.leave))
@@ -269,6 +271,9 @@ def _change_of(arguments: argparse.Namespace) -> Callable[[Layer], Layer] | None
     tables = read_tables(arguments.file) if arguments.file else None
 
     def make(layer: Layer) -> Layer:
+        known = {*office_keys(), *flat(layer.set), *layer.unset}
+        if unknown := [key for key in (*change.unset, *change.left) if key not in known]:
+            raise ConfigError(f"{', '.join(unknown)}: is no key that the office sets, such as counting.interval_s")
         made = changed(layer if tables is None and not arguments.clear else Layer(tables or {}), change)
         if refused := refused_keys(ConfigLayer("office", made.set, made.unset)):
             raise ConfigError(f"the office may not set {', '.join(refused)}: that stands in the device's own file")

@@ -137,7 +137,7 @@ def test_every_text_that_is_read_has_an_encoding_and_no_command_for_a_terminal(c
 
     for text in texts(json_in(json.dumps(content).encode())):
         assert text.isprintable()
-        assert text.encode()
+        assert text.encode("utf-8", "strict") is not None
 
 
 @given(st.binary(max_size=200))
