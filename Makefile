@@ -13,6 +13,8 @@ export PATH := $(PATH):/usr/sbin:/sbin
 VENV := .venv/bin/python
 # Marked `servers` as a whole, and not imported by the four processes of `make test`: FastAPI takes each a second.
 NOT_HERE := --ignore tests/serve --ignore tests/commands/test_serve.py
+# In the order that tests/conftest.py gives them: xdist's own ends with the files of few tests, which take longest.
+SHARED_OUT := -n 4 --dist loadfile --no-loadscope-reorder
 # On a fresh machine each of the four processes of the tests would rewrite every test module: one does so for all, beside
 # mypy, which leaves a core free.
 COMPILED := [ -d tests/__pycache__ ] || $(VENV) -m pytest --collect-only -qq >/dev/null 2>&1 </dev/null &
@@ -33,11 +35,11 @@ city: ## a whole city in one process: broker, twenty devices, database, page; CI
 	@.venv/bin/edge-app city demo $(CITY_ARGS)
 
 test: lint ## ruff, mypy and the tests, some against real programs that apt brings
-	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 4 --dist loadfile -m "not servers and not long" $(NOT_HERE))
+	$(VENV) -m pytest $(or $(PYTEST_ARGS),$(SHARED_OUT) -m "not servers and not long" $(NOT_HERE))
 
 test-servers: ## tests of the detector as a service, with other servers, with more passes in a browser, and the long ones
 	@sh deploy/prepare.sh test-servers
-	$(VENV) -m pytest $(or $(PYTEST_ARGS),-n 4 --dist loadfile -m "servers or long")
+	$(VENV) -m pytest $(or $(PYTEST_ARGS),$(SHARED_OUT) -m "servers or long")
 
 lint: ## ruff, mypy and the layers of the packages
 	@sh deploy/prepare.sh test

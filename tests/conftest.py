@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -16,6 +18,23 @@ from tests.support.brokers import Mosquitto, mosquitto
 # No deadline: how long an example takes says how busy the machine is. Tests that need more examples say so.
 settings.register_profile("any machine", deadline=None, max_examples=50)
 settings.load_profile("any machine")
+
+
+@pytest.hookimpl(trylast=True)  # of what -m has left
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that may take longest: one that begins last runs while the other processes have nothing."""
+    takes = Counter[Path]()
+    for item in items:
+        takes[item.path] += _weight(item)
+    items.sort(key=lambda item: -takes[item.path])
+
+
+def _weight(item: pytest.Item) -> int:
+    """Return about how many seconds a test takes. Its own time limit is some ten times that."""
+    limit = item.get_closest_marker("timeout")
+    if limit is not None and limit.args:
+        return int(limit.args[0]) // 10
+    return 15 if item.get_closest_marker("long") else 1
 
 
 @pytest.fixture(autouse=True)

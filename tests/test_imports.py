@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
@@ -371,6 +372,17 @@ def test_values_travel_as_plain_arguments() -> None:
     """Only the top modules import the configuration."""
     users = {m for m in MODULES if any(name.split(".")[0] == "config" for name in own_imports(m))}
     assert {m for m in users if not ON_TOP.fullmatch(m)} == set()
+
+
+def test_the_command_line_alone_loads_no_library() -> None:
+    """It answers --help at once, and a stop from the first moment; each library would take its part of a second."""
+    code = (
+        "import sys; before = set(sys.modules); import edge_app.cli; new = set(sys.modules) - before;"
+        "print({name.split('.')[0] for name in new} - sys.stdlib_module_names)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == (
+        "{'edge_app'}\n"
+    )
 
 
 def test_records_and_errors_import_no_module_of_ours() -> None:

@@ -17,7 +17,6 @@ from edge_app.commands._answers import host_and_port, mqtt_table, toml_of
 from edge_app.commands._options import CITY, credentials_folder, reach_secrets
 from edge_app.commands._questions import Question, Rules, StoppedError, ask, problem_of, read_line, show, unreachable
 from edge_app.commands._setup_files import explained, refuse_place, secret_places, write_secrets
-from edge_app.config.files import read_tables
 from edge_app.errors import ConfigError, reason_of
 from edge_app.system.files import write_atomic
 from edge_app.system.names import url_host
@@ -262,6 +261,8 @@ def _former(path: Path) -> dict[str, Any]:
     """Return the tables of a configuration that is there already, none of one that is not, or cannot be read."""
     if not path.exists():
         return {}
+    from edge_app.config.files import read_tables
+
     try:
         return read_tables(path)
     except ConfigError as error:

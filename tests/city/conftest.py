@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge_app.city.database.engine import Database, open_database
-from tests.support.postgres import PROGRAMS, Postgres, postgres
+from tests.support.postgres import PROGRAMS, UNSYNCED, Postgres, postgres
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
 def postgres_server() -> Iterator[Postgres]:
     if PROGRAMS is None:
         pytest.skip("PostgreSQL is not installed (apt install postgresql)")
-    with postgres() as server:
+    with postgres(*UNSYNCED) as server:
         yield server
 
 
@@ -41,7 +41,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         file = shutil.copy(request.getfixturevalue("empty_file"), tmp_path / "city.sqlite3")
         url = f"sqlite:///{file}"
     else:
-        url = request.getfixturevalue("postgres_server").emptied()
+        url = request.getfixturevalue("postgres_server").raised()
     made = open_database(url)
     try:
         yield made

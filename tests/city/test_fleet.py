@@ -98,11 +98,12 @@ def test_a_fate_is_the_same_at_every_call_and_shares_are_kept() -> None:
 @pytest.mark.parametrize("client", ["lean", "real"])
 def test_a_small_fleet_loses_and_doubles_nothing(client: str, tmp_path: Path, postgres_server: Postgres) -> None:
     """And what it is compared by sees what is missing, and sums that are wrong."""
-    database = open_database(postgres_server.emptied())
+    url = postgres_server.raised()
+    database = open_database(url)
     with ExitStack() as stack:
         stack.callback(database.close)
         server = stack.enter_context(mosquitto(tmp_path, "allow_anonymous true"))
-        worker = start(Broker("mqtt", server), postgres_server.url)
+        worker = start(Broker("mqtt", server), url)
         stack.callback(worker.wait, 10)
         stack.callback(worker.kill)
         plan = Plan(Way([server.port], "auto", 2), client, 3, 12.0, 1.0, 0.5, 0.3, tmp_path)  # type: ignore[arg-type]

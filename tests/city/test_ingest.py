@@ -101,7 +101,8 @@ def told(devices: Sequence[SimulatedDevice]) -> tuple[int, int]:
 def test_two_workers_kills_of_one_of_broker_and_of_database_lose_and_double_nothing(
     tmp_path: Path, postgres_server: Postgres
 ) -> None:
-    database = open_database(postgres_server.emptied())
+    url = postgres_server.raised()
+    database = open_database(url)
     chance = random.Random(11)
     with ExitStack() as stack:
         broker = stack.enter_context(mosquitto(tmp_path, "allow_anonymous true", "persistence true"))
@@ -109,8 +110,8 @@ def test_two_workers_kills_of_one_of_broker_and_of_database_lose_and_double_noth
         for one in devices:
             stack.callback(one.close)
         read = Broker("mqtt", broker)
-        worker = start_worker(read, postgres_server.url, "1", "counts")
-        second = start_worker(read, postgres_server.url, "2", "counts", "")
+        worker = start_worker(read, url, "1", "counts")
+        second = start_worker(read, url, "2", "counts", "")
         stack.callback(second.wait, 10)
         stack.callback(second.kill)
         with driving(devices):
@@ -119,7 +120,7 @@ def test_two_workers_kills_of_one_of_broker_and_of_database_lose_and_double_noth
                 if kill == "worker":
                     worker.kill()
                     worker.wait(10)
-                    worker = start_worker(read, postgres_server.url, "1", "counts")
+                    worker = start_worker(read, url, "1", "counts")
                 elif kill == "broker":
                     broker.kill()
                     broker.start()

@@ -139,7 +139,7 @@ def test_what_the_database_alone_refuses_is_found_in_its_batch(
     good = [counts(id=f"{number:032x}", seq=number, start=f"2026-11-29T09:{number:02}:00Z") for number in range(1, 7)]
     good = [Message(one.topic, one.payload.replace(b"09:12:00Z", b"09:59:00Z"), qos=1) for one in good]
     inbox = Given([*good[:4], HOSTILE["health without end"], *good[4:], HOSTILE["health that is no number"]])
-    database = open_database(postgres_server.emptied())
+    database = open_database(postgres_server.raised())
     worker = Worker(inbox, database, ROOT, asking=Asking())
     worker.turn()
     assert (worker.tally.database_problem, len(inbox.stored), worker.tally.counts["poison"]) == ("", 8, 2)

@@ -52,13 +52,13 @@ def test_what_is_acknowledged_by_hand_is_the_same_with_properties_and_without(br
         Message("hand/c", b"asked", qos=1, correlation=b"7"),
         Message("hand/d", b"loose"),
     ]
-    timing = Timing(connect=2.0, keepalive=5, session_expiry=60, by_hand=True)
-    reader = session(broker.port, "by-hand", timing=timing)
+    timing = Timing(session_expiry=60, by_hand=True)
+    reader, sender = session(broker.port, "by-hand", timing=timing), session(broker.port)
+    run_until(sender, Connected)
+    sender.publish(Message("hand/subscribed", b"1", retained=True))
     run_until(reader, Connected)
     reader.subscribe(["hand/#"])
-    reader.poll(0.3)
-    sender = session(broker.port)
-    run_until(sender, Connected)
+    run_until(reader, Message)  # now the broker has the subscription
     for message in sent:
         sender.publish(message)
     run_until(sender, Acked, len(sent))
@@ -68,7 +68,8 @@ def test_what_is_acknowledged_by_hand_is_the_same_with_properties_and_without(br
     ]
     assert [bool(one.unacknowledged) for one in got] == [True, True, True, True, False]
     reader.acknowledge(got[:3])
-    reader.poll(0.3)
+    reader.publish(Message("nobody/listens", b"1", qos=1))
+    run_until(reader, Acked)  # what was sent before that has arrived too
     reader.close()
     again = session(broker.port, "by-hand", timing=timing)
     assert [one.topic for one in run_until(again, Message) if isinstance(one, Message)] == ["hand/c"]

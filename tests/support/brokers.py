@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +24,9 @@ from edge_app.mqtt.session import Session, Subscriber
 T = TypeVar("T")
 QUICK = Backoff(min_s=0.02, max_s=0.1)
 SHORT = Timing(connect=2.0, keepalive=5, ack=1.0)
+"""For tests in which a loss is to be noticed soon."""
+PATIENT = Timing()
+"""The product's own: for tests in which nothing is lost, however busy the machine is."""
 
 needs_mosquitto = pytest.mark.skipif(not shutil.which("mosquitto"), reason="needs the broker: apt install mosquitto")
 needs_iotcore = pytest.mark.skipif(not find_spec("iotcore"), reason="needs iotcore: pip install edge-app[demo]")
@@ -247,7 +250,7 @@ def _run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-def session(port: int, name: str = "test", *, host: str = HOST, timing: Timing = SHORT) -> Session:
+def session(port: int, name: str = "test", *, host: str = HOST, timing: Timing = PATIENT) -> Session:
     return Session(Endpoint(host, port), name, timing=timing, backoff=QUICK)
 
 
@@ -276,7 +279,7 @@ class Reader(Subscriber):
 @contextlib.contextmanager
 def subscribed(port: int, *topics: str, name: str = "reader", keep: int = 0) -> Iterator[Subscriber]:
     """A subscriber that is connected already."""
-    timing = Timing(connect=2.0, keepalive=5, session_expiry=keep)
+    timing = replace(PATIENT, session_expiry=keep)
     reader = Reader(Session(Endpoint(HOST, port), name, timing=timing, backoff=QUICK), topics or ("#",))
     try:
         eventually(reader.connect)

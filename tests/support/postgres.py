@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from edge_app.city.database.engine import open_database
 from edge_app.mqtt.embedded_broker import HOST
 from tests.support.brokers import eventually, free_port
 
@@ -30,14 +31,20 @@ PROGRAMS = _folder_of_programs()
 """None where no PostgreSQL is installed."""
 
 
-class Postgres:
-    """A server that is running when it is made. url: of its database."""
+UNSYNCED = ("fsync=off", "full_page_writes=off")
+"""Settings under which only the machine's own end can lose anything, not that of any process."""
 
-    def __init__(self, folder: Path) -> None:
+
+class Postgres:
+    """A server that is running when it is made. url: of its database. settings: see the server's -c."""
+
+    def __init__(self, folder: Path, *settings: str) -> None:
         assert PROGRAMS
         self.port = free_port()
-        self.url = f"postgresql://counts@{HOST}:{self.port}/postgres"
+        self.url = self._url_of("postgres")
         self._folder, self._log = folder / "data", folder / "log"
+        self._settings = (f"listen_addresses={HOST}", f"unix_socket_directories={self._folder}", *settings)
+        self._raised = 0
         # PostgreSQL refuses to run as root.
         self._user = "nobody" if os.getuid() == 0 else None
         if self._user:
@@ -47,16 +54,31 @@ class Postgres:
         self.start()
 
     def emptied(self) -> str:
-        """Return the URL of its database, with nothing in it."""
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            # Thousands of days are more than a server locks at once.
-            for (name,) in connection.execute(
-                "SELECT relname FROM pg_class WHERE relname ~ '^counts_[0-9]+$'"
-            ).fetchall():
-                connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
-            connection.execute("DROP SCHEMA public CASCADE")
-            connection.execute("CREATE SCHEMA public")
+        """Return the URL of its database, with nothing in it; who is connected to it is cut off."""
+        # Anew, since thousands of days are more tables than a server drops at once.
+        with psycopg.connect(self._url_of("template1"), autocommit=True) as connection:
+            connection.execute("DROP DATABASE postgres WITH (FORCE)")
+            connection.execute("CREATE DATABASE postgres TEMPLATE template0")
         return self.url
+
+    def raised(self) -> str:
+        """Return the URL of a database with all tables and nothing in them, a copy of one that was made once."""
+        if not self._raised:
+            self._run_sql("CREATE DATABASE pattern")
+            open_database(self._url_of("pattern")).close()
+        else:
+            self._run_sql(f"DROP DATABASE IF EXISTS copy_{self._raised} WITH (FORCE)")
+        self._raised += 1
+        # A name of its own: what a test has left running finds nothing of the next one.
+        self._run_sql(f"CREATE DATABASE copy_{self._raised} TEMPLATE pattern")
+        return self._url_of(f"copy_{self._raised}")
+
+    def _url_of(self, database: str) -> str:
+        return f"postgresql://counts@{HOST}:{self.port}/{database}"
+
+    def _run_sql(self, statement: str) -> None:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(statement)
 
     @contextlib.contextmanager
     def asking_for(self, password: str) -> Iterator[None]:
@@ -82,7 +104,7 @@ class Postgres:
             self._process = subprocess.Popen(
                 [
                     *(str(PROGRAMS / "postgres"), "-D", str(self._folder), "-p", str(self.port)),
-                    *("-c", f"listen_addresses={HOST}", "-c", f"unix_socket_directories={self._folder}"),
+                    *(part for setting in self._settings for part in ("-c", setting)),
                 ],
                 stdout=log,
                 stderr=log,
@@ -128,11 +150,11 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def postgres() -> Iterator[Postgres]:
-    """Run a server within the context."""
+def postgres(*settings: str) -> Iterator[Postgres]:
+    """Run a server within the context, see Postgres."""
     with tempfile.TemporaryDirectory(prefix="edge-app-postgres-") as name:
         Path(name).chmod(0o755)
-        server = Postgres(Path(name))
+        server = Postgres(Path(name), *settings)
         try:
             yield server
         finally:

@@ -1,4 +1,4 @@
-"""Kill workers, broker and database of a city: python -m tests.trials.city_kills [--broker KIND] [--kills N].
+"""Kill workers, broker and database of a city: python -m tests.trials.city_kills [--broker KIND] [--minutes M].
 
 Real publishers count on rendered curves, two workers store, and at random moments one of all is killed with SIGKILL.
 Afterwards every interval that the devices closed must be stored once, with their vehicles, after `resend` has brought
@@ -26,13 +26,14 @@ from tests.trials.ingest import KINDS
 
 SETTINGS: Final = ("allow_anonymous true", "max_inflight_messages 1000", "persistence true", "autosave_interval 60")
 WHAT: Final = ("worker", "second worker", "broker", "database")
+_SHOWN: Final = 25
 
 
 def main() -> None:
     """Run the trial and print what was stored."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--broker", choices=KINDS, default="mosquitto")
-    parser.add_argument("--kills", type=int, default=12)
+    parser.add_argument("--minutes", type=float, default=0.5)
     parser.add_argument("--devices", type=int, default=5)
     wanted = parser.parse_args()
     chance, killed = random.Random(24), Counter[str]()
@@ -48,10 +49,12 @@ def main() -> None:
             stack.callback(one.close)
         began = time.monotonic()
         with driving(devices):
-            for _ in range(wanted.kills):
+            while time.monotonic() - began < 60 * wanted.minutes:
                 time.sleep(chance.uniform(1.0, 3.0))
                 what = chance.choice(WHAT)
                 killed[what] += 1
+                if not killed.total() % _SHOWN:
+                    print(f"{time.monotonic() - began:5.0f} s: {dict(killed)} killed", flush=True)
                 if what in workers:
                     processes[what].kill()
                     processes[what].wait(10)

@@ -6,7 +6,7 @@ import { Hand } from "/page/drawing/hand.js";
 import { Shapes } from "/page/drawing/shapes.js";
 import { drawShapes } from "/page/drawing/sheet.js";
 import { Zoom } from "/page/drawing/zoom.js";
-import { svg } from "/page/drawing/requests.js";
+import { svg } from "/page/drawing/elements.js";
 import { edited } from "/page/edits.js";
 import { may } from "/page/login.js";
 import { drawPicture, followOrders, isOpen, newestPicture, officeNote, orderText, place, stateOf } from "/page/orders.js";

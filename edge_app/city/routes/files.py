@@ -15,7 +15,7 @@ from edge_app.web.languages import choose_language, messages_json
 
 _PAGE: Final = File(__file__).parent.parent / "page"
 _OF_DEVICES: Final = File(languages.__file__).parent / "page"
-_DRAWING: Final = ("cards.js", "geometry.js", "hand.js", "shapes.js", "sheet.js", "zoom.js")
+_DRAWING: Final = ("cards.js", "elements.js", "geometry.js", "hand.js", "shapes.js", "sheet.js", "zoom.js")
 """Files of the devices' own page with which lines are drawn; what they import beside them is in `drawing/`."""
 _KINDS: Final = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 

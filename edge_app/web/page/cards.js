@@ -1,7 +1,7 @@
 // One card for each shape: its name, its directions, what the server finds about it, and what is done with it.
 
 import { number, t, known } from "./messages.js";
-import { capital, element } from "./requests.js";
+import { capital, element } from "./elements.js";
 
 // A finding of the server in the page's language.
 export function findingText({ key, values, sentence, what }) {

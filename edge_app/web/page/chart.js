@@ -1,7 +1,7 @@
 // Bars of vehicles over time: one direction upwards, the other downwards, stacked by class. A bin of which nothing, or
 // not all, is known is hatched: no vehicles and no picture are never confused.
 
-import { svg } from "./requests.js";
+import { svg } from "./elements.js";
 import { number, t } from "./messages.js";
 
 export const CLASSES = ["car", "motorcycle", "bus", "truck", "bicycle"];

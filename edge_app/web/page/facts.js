@@ -1,7 +1,7 @@
 // What the page says about the device, from the answer to /status: [name, text, level], level ok, warn or bad.
 
 import { clock, known, number, t } from "./messages.js";
-import { capital } from "./requests.js";
+import { capital } from "./elements.js";
 
 const LEAST_DISK_MB = 500, HOT_C = 80, SEEN = 0.95, DAY_MS = 86_400_000, CLOCK_APART_MS = 60_000;
 

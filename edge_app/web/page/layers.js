@@ -2,7 +2,7 @@
 // page saves to a layer of its own.
 
 import { clock, known, t } from "./messages.js";
-import { element } from "./requests.js";
+import { element } from "./elements.js";
 
 const DRAWN = { lines: "layers.lines", "detector.region": "layers.region", "privacy.masks": "layers.masks",
   "geometry.rectangle": "layers.geometry", "geometry.sides_m": "layers.geometry" };

@@ -1,7 +1,8 @@
 // A button that ends the session, where there is one: a page that a token opened has none.
 
 import { t } from "./messages.js";
-import { call, cookie, element } from "./requests.js";
+import { element } from "./elements.js";
+import { call, cookie } from "./requests.js";
 
 export function addLogout(place) {
   if (!cookie("__Host-csrf")) return;

@@ -1,5 +1,6 @@
 // Requests to the server of this page. Each returns JSON, or throws an Error with the sentences of the server.
 
+import { capital } from "./elements.js";
 import { known, t } from "./messages.js";
 
 export async function call(path, body) {
@@ -20,24 +21,8 @@ export async function ask(path, options = {}) {
   return answer;
 }
 
-// A sentence of the service, as it stands alone; one that begins with a key of the configuration stays as it is.
-export function capital(text) { return /^[a-z_]+[.[:]/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1); }
-
 // The value of a cookie that scripts may read, "" without it.
 export function cookie(name) {
   const found = document.cookie.split("; ").find((one) => one.startsWith(`${name}=`));
   return found ? found.slice(name.length + 1) : "";
-}
-
-export function element(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
-}
-
-export function svg(name, attributes = {}, text = "") {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text) made.textContent = text;
-  return made;
 }

@@ -1,7 +1,8 @@
 // A button that restarts the service and tells how it goes, until the service counts again.
 
 import { t } from "./messages.js";
-import { call, element } from "./requests.js";
+import { element } from "./elements.js";
+import { call } from "./requests.js";
 
 const LONGEST_MS = 120_000;
 

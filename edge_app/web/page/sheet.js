@@ -2,7 +2,7 @@
 
 import { angle, corners } from "./geometry.js";
 import { number, t } from "./messages.js";
-import { svg } from "./requests.js";
+import { svg } from "./elements.js";
 
 const COLOURS = { line: "#ffd84a", region: "#5cc8ff", mask: "#ff6b9d", geometry: "#5dffb0" };
 const DARK = "#0b0f13";

@@ -4,7 +4,8 @@ import { CLASSES, binText, byClass, drawChart, sum } from "./chart.js";
 import { facts, because, isDoubtful } from "./facts.js";
 import { LivePicture } from "./live.js";
 import { clock, number, t, weekday } from "./messages.js";
-import { call, element } from "./requests.js";
+import { element } from "./elements.js";
+import { call } from "./requests.js";
 import { Restart } from "./restart.js";
 
 const STATUS_MS = 2000, HISTORY_MS = 10_000;

@@ -1,6 +1,4 @@
-// Elements as the files of the devices' own page make them.
-
-export function capital(text) { return /^[a-z_]+[.[:]/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1); }
+// Elements made in one call, and a text as it stands alone.
 
 export function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
@@ -14,3 +12,6 @@ export function svg(name, attributes = {}, text = "") {
   if (text) made.textContent = text;
   return made;
 }
+
+// A sentence of the service, as it stands alone; one that begins with a key of the configuration stays as it is.
+export function capital(text) { return /^[a-z_]+[.[:]/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1); }
