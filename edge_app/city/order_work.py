@@ -10,7 +10,7 @@ from edge_app.city.database.audit import note_change
 from edge_app.city.database.engine import Database
 from edge_app.city.database.orders import any_waiting, keep_file, move_order, waiting_orders
 from edge_app.city.database.rollouts import find_rollout
-from edge_app.city.desired import Change, Layer, changed, differences
+from edge_app.city.desired import Change, Layer, changed, differences, signer_of
 from edge_app.city.holding import Hold
 from edge_app.city.link import FleetLink
 from edge_app.city.office import KnownDevice
@@ -77,11 +77,11 @@ class OrderWork:
     def _configure(self, order: Any) -> None:
         known, args = self._device(order.subject), order.args
         change = Change(dict(args.get("values", {})), tuple(args.get("unset", ())), tuple(args.get("left", ())))
-        layer = changed(known.desired, change)
+        layer = changed(known.base(), change)
         if refused := self._refused(layer):
             raise ConfigError(f"the office may not set {', '.join(refused)}: that stands in the device's own file")
         found = differences(known.desired, layer)
-        if not found and known.revision:
+        if not found and known.revision and signer_of(known.retained) == self._signer.key:
             self._answer(order, "answered", "nothing to change")
             return
         former, before, revision = known.retained, known.report, known.next_revision

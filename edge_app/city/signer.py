@@ -19,6 +19,11 @@ class Signer:
     def __init__(self, key: SigningKey, root: str, utc: Callable[[], float]) -> None:
         self._key, self._root, self._utc = key, root, utc
 
+    @property
+    def key(self) -> str:
+        """Name of the key."""
+        return key_name(self._key.public_key)
+
     def topic(self, device: str) -> str:
         """Return the topic prefix of a device, SITE/DEVICE."""
         return f"{self._root}/{device}"
@@ -32,6 +37,6 @@ class Signer:
 
     def layer(self, device: str, layer: Layer, revision: int, author: str) -> str:
         """Return the payload of `config/desired`."""
-        text = document(layer, revision, rfc3339(round(self._utc())), author)
+        text = document(layer, revision, rfc3339(round(self._utc(), 3)), author)
         topic = f"{self.topic(device)}/config/desired"
-        return write_signed(topic, text, key_name(self._key.public_key), self._key.sign)
+        return write_signed(topic, text, self.key, self._key.sign)

@@ -72,7 +72,7 @@ class Steps:
         known, name = self._link.devices[member.name], member.name
         values = wanted.values(member, aim_of(rollout, member))
         left = tuple(key for key in wanted.keys if key not in values)
-        layer, revision = changed(known.desired, Change(values, (), left)), known.next_revision
+        layer, revision = changed(known.base(), Change(values, (), left)), known.next_revision
         payload = self._signer.layer(name, layer, revision, _who(rollout)).encode()
         told = noted(known, differences(known.desired, layer))
         return Sending(

@@ -14,7 +14,7 @@ from edge_app.errors import ConfigError
 if TYPE_CHECKING:
     from edge_app.city.config import CityConfig
     from edge_app.city.database.engine import Database
-    from edge_app.city.desired import Layer
+    from edge_app.city.desired import Genuine, Layer
 
 
 def run_serve(config: CityConfig, folder: Path, stop: threading.Event) -> int:
@@ -49,6 +49,15 @@ def signing_key(config: CityConfig) -> Any:
     return read_key(config.signing.key_file)
 
 
+def genuine_of(config: CityConfig, key: Any) -> Genuine:
+    """Return what tells which messages the office has signed. key: the present one."""
+    from edge_app.city.desired import genuine
+    from edge_app.system.key_names import key_name
+    from edge_app.system.signatures import verify
+
+    return genuine({key_name(public): public for public in (key.public_key, *config.signing.former)}, verify)
+
+
 def lead_until(config: CityConfig, database: Database, name: str, stop: Callable[[], bool]) -> None:
     """Lead roll-outs, as the process with the key, until `stop` returns True; say what is wrong with the broker."""
     from edge_app.assembly.broker import endpoints_of
@@ -61,7 +70,7 @@ def lead_until(config: CityConfig, database: Database, name: str, stop: Callable
     key, mqtt = signing_key(config), config.mqtt
     client = f"edge-app-office-{secrets.token_hex(4)}"
     session = Session(endpoints_of(mqtt), client, protocol=mqtt.protocol, backoff=Backoff(max_s=30.0))
-    link = FleetLink(session, root_below(mqtt.prefix))
+    link = FleetLink(session, root_below(mqtt.prefix), genuine_of(config, key))
     process, told = OfficeProcess(database, link, key, name, _refused), ""
 
     def over() -> bool:

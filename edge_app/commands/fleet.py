@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from edge_app.commands import _fleet_options
 from edge_app.commands._fleet_commands import run_command, run_release
-from edge_app.commands._fleet_config import run_config
+from edge_app.commands._fleet_config import change_of, configure, show_layers
 from edge_app.commands._fleet_files import make_or_show_key, pack_bundle
-from edge_app.commands._office_serving import run_serve
+from edge_app.commands._office_serving import genuine_of, run_serve, signing_key
 from edge_app.commands._options import reach_secrets, without_city
 from edge_app.commands._rollouts import run_rollout
 from edge_app.errors import ConfigError, reason_of
@@ -54,7 +54,9 @@ def _led(arguments: argparse.Namespace, stop: threading.Event) -> int:
     office = _office(config, stop)
     if arguments.kind == "rollout":
         return run_rollout(arguments, config, office.devices, stop)
-    found = [one for one in office.devices() if fnmatchcase(one.name, arguments.devices)]
+    changes = change_of(arguments) if arguments.kind == "config" else None
+    is_genuine = None if changes is None else genuine_of(config, signing_key(config))
+    found = [one for one in office.devices(is_genuine) if fnmatchcase(one.name, arguments.devices)]
     if arguments.kind == "list":
         _show_list(found)
         return 0
@@ -65,7 +67,10 @@ def _led(arguments: argparse.Namespace, stop: threading.Event) -> int:
             f"{arguments.devices}: {len(found)} devices are meant; if that is so, --most {len(found)} says it"
         )
     if arguments.kind == "config":
-        return run_config(arguments, config, office, found)
+        if changes is None:
+            show_layers(found)
+            return 0
+        return configure(arguments, config, office, found, changes)
     if arguments.kind in ("release", "rollback"):
         return run_release(arguments, config, office, found)
     return run_command(arguments, config, office, found)

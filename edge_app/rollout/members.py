@@ -58,7 +58,8 @@ class Told:
 
     online: it has a connection. blind: why it sees nothing, empty while it sees. drifted: it tells a drift.
     model: SHA-256 of the detector in service, version: of the program, each empty where it has not told. layer: what
-    the office sets, by key. revision: of that, 0 where the broker retains none. report: state of its newest report.
+    the office sets, by key. revision: of that, 0 where the broker retains none. lost: why neither is known although it
+    should be, empty where it makes no difference. report: state of its newest report.
     highest: revision that it accepted last. problems: in its own words. busy: it is being asked something.
     order, order_state, order_problem: what it says of the newest release that was ordered, empty without one.
     unwell: how it does worse than before it got the candidate, one sentence, empty where it does not.
@@ -79,6 +80,7 @@ class Told:
     order_state: str = ""
     order_problem: str = ""
     unwell: str = ""
+    lost: str = ""
 
 
 Step: TypeAlias = tuple[Member, Do | None]
@@ -175,6 +177,8 @@ def away(told: Told) -> str:
     """Return why a device cannot count now, empty where it can."""
     if not told.online:
         return "offline"
+    if told.lost:
+        return told.lost
     return f"blind ({told.blind})" if told.blind else ""
 
 

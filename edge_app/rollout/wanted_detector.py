@@ -83,6 +83,8 @@ class WantedDetector:
 
     def backward(self, member: Member, told: Told, _now: float) -> Step:
         """Return a device that shall count with what it had."""
+        if told.lost and member.fetched and member.state not in ("waiting", "returned"):
+            return replace(member, state="back", reason=f"{told.lost}, so a person must look"), None
         if self._set(told):
             reason = member.reason if member.state == "back" else SENT_BACK
             return replace(member, state="sent", reason=reason), "restore"

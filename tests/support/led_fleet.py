@@ -23,7 +23,7 @@ from edge_app.city.database.engine import Database, open_database
 from edge_app.city.database.orders import read_holder, take_over
 from edge_app.city.database.rollouts import Kept, find_rollout, read_events, read_members
 from edge_app.city.database.tables import COMPARED
-from edge_app.city.desired import Layer
+from edge_app.city.desired import Layer, genuine
 from edge_app.city.inbox import topics
 from edge_app.city.ingest import Worker
 from edge_app.city.link import FleetLink
@@ -44,7 +44,8 @@ from edge_app.rollout.members import Member, Wanted
 from edge_app.rollout.plan import Cascade
 from edge_app.rollout.wanted_detector import WantedDetector
 from edge_app.rollout.wanted_release import WantedRelease
-from edge_app.system.signatures import SigningKey, make_key
+from edge_app.system.key_names import key_name
+from edge_app.system.signatures import SigningKey, make_key, verify
 from tests.support.brokers import eventually, mosquitto
 from tests.support.bundle_server import Behaviour, bundle_server
 from tests.support.city_memory import WELL, add_figures, add_hours, add_lines
@@ -121,7 +122,7 @@ class LedFleet:
         with self.database.begin() as connection:
             holder = secrets.token_hex(4)
             assert take_over(connection, read_holder(connection), holder, self.time.now)
-        link = FleetLink(self._session("office"), ROOT, quiet_s=0.3)
+        link = FleetLink(self._session("office"), ROOT, self._genuine, quiet_s=0.3)
         self._links.append(link)
         self.leading = OfficeProcess(
             self.database, link, self.key, holder, _refused, look_s=0.1, clock=self.time, utc=self.time
@@ -196,6 +197,9 @@ class LedFleet:
                 new = device.root.version == NEXT
                 add_hours(connection, {(self._lines[name], hour): counting(name, hour)[0 if new else 1]})
                 add_figures(connection, name, hour, hour + HOUR_S, {**WELL, **(self.sick if new else {})})
+
+    def _genuine(self, topic: str, payload: bytes) -> bool:
+        return genuine({key_name(self.key.public_key): self.key.public_key}, verify)(topic, payload)
 
     def _session(self, name: str) -> Session:
         return Session(Endpoint(HOST, self.port), f"{name}-{secrets.token_hex(3)}", timing=Timing(keepalive=30))
