@@ -19,6 +19,7 @@ _TAKEN_S: Final = 7200.0
 """What lies on a device is taken by its installer at once."""
 _LASTS_S: Final = 86_400.0
 """No installer carries out an order that is older."""
+_LOST: Final = "has not come back since it was installed"
 NEWS: Final = {
     "installing": "it is being installed",
     "judging": "it is installed, and has to count",
@@ -67,11 +68,14 @@ class WantedRelease:
         return not told.version and not told.order
 
     def has(self, member: Member, told: Told) -> bool:
-        """Return whether the device reports of this very order."""
-        return bool(member.order) and told.order == member.order
+        """Return whether the release was given to the device: it reports of this very order, or has taken it."""
+        taken = member.fetched and member.state in ("sent", "gone")
+        return _reports(member, told) or (taken and bool(member.order))
 
     def reported(self, member: Member, told: Told, _aim: Aim, now: float) -> Step:
-        """Return a device that reports of the order."""
+        """Return a device that has the order, by what it reports of it."""
+        if not _reports(member, told):
+            return self.lying(member, told, now)
         why = told.order_problem or "it gives no reason"
         if told.order_state == "back":
             return replace(member, state="back", reason=f"took it back by itself: {why}"), None
@@ -90,13 +94,16 @@ class WantedRelease:
         if told.online:
             return replace(member, state="trying", reason=NEWS.get(told.order_state, told.order_state))
         if member.state == "gone" or (member.state == "trying" and now - member.changed >= COMES_BACK_S):
-            return replace(member, state="gone", reason="has not come back since it was installed")
+            return replace(member, state="gone", reason=_LOST)
         return replace(member, state="trying", reason="it restarts")
 
-    def lying(self, member: Member, _told: Told, now: float) -> Step:
+    def lying(self, member: Member, told: Told, now: float) -> Step:
         """Return a device on which the release lies: its installer takes it from there."""
-        if now - member.changed < _TAKEN_S:
-            return member, None
+        if not told.online:
+            late = member.state == "gone" or now - member.changed >= COMES_BACK_S
+            return (replace(member, state="gone", reason=_LOST) if late else member), None
+        if member.state == "gone" or now - member.changed < _TAKEN_S:
+            return replace(member, state="sent"), None
         return replace(member, state="back", reason="has the release, and its installer does not take it"), None
 
     def backward(self, member: Member, told: Told, now: float) -> Step:
@@ -109,7 +116,7 @@ class WantedRelease:
             return member, None
         if member.order.startswith(BACK):
             return self._going_back(member, told, now)
-        reports = self.has(member, told)
+        reports = _reports(member, told)
         if told.online and reports and told.order_state in NEWS:
             return member, None  # it is about to be judged, and cannot be called off
         if reports and told.order_state in ("back", "failed"):
@@ -127,7 +134,7 @@ class WantedRelease:
 
     def _going_back(self, member: Member, told: Told, now: float) -> Step:
         """Return a device that was ordered to go back."""
-        reports = self.has(member, told)
+        reports = _reports(member, told)
         if reports and told.order_state in ("back", "failed") and told.version == self.version:
             return replace(member, state="back", reason=_stuck(told.order_problem)), None
         if not told.online:
@@ -147,11 +154,16 @@ class WantedRelease:
 
     def lost(self, member: Member, told: Told) -> bool:
         """Return whether a device has not come back since it was installed."""
-        return self.has(member, told) and told.order_state in NEWS
+        return self.has(member, told) and (told.order_state in NEWS or not _reports(member, told))
 
     def left(self, _member: Member, _told: Told) -> bool:
         """Return False: what is left to do is in the states of the devices."""
         return False
+
+
+def _reports(member: Member, told: Told) -> bool:
+    """Return whether a device reports of the newest order to it."""
+    return bool(member.order) and told.order == member.order
 
 
 def _kept(member: Member) -> str:

@@ -84,7 +84,7 @@ def test_a_good_release_reaches_all_over_a_kill_and_a_device_that_was_away(city:
     ("fault", "why"),
     [
         ("crashes", "2 took it back by themselves"),
-        ("dies", "2 have not come back since"),
+        ("dies", "have not come back since"),
         ("slow", "2 do worse than before"),
         ("halves", "of 2 devices 2 count otherwise than is usual there"),
     ],

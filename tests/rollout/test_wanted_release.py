@@ -85,6 +85,17 @@ def test_one_that_has_it_and_is_away_is_gone_by_chance() -> None:
     assert (list(found.gone), list(found.lost)) == ([gone.name], [])
 
 
+def test_one_that_goes_away_before_it_reports_is_lost_too() -> None:
+    lies, off = replace(SENT, fetched=True), replace(WELL, online=False)
+    assert stepped(lies, off, 100.0 + COMES_BACK_S - 1) == (lies, None)
+    gone, _ = stepped(lies, off, 100.0 + COMES_BACK_S)
+    assert (gone.state, list(seen([gone], {gone.name: off}, "pass", [], WANTED).lost)) == ("gone", [gone.name])
+    assert stepped(gone, WELL, 9_000.0)[0].state == "sent"
+    assert stepped(gone, KEPT, 9_000.0)[0].state == "running"
+    never = replace(SENT, state="gone")
+    assert not seen([never], {never.name: off}, "pass", [], WANTED).gone, "it never had it"
+
+
 def test_one_whose_installer_does_not_take_it_is_told() -> None:
     late, _ = stepped(replace(SENT, fetched=True), WELL, 100.0 + 7200.0)
     assert (late.state, late.reason) == ("back", "has the release, and its installer does not take it")
