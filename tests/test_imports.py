@@ -204,6 +204,7 @@ GRANTED = {
     "rollout.candidate_settings": {"json"},
     "rollout.candidate_messages": {"json"},
     "system.signed": {"json", "re"},
+    "system.tables": {"re"},
     "rollout.trial": {"hashlib"},  # text in, text out
     "rollout.plan": {"hashlib"},
     "rollout.release_sums": {"re"},

@@ -35,7 +35,7 @@ from edge_app.city.routes.reviews import review_routes
 from edge_app.city.routes.sensorthings import sensorthings_routes
 from edge_app.city.routes.watching import watching_routes
 from edge_app.errors import ConfigError, StoreError
-from edge_app.http.problems import PROBLEM_KIND, Problem, RefusalError, problem_of, refusal_of
+from edge_app.http.problems import PROBLEM_KIND, RefusalError, problem_of, problem_schema, refusal_of
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ async def _with_tag(request: Request, response: Response) -> Response:
 
 _REFUSED: Final[dict[str, Any]] = {
     "description": "Refused in a sentence",
-    "content": {PROBLEM_KIND: {"schema": Problem.model_json_schema()}},
+    "content": {PROBLEM_KIND: {"schema": problem_schema()}},
 }
 
 

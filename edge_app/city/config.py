@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInf
 
 from edge_app.config.files import read_tables
 from edge_app.config.mqtt import BrokerAccess, Text
+from edge_app.config.office import PublicKeys
 from edge_app.config.secrets import fill_key, fill_login, fill_office_key, fill_secrets, login_file
 from edge_app.config.types import FilePath, OwnAddress, Slug, Table
 from edge_app.config.wording import describe_error, own_errors
@@ -217,6 +218,13 @@ class SigningConfig(Table):
         default=None,
         description="Private key, as `edge-app fleet key` makes it. Only `edge-app fleet` reads it, never a worker.",
         examples=["office.key"],
+    )
+    former: PublicKeys = Field(
+        default=(),
+        strict=False,
+        max_length=4,
+        description="Public keys of before, while keys change: what they have signed is changed, and signed anew.",
+        examples=[["xWuAe37DG6hGmiEe9phn8QfKGZKan6c406O1JLfSKPw="]],
     )
 
 

@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from edge_app.city.desired import Reported, json_in, read_reported
+from edge_app.city.desired import Reported, json_in, read_reported, written_at
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.incoming import piece, pieces_of, read_request
+from edge_app.system.topics import DESIRED
 
 _MOST_PIECES: Final = 2_000
+_SAME_S: Final = 0.01
+"""Seconds by which two texts of one time may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,32 +62,45 @@ class Configuring:
 
     before: payload of its report as it was. former: payload of the retained layer as it was, which the broker gets back
     where the device refuses the new one. patient: wait for the end of the trial.
+
+    Another office may send a layer of the same revision at the same moment: which of the two the device has taken is
+    told by when it was written.
     """
 
     def __init__(
         self, device: str, payload: str, revision: int, before: bytes, former: bytes = b"", *, patient: bool = True
     ) -> None:
         self.device = device
-        self.topics: Sequence[str] = (f"{device}/config/reported",)
+        self.topics: Sequence[str] = (f"{device}/config/reported", f"{device}/{DESIRED}")
         self.outcome: Outcome | None = None
         self.news = ""
-        self._payload, self._revision, self._before, self._patient = payload, revision, before, patient
-        self._former, self._refused = former, False
+        self._payload, self._revision, self._before, self._patient = payload.encode(), revision, before, patient
+        self._written = written_at(self._payload)
+        self._former, self._at_broker, self._in_vain = former, self._payload, False
 
     def opening(self) -> Message:
         """Return the retained message."""
-        return Message(f"{self.device}/config/desired", self._payload.encode(), qos=1, retained=True)
+        return Message(f"{self.device}/{DESIRED}", self._payload, qos=1, retained=True)
 
     def receive(self, message: Message) -> None:
-        """Take a report."""
-        if message.payload == self._before:
-            return
-        self._before = message.payload
-        reported = read_reported(message.payload)
-        if reported.state == "refused":
-            self._refused = True
-            self.outcome = Outcome(False, f"refused: {_told(reported)}")
-        elif reported.highest != self._revision:
+        """Take a report, or what the broker retains now."""
+        if message.topic == self.topics[1]:
+            self._at_broker = message.payload
+            self._former = self._former if message.payload == self._payload else message.payload
+        elif message.payload != self._before:
+            self._before = message.payload
+            self._hear(read_reported(message.payload))
+
+    def _hear(self, reported: Reported) -> None:
+        accepted, used = reported.highest == self._revision, reported.revision == self._revision
+        told = None not in (self._written, reported.at)
+        if accepted and used and told and abs((reported.at or 0.0) - (self._written or 0.0)) > _SAME_S:
+            self._fail("another change of the configuration was quicker: try again")
+        elif reported.state == "refused" and accepted and used and told:
+            self.news = f"revision {self._revision} is in use, and the device has refused another one"
+        elif reported.state == "refused":
+            self._fail(f"refused: {_told(reported)}")
+        elif not accepted:
             return
         elif reported.state == "rolled_back":
             self.outcome = Outcome(False, f"rolled back: {_told(reported)}")
@@ -93,13 +109,21 @@ class Configuring:
         elif reported.state == "trying":
             self.news = f"revision {self._revision} is on trial for two minutes"
 
+    def _fail(self, text: str) -> None:
+        self.outcome, self._in_vain = Outcome(False, text), True
+
     def due(self) -> Sequence[Message]:
         """Return nothing."""
         return ()
 
     def closing(self) -> Message | None:
-        """Return the layer of before: what was refused must not be the beginning of the next change."""
-        return Message(f"{self.device}/config/desired", self._former, qos=1, retained=True) if self._refused else None
+        """Return the layer of before: what was refused must not be the beginning of the next change.
+
+        Where another office has sent one since, that stays.
+        """
+        if not self._in_vain or self._at_broker != self._payload:
+            return None
+        return Message(f"{self.device}/{DESIRED}", self._former, qos=1, retained=True)
 
     def give_up(self) -> Outcome:
         """Return that the message stays with the broker."""

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
-from edge_app.system.signed import read_signed
-from edge_app.system.tables import flat, nested
+from edge_app.system.clock import read_utc
+from edge_app.system.names import clean
+from edge_app.system.signed import Verify, is_from, read_signed
+from edge_app.system.tables import flat, is_key, is_toml, nested
 
 DESIRED: Final = "edge-app/config-desired/1"
 REPORTED: Final = "edge-app/config-reported/1"
 State: TypeAlias = Literal["none", "trying", "applied", "refused", "rolled_back", "unknown"]
+_LARGEST: Final = 2**53 - 1
+"""Largest revision."""
 _STATES: Final[Collection[str]] = ("none", "trying", "applied", "refused", "rolled_back")
+
+
+Genuine: TypeAlias = Callable[[str, bytes], bool]
+"""Tells whether the office has signed a message. Arguments: full topic, payload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +55,8 @@ class ReleaseSaid:
 class Reported:
     """What a device says of its configuration. revision: in use. highest: ever accepted. problems: in its own words.
 
-    release: what became of the newest release that was ordered, None without one.
+    at: when the layer in use was written, UTC s, None where that is not told. release: what became of the newest
+    release that was ordered, None without one.
     """
 
     state: State = "unknown"
@@ -54,6 +64,7 @@ class Reported:
     highest: int = 0
     problems: tuple[str, ...] = ()
     release: ReleaseSaid | None = None
+    at: float | None = None
 
 
 def changed(layer: Layer, change: Change) -> Layer:
@@ -78,23 +89,44 @@ def document(layer: Layer, revision: int, at: str, author: str) -> dict[str, Any
     return {**head, "set": dict(layer.set), "unset": list(layer.unset)}
 
 
+def genuine(keys: Mapping[str, str], verify: Verify) -> Genuine:
+    """Return what tells whether a retained message was signed by the office. keys: its own, name -> public key."""
+
+    def tell(topic: str, payload: bytes) -> bool:
+        signed = read_signed(_raw(payload))
+        return signed is not None and is_from(signed, topic, keys, verify)
+
+    return tell
+
+
+def signer_of(payload: bytes) -> str:
+    """Return the name of the key by which a message says that it is signed, empty for another message."""
+    signed = read_signed(_raw(payload))
+    return "" if signed is None else signed.key
+
+
+def written_at(payload: bytes) -> float | None:
+    """Return when a retained message says that it was written, UTC s, None where it says nothing."""
+    return _time(read_document(payload).get("at"))
+
+
 def read_document(payload: bytes) -> Mapping[str, Any]:
     """Return what a retained message says, signed or not, without trusting it; nothing for another one."""
-    signed = read_signed(json_in(payload))
-    given = json_in(signed.document.encode()) if signed is not None else None
+    signed = read_signed(_raw(payload))
+    given = _raw(signed.document) if signed is not None else None
     return given if isinstance(given, dict) and given.get("schema") == DESIRED else {}
 
 
 def read_desired(payload: bytes) -> tuple[Layer, int]:
     """Return the layer and the revision of a retained message, none and 0 where there is no such message.
 
-    It is what is going to be changed, not what is believed: the signature is left to the devices.
+    Nothing here says who has written it: what is to be changed and signed has to be genuine.
     """
     given = read_document(payload)
     tables, unset, revision = given.get("set"), given.get("unset"), given.get("revision")
-    if not isinstance(tables, dict) or not isinstance(unset, list) or type(revision) is not int:
+    if not isinstance(tables, dict) or not is_toml(tables) or not isinstance(unset, list) or not _number(revision):
         return Layer(), 0
-    return Layer(tables, tuple(key for key in unset if isinstance(key, str))), revision
+    return Layer(tables, tuple(filter(is_key, unset))), _number(revision)
 
 
 def read_reported(payload: bytes) -> Reported:
@@ -105,7 +137,22 @@ def read_reported(payload: bytes) -> Reported:
     problems = given.get("problems")
     told = tuple(str(one) for one in problems) if isinstance(problems, list) else ()
     numbers = _number(given.get("revision")), _number(given.get("highest"))
-    return Reported(given["state"], *numbers, told, _release(given.get("release")))
+    return Reported(given["state"], *numbers, told, _release(given.get("release")), _used_since(given.get("layers")))
+
+
+def _used_since(layers: object) -> float | None:
+    """Return when the office's layer among those in use was written, UTC s."""
+    for layer in layers if isinstance(layers, list) else ():
+        if isinstance(layer, dict) and layer.get("name") == "office":
+            return _time(layer.get("at"))
+    return None
+
+
+def _time(value: object) -> float | None:
+    try:
+        return read_utc(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def _release(given: object) -> ReleaseSaid | None:
@@ -115,12 +162,40 @@ def _release(given: object) -> ReleaseSaid | None:
 
 
 def _number(value: object) -> int:
-    return value if type(value) is int else 0
+    return value if type(value) is int and 0 <= value <= _LARGEST else 0
 
 
 def json_in(payload: bytes) -> Any:
-    """Return what a payload is as JSON; None for one that is none, and for null."""
+    """Return what a payload is as JSON; None for one that is none, and for null.
+
+    Texts have spaces for what a terminal could take for a command, and for what no database takes: one device must not
+    keep the office from noting what becomes of all others.
+    """
     try:
-        return json.loads(payload)
+        return _fit(_raw(payload))
+    except RecursionError:
+        return None
+
+
+def _fit(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if value.isprintable() else clean(value)
+    if isinstance(value, list):
+        return [_fit(one) for one in value]
+    return {_fit(key): _fit(one) for key, one in value.items()} if isinstance(value, dict) else value
+
+
+def _raw(payload: bytes | str) -> Any:
+    """Return the same with its texts as they are: what was signed."""
+    try:
+        given = json.loads(payload, parse_constant=_finite, parse_float=_finite)
+        json.dumps(given, ensure_ascii=False).encode()  # a lone half of a surrogate pair is no text
     except (ValueError, RecursionError):
         return None
+    return given
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no JSON")
+    return number

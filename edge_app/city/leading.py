@@ -40,7 +40,7 @@ from edge_app.city.database.rollouts import (
     read_led,
     read_members,
 )
-from edge_app.city.desired import Change, Layer, changed, differences, document
+from edge_app.city.desired import Change, Layer, changed, differences, document, signer_of
 from edge_app.city.link import FleetLink
 from edge_app.city.office import KnownDevice, command
 from edge_app.city.rollouts import CHANGES, change_by_hand
@@ -210,11 +210,11 @@ class Leading:
     def _configure(self, order: Any) -> None:
         known, args = self._device(order.subject), order.args
         change = Change(dict(args.get("values", {})), tuple(args.get("unset", ())), tuple(args.get("left", ())))
-        layer = changed(known.desired, change)
+        layer = changed(known.base(), change)
         if refused := self._refused(layer):
             raise ConfigError(f"the office may not set {', '.join(refused)}: that stands in the device's own file")
         found = differences(known.desired, layer)
-        if not found and known.revision:
+        if not found and known.revision and signer_of(known.retained) == key_name(self._key.public_key):
             self._answer(order, "answered", "nothing to change")
             return
         former, before, revision = known.retained, known.report, known.next_revision
@@ -331,7 +331,7 @@ class Leading:
         known, name = self._link.devices[member.name], member.name
         values = rollout.wanted.values(member, aim_of(rollout, member))
         left = tuple(key for key in rollout.wanted.keys if key not in values)
-        layer, revision = changed(known.desired, Change(values, (), left)), known.next_revision
+        layer, revision = changed(known.base(), Change(values, (), left)), known.next_revision
         payload = self._signed(name, layer, revision, who).encode()
         told = _noted(known, differences(known.desired, layer))
         return _Sending(who, "device.config", name, told, lambda: self._link.configure(name, payload, layer, revision))
@@ -349,7 +349,7 @@ class Leading:
         mine.members[name] = after
 
     def _signed(self, name: str, layer: Layer, revision: int, author: str) -> str:
-        text = document(layer, revision, rfc3339(round(self._utc())), author)
+        text = document(layer, revision, rfc3339(round(self._utc(), 3)), author)
         topic = f"{self._link.root}/{name}/config/desired"
         return write_signed(topic, text, key_name(self._key.public_key), self._key.sign)
 
@@ -369,8 +369,9 @@ class Leading:
             blind=blind,
             drifted="model" in health.get("drift", ()),
             model=known.model,
-            layer=flat(known.desired.set),
-            revision=known.revision,
+            layer={} if known.lost else flat(known.desired.set),
+            revision=0 if known.lost else known.revision,
+            lost=known.lost,
             report=known.reported.state,
             highest=known.reported.highest,
             problems=known.reported.problems,

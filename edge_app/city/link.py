@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge_app.city.conversation import Conversation, Outcome
-from edge_app.city.desired import Layer
+from edge_app.city.desired import Genuine, Layer, written_at
 from edge_app.city.office import RETAINED, KnownDevice
 from edge_app.errors import BrokerError
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.session import Session, Subscriber
+from edge_app.system.topics import DESIRED
 
 _KINDS: Final = (*RETAINED, "replies/+", "pieces/+")
 _ECHO_S: Final = 30.0
@@ -36,14 +37,21 @@ class FleetLink:
 
     What `tell` of a conversation raises goes through `turn`; it is then told again.
 
-    root: beginning of all topics. quiet_s: what a broker retains has come when nothing of it has for so long. clock: s
-    of a clock that never steps.
+    root: beginning of all topics. is_genuine: tells what the office has signed. quiet_s: what a broker retains has come
+    when nothing of it has for so long. clock: s of a clock that never steps.
     """
 
     def __init__(
-        self, session: Session, root: str, *, quiet_s: float = _QUIET_S, clock: Callable[[], float] = time.monotonic
+        self,
+        session: Session,
+        root: str,
+        is_genuine: Genuine,
+        *,
+        quiet_s: float = _QUIET_S,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._session, self.root, self._quiet_s, self._clock = session, root, quiet_s, clock
+        self._session, self.root, self._is_genuine = session, root, is_genuine
+        self._quiet_s, self._clock = quiet_s, clock
         self._subscriber = Subscriber(session, [f"{root}/+/+/{kind}" for kind in _KINDS])
         self._known: dict[str, KnownDevice] = {}
         self._open: list[_Open] = []
@@ -91,7 +99,7 @@ class FleetLink:
     def configure(self, device: str, payload: bytes, layer: Layer, revision: int) -> None:
         """Send a layer, which the broker retains."""
         self.expect(device, payload, layer, revision)
-        self._send(Message(f"{self.root}/{device}/config/desired", payload, qos=1, retained=True))
+        self._send(Message(f"{self.root}/{device}/{DESIRED}", payload, qos=1, retained=True))
 
     def expect(self, device: str, payload: bytes, layer: Layer, revision: int) -> None:
         """Take a layer that is sent now as what the broker retains.
@@ -101,6 +109,7 @@ class FleetLink:
         known = self._known.setdefault(device, KnownDevice(device))
         self._sent[device] = self._clock(), known.retained
         known.desired, known.revision, known.retained = layer, revision, payload
+        known.forged, known.written = False, written_at(payload)
 
     def close(self) -> None:
         """End the connection, when what was sent is at the broker."""
@@ -116,7 +125,7 @@ class FleetLink:
             self._retained_at = self._clock()
             self._sent.clear()
             for known in self._known.values():  # the broker may have forgotten it
-                known.take("config/desired", b"")
+                known.take(DESIRED, b"")
             for one in self._open:
                 self._send(one.conversation.opening())
 
@@ -125,8 +134,8 @@ class FleetLink:
         if kind in RETAINED:
             if message.retained:
                 self._retained_at = self._clock()
-            self._known.setdefault(name, KnownDevice(name)).take(kind, message.payload)
-            if kind == "config/desired" and self._sent.pop(name, None) is not None:
+            self._retain(name, kind, message.payload)
+            if kind == DESIRED and self._sent.pop(name, None) is not None:
                 self._refused = ""
         for one in self._open:
             if message.topic in one.conversation.topics:
@@ -137,11 +146,15 @@ class FleetLink:
                 for due in one.conversation.due():  # what is lost on the way is asked for again
                     self._send(due)
 
+    def _retain(self, name: str, kind: str, payload: bytes) -> None:
+        forged = kind == DESIRED and not self._is_genuine(f"{self.root}/{name}/{DESIRED}", payload)
+        self._known.setdefault(name, KnownDevice(name)).take(kind, payload, forged=forged)
+
     def _end_due(self) -> None:
         now = self._clock()
         for name in [name for name, (at, _) in self._sent.items() if now - at > _ECHO_S]:
             self._refused = f"the broker does not take the configuration of {name}: its access list must allow it"
-            self._known[name].take("config/desired", self._sent.pop(name)[1])
+            self._retain(name, DESIRED, self._sent.pop(name)[1])
         for one in self._open[:]:
             if one.conversation.outcome is None and now - one.heard <= one.wait_s:
                 continue

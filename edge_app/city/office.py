@@ -10,27 +10,33 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from edge_app.city.conversation import Conversation, Outcome
-from edge_app.city.desired import Layer, Reported, json_in, read_desired, read_reported
-from edge_app.errors import BrokerError
+from edge_app.city.desired import Genuine, Layer, Reported, json_in, read_desired, read_reported, written_at
+from edge_app.errors import BrokerError, ConfigError
 from edge_app.mqtt.events import Acked, Message
 from edge_app.mqtt.session import Session, Subscriber, retained
 from edge_app.system.clock import rfc3339
 from edge_app.system.key_names import key_name
 from edge_app.system.signatures import SigningKey
 from edge_app.system.signed import write_signed
+from edge_app.system.topics import DESIRED
 
 _CONNECT_S: Final = 10.0
 _COMMAND_S: Final = 600.0
 """Time from the signing of a command to its end, s."""
-RETAINED: Final = ("status", "meta", "config/desired", "config/reported")
+_SAME_S: Final = 0.01
+RETAINED: Final = ("status", "meta", DESIRED, "config/reported")
 """What brokers retain of each device, and the office looks at."""
 _SHA256_DIGITS: Final = 64
 
 
 @dataclass(slots=True)
 class KnownDevice:
-    """A device as the broker retains it. desired: what the office sets, with its revision. report,
-    retained: payloads of the report and of what the office sets, as they came."""
+    """A device as the broker retains it.
+
+    desired: what the office sets, with its revision, written when, UTC s. report, retained: payloads of the report and
+    of what the office sets, as they came. forged: what the broker retains in the office's name was not signed by it;
+    then `revision` is 0, and nothing of it may be signed.
+    """
 
     name: str
     status: Mapping[str, Any] = field(default_factory=dict)
@@ -40,17 +46,21 @@ class KnownDevice:
     reported: Reported = field(default_factory=Reported)
     report: bytes = b""
     retained: bytes = b""
+    forged: bool = False
+    written: float | None = None
 
-    def take(self, kind: str, payload: bytes) -> None:
+    def take(self, kind: str, payload: bytes, *, forged: bool = False) -> None:
         """Take a message that the broker retains; an empty one takes back what it retained.
 
-        kind: its topic below the device's, one of `RETAINED`.
+        kind: its topic below the device's, one of `RETAINED`. forged: one in the office's name is not from it.
         """
         if kind in ("status", "meta"):
             given = json_in(payload)
             setattr(self, kind, given if isinstance(given, dict) else {})
-        elif kind == "config/desired":
+        elif kind == DESIRED:
             (self.desired, self.revision), self.retained = read_desired(payload), payload
+            self.forged, self.written = forged and bool(payload), written_at(payload)
+            self.revision = 0 if self.forged else self.revision
         elif kind == "config/reported":
             self.reported, self.report = read_reported(payload), payload
 
@@ -62,20 +72,53 @@ class KnownDevice:
         return found if isinstance(found, str) and len(found) == _SHA256_DIGITS else ""
 
     @property
+    def lost(self) -> str:
+        """One sentence on why nobody can tell here what the office sets on the device, empty where that is known.
+
+        A change begins with what the broker retains. Where that is not from the office, or not the newest, signing it
+        would give the device what nobody wants, or take away what it has.
+        """
+        used, highest = self.reported.revision, self.reported.highest
+        if self.forged:
+            return "what the broker has in the office's name is not signed by this office's key"
+        if not self.retained:
+            return f"the broker has lost revision {used} of the office, which the device uses" if used else ""
+        if self.revision < highest:
+            return f"the broker has revision {self.revision} of the office, and the device has accepted {highest}"
+        written, told = self.written, self.reported.at
+        if self.revision == used and written and told and abs(written - told) > _SAME_S:
+            return f"the broker has another revision {used} of the office than the device uses"
+        return ""
+
+    def base(self) -> Layer:
+        """Return what a change begins with. Raises ConfigError: where that is lost."""
+        if self.lost:
+            raise ConfigError(
+                f"{self.name}: {self.lost}; `edge-app fleet config {self.name} --file` or `--clear` sets all anew, and "
+                "the audit has what was set"
+            )
+        return self.desired
+
+    @property
     def next_revision(self) -> int:
         """First revision that neither the broker nor the device has seen."""
         return max(self.revision, self.reported.highest) + 1
 
 
-def known_devices(messages: Sequence[Message], root: str) -> list[KnownDevice]:
-    """Return the devices of retained messages, by name. root: beginning of all topics."""
+def known_devices(messages: Sequence[Message], root: str, is_genuine: Genuine | None = None) -> list[KnownDevice]:
+    """Return the devices of retained messages, by name.
+
+    root: beginning of all topics. is_genuine: None where nothing is going to be changed, and no key at hand.
+    """
     found: dict[str, KnownDevice] = {}
     for message in messages:
         site, _, rest = message.topic.removeprefix(f"{root}/").partition("/")
         device, _, kind = rest.partition("/")
         if not kind or not message.payload:
             continue
-        found.setdefault(f"{site}/{device}", KnownDevice(f"{site}/{device}")).take(kind, message.payload)
+        forged = kind == DESIRED and is_genuine is not None and not is_genuine(message.topic, message.payload)
+        known = found.setdefault(f"{site}/{device}", KnownDevice(f"{site}/{device}"))
+        known.take(kind, message.payload, forged=forged)
     return sorted((one for one in found.values() if one.status or one.meta), key=lambda one: one.name)
 
 
@@ -88,11 +131,14 @@ class Office:
     def __init__(self, connect: Callable[[], Session], root: str, stopped: Callable[[], bool]) -> None:
         self._connect, self.root, self._stopped = connect, root, stopped
 
-    def devices(self) -> list[KnownDevice]:
-        """Return all devices that the broker knows. Raises BrokerError: when it cannot be reached, or refuses."""
+    def devices(self, is_genuine: Genuine | None = None) -> list[KnownDevice]:
+        """Return all devices that the broker knows. is_genuine: as for `known_devices`.
+
+        Raises BrokerError: when it cannot be reached, or refuses.
+        """
         subscriber = Subscriber(self._connect(), [f"{self.root}/+/+/{kind}" for kind in RETAINED])
         try:
-            return known_devices([*retained(subscriber, self._looks(subscriber))], self.root)
+            return known_devices([*retained(subscriber, self._looks(subscriber))], self.root, is_genuine)
         finally:
             subscriber.close()
 

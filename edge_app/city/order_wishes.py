@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal, TypeAlias
@@ -17,6 +19,12 @@ from edge_app.system.tables import nested
 _MOST_BYTES: Final = 32_000
 """Of the values of one order: a device takes 65,536 bytes of all that the office sets."""
 _MOST_KEYS: Final = 100
+_DEEPEST: Final = 8
+"""Lists and tables within each other; a configuration has four."""
+_LARGEST: Final = 2**63
+"""TOML has whole numbers of 64 bits."""
+_NO_TEXT: Final = re.compile("[\x00\ud800-\udfff]")
+"""PostgreSQL takes no NUL, and half a character cannot be sent."""
 DeviceName: TypeAlias = Annotated[
     str, StringConstraints(max_length=129, pattern=r"^[a-z0-9-]+/[a-z0-9-]+$"), Field(description="SITE/DEVICE")
 ]
@@ -97,7 +105,7 @@ def _office_keys() -> Iterator[str]:
 def args_of(wish: Wish) -> dict[str, Any]:
     """Return what is asked, as the order keeps it.
 
-    Raises RefusalError: for keys that the office may not set, no change at all, a value that is none, or too much.
+    Raises RefusalError: for keys that the office may not set, no change at all, what is no value, or too much.
     """
     if isinstance(wish, Configure):
         _judge(wish)
@@ -124,6 +132,9 @@ def ends_of(wish: Configure) -> dict[str, list[list[float]]]:
 
 
 def _judge(wish: Configure) -> None:
+    if not _is_told(dict(wish.values)):
+        sentence = f"a value is text, true, false, a number or, {_DEEPEST} deep at most, lists and tables of those"
+        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, code="odd_value", most=_DEEPEST)
     if not (wish.values or wish.unset or wish.left):
         raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, "nothing would be changed: name a key", code="no_change")
     keys = [*wish.values, *wish.unset, *wish.left]
@@ -145,3 +156,15 @@ def _has_null(value: Any) -> bool:
     if isinstance(value, dict):
         return any(map(_has_null, value.values()))
     return any(map(_has_null, value)) if isinstance(value, list) else value is None
+
+
+def _is_told(value: Any, deepest: int = _DEEPEST) -> bool:
+    """Return whether a file of a device, and the database, can have a value; null is one here."""
+    if isinstance(value, dict | list):
+        parts = [*value, *value.values()] if isinstance(value, dict) else value
+        return deepest > 0 and all(_is_told(part, deepest - 1) for part in parts)
+    if isinstance(value, str):
+        return not _NO_TEXT.search(value)
+    if isinstance(value, int):
+        return -_LARGEST <= value < _LARGEST
+    return value is None or math.isfinite(value)

@@ -22,8 +22,8 @@ from edge_app.config.office_layer import access_in
 from edge_app.errors import ConfigError
 from edge_app.mqtt.commands import Command, Ignored, Trust, read_command, release_args
 from edge_app.mqtt.events import Message
-from edge_app.system.clock import rfc3339
-from edge_app.system.files import write_atomic
+from edge_app.system.clock import rfc3339, utc_of
+from edge_app.system.files import read_json, write_atomic
 from edge_app.system.signatures import verify
 from edge_app.system.topics import DESIRED
 
@@ -100,11 +100,11 @@ def _refusal(command: Command, noted: Path, now: float) -> str:
 def _read_note(noted: Path) -> _Note:
     """Return what was ordered last. Raises ConfigError: where that is not known, for then old orders would be taken."""
     try:
-        last = json.loads(noted.read_text("utf-8"))
-        return _Note(str(last["id"]), float(last["at"]), int(last["tries"]))
+        last = read_json(noted)
+        return _Note(str(last["id"]), utc_of(last["at"]), int(last["tries"]))
     except FileNotFoundError:
         return _Note()
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         raise ConfigError(f"{noted} is damaged: remove it by hand if no old order can be at large") from None
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edge_app.city.config import CityConfig
     from edge_app.city.database.engine import Database
     from edge_app.city.database.rollouts import Kept
-    from edge_app.city.desired import Layer
+    from edge_app.city.desired import Genuine, Layer
     from edge_app.city.office import KnownDevice
     from edge_app.rollout.members import Member
     from edge_app.rollout.plan import Cascade
@@ -134,6 +134,15 @@ def signing_key(config: CityConfig) -> Any:
     if config.signing.key_file is None:
         raise ConfigError("no signing key: name it as signing.key_file in city.toml; `edge-app fleet key` makes one")
     return read_key(config.signing.key_file)
+
+
+def genuine_of(config: CityConfig, key: Any) -> Genuine:
+    """Return what tells which messages the office has signed. key: the present one."""
+    from edge_app.city.desired import genuine
+    from edge_app.system.key_names import key_name
+    from edge_app.system.signatures import verify
+
+    return genuine({key_name(public): public for public in (key.public_key, *config.signing.former)}, verify)
 
 
 def read_candidate(
@@ -263,7 +272,7 @@ def _lead(config: CityConfig, database: Database, name: str, stop: Callable[[], 
     key, mqtt = signing_key(config), config.mqtt
     client = f"edge-app-office-{secrets.token_hex(4)}"
     session = Session(endpoints_of(mqtt), client, protocol=mqtt.protocol, backoff=Backoff(max_s=30.0))
-    link = FleetLink(session, root_below(mqtt.prefix))
+    link = FleetLink(session, root_below(mqtt.prefix), genuine_of(config, key))
     leading, told = Leading(database, link, key, name, _refused), ""
 
     def over() -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edge_app.commands._city_inventory import person
 from edge_app.commands._options import add_city_config, reach_secrets, without_city
-from edge_app.commands._rollouts import add_rollouts, run_rollout, run_serve, signing_key
+from edge_app.commands._rollouts import add_rollouts, genuine_of, run_rollout, run_serve, signing_key
 from edge_app.errors import ConfigError, reason_of
 from edge_app.system.files import write_atomic
 
@@ -217,7 +217,9 @@ def _led(arguments: argparse.Namespace, stop: threading.Event) -> int:
     office = _office(config, stop)
     if arguments.kind == "rollout":
         return run_rollout(arguments, config, office.devices, fetch_args, stop)
-    found = [one for one in office.devices() if fnmatchcase(one.name, arguments.devices)]
+    changes = _change_of(arguments) if arguments.kind == "config" else None
+    is_genuine = None if changes is None else genuine_of(config, signing_key(config))
+    found = [one for one in office.devices(is_genuine) if fnmatchcase(one.name, arguments.devices)]
     if arguments.kind == "list":
         _show_list(found)
         return 0
@@ -228,7 +230,6 @@ def _led(arguments: argparse.Namespace, stop: threading.Event) -> int:
             f"{arguments.devices}: {len(found)} devices are meant; if that is so, --most {len(found)} says it"
         )
     if arguments.kind == "config":
-        changes = _change_of(arguments)
         if changes is None:
             _show_layers(found)
             return 0
@@ -259,9 +260,11 @@ def _office(config: CityConfig, stop: threading.Event) -> Office:
 def _change_of(arguments: argparse.Namespace) -> Callable[[Layer], Layer] | None:
     """Return what the options make of a layer, None without any. Raises ConfigError."""
     from edge_app.city.desired import Change, Layer, changed
+    from edge_app.city.order_wishes import office_keys
     from edge_app.config.files import parse_value, read_tables
     from edge_app.config.layers import Layer as ConfigLayer
     from edge_app.config.layers import refused_keys
+    from edge_app.system.tables import flat
 
     values = dict(_pair(text, parse_value) for text in arguments.set)
     change: Change = Change(values, tuple(arguments.default), tuple(arguments.leave))
@@ -272,6 +275,9 @@ def _change_of(arguments: argparse.Namespace) -> Callable[[Layer], Layer] | None
     tables = read_tables(arguments.file) if arguments.file else None
 
     def make(layer: Layer) -> Layer:
+        known = {*office_keys(), *flat(layer.set), *layer.unset}
+        if unknown := [key for key in (*change.unset, *change.left) if key not in known]:
+            raise ConfigError(f"{', '.join(unknown)}: is no key that the office sets, such as counting.interval_s")
         made = changed(layer if tables is None and not arguments.clear else Layer(tables or {}), change)
         if refused := refused_keys(ConfigLayer("office", made.set, made.unset)):
             raise ConfigError(f"the office may not set {', '.join(refused)}: that stands in the device's own file")
@@ -304,27 +310,35 @@ def _configure(
     make: Callable[[Layer], Layer],
 ) -> int:
     from edge_app.city.conversation import Configuring
-    from edge_app.city.desired import differences, document
+    from edge_app.city.desired import Layer, differences, document, signer_of
     from edge_app.system.clock import rfc3339
     from edge_app.system.key_names import key_name
     from edge_app.system.signed import write_signed
 
     key, now, author = signing_key(config), time.time(), person()
     talks, entries = list[Any](), list[tuple[str, str, Mapping[str, Any]]]()
+    anew, lost = arguments.file is not None or arguments.clear, 0
     for one in found:
-        layer = make(one.desired)
-        change = differences(one.desired, layer)
-        if not change and one.revision:
+        try:
+            before = Layer() if one.lost and anew else one.base()
+        except ConfigError as error:
+            print(error)
+            lost += 1
+            continue
+        layer = make(before)
+        change = differences(before, layer)
+        mine = signer_of(one.retained) == key_name(key.public_key)  # what a former key has signed is signed anew
+        if not change and one.revision and not one.lost and mine:
             print(f"{one.name}: nothing to change")
             continue
         topic = f"{office.root}/{one.name}"
-        text = document(layer, one.next_revision, rfc3339(round(now)), author)
+        text = document(layer, one.next_revision, rfc3339(round(now, 3)), author)
         payload = write_signed(f"{topic}/config/desired", text, key_name(key.public_key), key.sign)
         patient = not arguments.no_wait
         talks.append(Configuring(topic, payload, one.next_revision, one.report, one.retained, patient=patient))
         entries.append(("device.config", one.name, {"revision": [one.revision, one.next_revision], **change}))
     _audit(arguments, config, entries)
-    return _lead(office, talks, _TRIAL_S, Path())
+    return max(_lead(office, talks, _TRIAL_S, Path()) if talks else 0, int(lost > 0))
 
 
 def _command(arguments: argparse.Namespace, config: CityConfig, office: Office, found: Sequence[KnownDevice]) -> int:

@@ -10,7 +10,6 @@ import pwd
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from edge_app.config.layers import LAYERS, Layer, refused_keys
 from edge_app.config.office_document import Document, as_toml
 from edge_app.config.office_layer import OfficeAccess, access_in, office_layer
 from edge_app.errors import ConfigError
+from edge_app.system.clock import read_utc
 from edge_app.system.office_state import NAME as OFFICE_FILE
 from edge_app.system.office_state import read_state, taken_back
 
@@ -138,8 +138,8 @@ def _later_layer(file: LayerFile, data: dict[str, Any]) -> Layer:
         raise ConfigError(
             f"{file.path}: is no layer of a configuration: [{_HEAD}] with revision, author and at is missing"
         )
-    at = datetime.fromisoformat(head["at"].replace("Z", "+00:00")).timestamp()
-    layer = Layer(file.name, data, tuple(head.get("unset", ())), str(head["revision"]), head["author"], at)
+    unset = tuple(head.get("unset", ()))
+    layer = Layer(file.name, data, unset, str(head["revision"]), head["author"], read_utc(head["at"]))
     refused = refused_keys(layer)
     if refused:
         raise ConfigError(
@@ -151,8 +151,8 @@ def _later_layer(file: LayerFile, data: dict[str, Any]) -> Layer:
 def _is_head(head: dict[str, Any]) -> bool:
     unset, revision = head.get("unset", []), head.get("revision")
     try:
-        datetime.fromisoformat(head["at"].replace("Z", "+00:00"))
-    except (KeyError, ValueError, AttributeError, TypeError):
+        read_utc(head["at"])
+    except (KeyError, ValueError, TypeError):
         return False
     keys = isinstance(unset, list) and all(isinstance(key, str) for key in unset)
     return keys and isinstance(head.get("author"), str) and isinstance(revision, int) and not isinstance(revision, bool)

@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from edge_app.config.files import LayerFile, layer_path, parse_file, parse_files, read_files
 from edge_app.config.layers import LAYERS, Layer, best_that_fits
 from edge_app.config.load import validated_layers
 from edge_app.config.model import Config
 from edge_app.errors import ConfigError
-from edge_app.system.files import write_atomic
+from edge_app.system.clock import utc_of
+from edge_app.system.files import read_json, write_atomic
 
 NAME: Final = "last-good.json"
 _SCHEMA: Final = "edge-app/last-good/1"
@@ -152,7 +153,7 @@ def _parsed(file: LayerFile | None) -> Layer | None:
 def _read_kept(kept: Path, path: Path) -> dict[str, LayerFile]:
     """Return the kept files by the name of their layer; none when they are of another configuration, or damaged."""
     try:
-        data: Any = json.loads(kept.read_text("utf-8"))
+        data = read_json(kept)
         if data["schema"] != _SCHEMA or data["path"] != str(path.absolute()):
             return {}
         files = [
@@ -161,7 +162,7 @@ def _read_kept(kept: Path, path: Path) -> dict[str, LayerFile]:
                 layer_path(path, layer["name"]),
                 base64.b64decode(layer["content"]),
                 str(layer["author"]),
-                float(layer["at"]),
+                utc_of(layer["at"]),
             )
             for layer in data["layers"]
         ]

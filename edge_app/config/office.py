@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, Field
 
@@ -15,10 +15,14 @@ def _key(value: str) -> str:
     return value
 
 
+PublicKeys: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_key)], ...], AfterValidator(distinct)]
+"""Keys as `edge-app fleet key` prints them."""
+
+
 class OfficeConfig(Table):
     """Signed configuration and commands from the office; without a key nothing of it is taken."""
 
-    keys: Annotated[tuple[Annotated[str, AfterValidator(_key)], ...], AfterValidator(distinct)] = Field(
+    keys: PublicKeys = Field(
         default=(),
         strict=False,
         max_length=4,

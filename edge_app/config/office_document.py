@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,15 +10,12 @@ from typing import Any, Final
 from edge_app.config.layers import Layer, refused_keys
 from edge_app.config.types import SHA256
 from edge_app.errors import ConfigError
-from edge_app.system.clock import read_rfc3339
-from edge_app.system.tables import flat
+from edge_app.system.clock import read_utc, rfc3339
+from edge_app.system.tables import flat, is_key, is_toml
 
 SCHEMA: Final = "edge-app/config-desired/1"
-_KEY: Final = re.compile(r"[a-z0-9_]{1,64}(\.[a-z0-9_]{1,64})?")
 _LARGEST: Final = 2**53 - 1
 _LONGEST_AUTHOR: Final = 200
-_DEEPEST: Final = 8
-"""Levels of lists within lists; a polygon needs three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +39,7 @@ def read_document(text: str, key: str = "") -> Document:
         raise ConfigError(*problems)
     unset = tuple(dict.fromkeys(data.get("unset", ())))
     revision, at, author = data["revision"], data["at"], data["author"]
-    layer = Layer("office", data["set"], unset, str(revision), author, read_rfc3339(at).timestamp())
+    layer = Layer("office", data["set"], unset, str(revision), author, read_utc(at))
     refused = refused_keys(layer)
     if refused:
         raise ConfigError(*(f"{key}: the office may not set it" for key in refused))
@@ -56,7 +52,7 @@ def read_document(text: str, key: str = "") -> Document:
 def as_toml(document: Document) -> str:
     """Return the layer as a file of the configuration holds one."""
     layer = document.layer
-    head = {"revision": document.revision, "author": layer.author, "at": document.at.upper(), "unset": layer.unset}
+    head = {"revision": document.revision, "author": layer.author, "at": rfc3339(layer.at), "unset": layer.unset}
     tables = {"layer": head, **layer.tables}
     return "".join(f"{_text(name)} = {_value(value)}\n" for name, value in tables.items())
 
@@ -84,39 +80,19 @@ def _problems(data: Mapping[str, Any]) -> Iterator[str]:
     if not _is_time(data.get("at")):
         yield "at: must be a time in RFC 3339 form"
     keys = [] if "unset" not in data else unset
-    if not isinstance(keys, list) or not all(isinstance(key, str) and _KEY.fullmatch(key) for key in keys):
+    if not isinstance(keys, list) or not all(map(is_key, keys)):
         yield 'unset: must be a list of keys such as "detector.region"'
     if not isinstance(tables, dict):
         yield "set: must be an object with tables and keys as the configuration file has them"
-    elif not _is_toml(tables, _DEEPEST):
+    elif not is_toml(tables):
         yield "set: holds what a configuration file cannot, such as null, or lists within lists within lists"
 
 
 def _is_time(value: object) -> bool:
     try:
-        return isinstance(value, str) and read_rfc3339(value).timestamp() >= 0
-    except (ValueError, OverflowError):
+        return isinstance(value, str) and read_utc(value) >= 0
+    except ValueError:
         return False
-
-
-def _is_toml(value: object, depth: int) -> bool:
-    if isinstance(value, str):
-        return _is_text(value)
-    if isinstance(value, bool | int | float):
-        return value == value and abs(value) != float("inf")  # as 1e999 gives
-    if not depth or not isinstance(value, dict | list):
-        return False
-    if isinstance(value, dict) and not all(_is_text(key) for key in value):
-        return False
-    return all(_is_toml(one, depth - 1) for one in (value.values() if isinstance(value, dict) else value))
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a lone half of a surrogate pair, which no UTF-8 can hold
-        return False
-    return True
 
 
 def _value(value: Any) -> str:

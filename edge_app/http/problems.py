@@ -39,6 +39,13 @@ class Problem(Reason):
     errors: Annotated[Sequence[Reason], Field(description="All reasons where there are several")] = ()
 
 
+def problem_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a problem, whole in itself: in an OpenAPI document `#/$defs` leads nowhere."""
+    schema = Problem.model_json_schema()
+    schema["properties"]["errors"]["items"] = schema.pop("$defs")[Reason.__name__]
+    return schema
+
+
 class RefusalError(EdgeAppError, ValueError):
     """A request that is not answered as asked.
 

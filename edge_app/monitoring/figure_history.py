@@ -67,5 +67,5 @@ def _started(line: str) -> float | None:
     try:
         told: Any = json.loads(line)
         return float(told["started"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

@@ -21,7 +21,7 @@ from edge_app.mqtt.events import Message
 from edge_app.mqtt.identity import Device
 from edge_app.mqtt.presence import BirthMessage
 from edge_app.records import DIRECTIONS, FLOWS, Line
-from edge_app.system.files import write_atomic
+from edge_app.system.files import read_json, write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -247,7 +247,7 @@ class Announcement:
         The broker may not let this device remove the entities of another one.
         """
         try:
-            found = json.loads(self._file.read_text("utf-8"))
+            found = read_json(self._file)
             platforms = {str(key): str(value) for key, value in found["platforms"].items()}
             record = _Record(str(found["topic"]), platforms)
         except FileNotFoundError:

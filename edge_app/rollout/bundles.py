@@ -87,6 +87,14 @@ class Bundles:
             if _SHA256.fullmatch(each.name) and each.name not in keep:
                 shutil.rmtree(each, ignore_errors=True)
 
+    def _has(self, manifest: Manifest) -> bool:
+        """Return whether a detector is here and whole."""
+        found = self.find(manifest.sha256)
+        try:
+            return found is not None and load(found)[0] == manifest
+        except DetectorError:
+            return False
+
     def _forget_others(self, bundle: FetchArgs) -> None:
         for each in self._folder.iterdir():
             if each.name.startswith(".new-"):
@@ -107,7 +115,8 @@ class Bundles:
             model = _extract(part, new)
             manifest, _ = load(model)
             final = self._folder / manifest.sha256
-            if not final.exists():
+            if not self._has(manifest):
+                shutil.rmtree(final, ignore_errors=True)  # damaged on its disk since, and of no use
                 os.sync()  # the files before their folder: one of that name is whole after a power cut
                 new.rename(final)
             return manifest

@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from edge_app.errors import CommandError, StoreError, reason_of
 from edge_app.harvest.harvester import Harvester
+from edge_app.mqtt.commands import MAX_HOURS
 from edge_app.records import FrameResult
-from edge_app.system.files import write_atomic
+from edge_app.system.clock import utc_of
+from edge_app.system.files import read_json, write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -156,10 +158,12 @@ class OrderedHarvest:
 def _read(file: Path) -> Span | None:
     """Return the order of before a restart; None where there is none, or none that can be read."""
     try:
-        document: Any = json.loads(file.read_text("utf-8"))
+        document = read_json(file)
         if document["schema"] != _SCHEMA:
             return None
-        span = Span(float(document["begun"]), float(document["until"]))
+        span = Span(utc_of(document["begun"]), utc_of(document["until"]))
+        if span.until - span.begun > MAX_HOURS * _HOUR_S:
+            raise ValueError("no order lasts so long")
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -54,8 +54,9 @@ class Told:
 
     online: it has a connection. blind: why it sees nothing, empty while it sees. drifted: it tells a drift of its
     detector. model: SHA-256 of the detector in service, empty where it has not told. layer: what the office sets, by
-    key. revision: of that, 0 where the broker retains none. report: state of its newest report. highest: revision that
-    it accepted last. problems: in its own words. busy: it is being asked something.
+    key. revision: of that, 0 where the broker retains none. lost: why neither is known although it should be. report:
+    state of its newest report. highest: revision that it accepted last. problems: in its own words. busy: it is being
+    asked something.
     """
 
     online: bool = False
@@ -68,6 +69,7 @@ class Told:
     highest: int = 0
     problems: Sequence[str] = ()
     busy: bool = False
+    lost: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,8 @@ def _reported(member: Member, told: Told, now: float) -> Member:
 
 
 def _backward(member: Member, told: Told, wanted: Wanted) -> tuple[Member, Do | None]:
+    if told.lost and _may_have(member):
+        return replace(member, state="back", reason=f"{told.lost}, so a person must look"), None
     if wanted.has(told):
         reason = member.reason if member.state == "back" else _SENT_BACK
         return replace(member, state="sent", reason=reason), "restore"
@@ -184,9 +188,15 @@ def _backward(member: Member, told: Told, wanted: Wanted) -> tuple[Member, Do | 
     return replace(member, state="returned", reason=kept), None
 
 
+def _may_have(member: Member) -> bool:
+    return member.fetched and member.state not in ("waiting", "returned")
+
+
 def _away(told: Told) -> str:
     if not told.online:
         return "offline"
+    if told.lost:
+        return told.lost
     return f"blind ({told.blind})" if told.blind else ""
 
 

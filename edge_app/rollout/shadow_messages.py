@@ -12,7 +12,7 @@ from typing import Final
 from edge_app.mqtt.encoding import ComparedCounts, encode_shadow
 from edge_app.mqtt.identity import Device
 from edge_app.rollout.shadow import Compared
-from edge_app.system.files import write_atomic
+from edge_app.system.files import read_json, write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +40,12 @@ class ShadowNumbers:
 
     def _read(self, installation: str) -> dict[str, int]:
         try:
-            kept = json.loads(self._file.read_bytes())
+            kept = read_json(self._file)
             newest = {str(line): int(number) for line, number in kept["newest"].items()}
             return newest if kept["installation"] == installation else {}
         except FileNotFoundError:
             return {}
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             log.warning("%s is damaged: comparisons are numbered from 1 again", self._file)
             return {}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any, Final
 
-from edge_app.http.problems import PROBLEM_KIND, Problem
+from edge_app.http.problems import PROBLEM_KIND, problem_schema
 from edge_app.serve import examples
 
 MOST_PICTURES: Final = 64
@@ -25,7 +25,7 @@ def _street(path: str) -> dict[str, Any]:
 
 
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
-    int(status): {"description": text, "content": {PROBLEM_KIND: {"schema": Problem.model_json_schema()}}}
+    int(status): {"description": text, "content": {PROBLEM_KIND: {"schema": problem_schema()}}}
     for status, text in (
         (HTTPStatus.BAD_REQUEST, "The body is empty or broken."),
         (HTTPStatus.UNAUTHORIZED, "A token is needed."),

@@ -16,6 +16,7 @@ _TIMEX_BYTES: Final = 512
 _ASK_EVERY_S: Final = 10.0
 _STEP_S: Final = 1.0
 _RFC3339: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
+_YEAR_10000: Final = 253_402_300_800
 SETTLE_S: Final = 90.0
 """Seconds after which a step is followed: longer than the 64 s from one question to a time server to the next."""
 
@@ -113,6 +114,21 @@ class SteadyClock:
 def rfc3339(at: float) -> str:
     """Return UTC seconds since 1970 as RFC 3339 text with Z; fractions only when there are any."""
     return datetime.fromtimestamp(at, timezone.utc).isoformat().replace("+00:00", "Z")
+
+
+def read_utc(text: str) -> float:
+    """Return the time that a text in RFC 3339 form gives, UTC s. Raises ValueError: for any other text.
+
+    One outside the years 1970 to 9999 of UTC, to which an offset may lead, is no time: it could not be written again.
+    """
+    return utc_of(read_rfc3339(text).timestamp())
+
+
+def utc_of(value: object) -> float:
+    """Return a time that a file gives, UTC s. Raises ValueError: for what is no number of the years 1970 to 9999."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < _YEAR_10000:
+        raise ValueError("must lie in the years 1970 to 9999")
+    return float(value)
 
 
 def read_rfc3339(text: str) -> datetime:

@@ -6,13 +6,14 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import json
 import os
 import re
 import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 _STANDARD: Final = {"stdout": 1, "stderr": 2}
 _CHUNK: Final = 2**20
@@ -62,6 +63,14 @@ def write_atomic(path: Path, content: bytes | str, *, mode: int | None = None) -
         draft.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def read_json(path: Path) -> Any:
+    """Return what a file holds as JSON. Raises OSError. Raises ValueError: for a damaged one, whatever it holds."""
+    try:
+        return json.loads(path.read_bytes())
+    except RecursionError as error:
+        raise ValueError(f"{path} has brackets within brackets, deeper than anything that is kept") from error
 
 
 def remedy_of(error: OSError, otherwise: str) -> str:

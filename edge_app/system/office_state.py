@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from edge_app.system.files import write_atomic
+from edge_app.system.clock import utc_of
+from edge_app.system.files import read_json, write_atomic
 
 NAME: Final = "office.json"
 _SCHEMA: Final = "edge-app/office/1"
@@ -52,12 +53,10 @@ def read_state(folder: Path) -> OfficeState:
     Raises OSError: when the file cannot be read. ValueError: when it is damaged.
     """
     try:
-        content = (folder / NAME).read_bytes()
+        return _state_of(read_json(folder / NAME))
     except (FileNotFoundError, NotADirectoryError):
         return OfficeState()
-    try:
-        return _state_of(json.loads(content))
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder / NAME} is damaged") from error
 
 
@@ -83,7 +82,7 @@ def _state_of(data: Any) -> OfficeState:
         trial=None if data["trial"] is None else _trial_of(data["trial"]),
         outcome=data["outcome"],
         problems=tuple(_text(problem) for problem in data["problems"]),
-        at=float(data["at"]),
+        at=utc_of(data["at"]),
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_app.city.conversation import Commanding, Configuring
+from edge_app.city.conversation import Commanding, Configuring, Outcome
 from edge_app.city.desired import read_reported
 from edge_app.city.releasing import Releasing, went
 from edge_app.mqtt.events import Message
@@ -70,6 +70,63 @@ def test_a_refusal_and_a_rollback_say_why() -> None:
         closing = talk.closing()
         assert (closing is not None) == (state == "refused")
         assert closing is None or (closing.payload, closing.retained) == (b"former", True)
+
+
+def layer(revision: int, at: str) -> str:
+    """Return a message with a layer, as signed by whoever."""
+    text = json.dumps({"schema": "edge-app/config-desired/1", "revision": revision, "at": at, "set": {}, "unset": []})
+    signed = {"schema": "edge-app/signed/1", "key": "0123abcd", "signature": "A" * 86, "document": text}
+    return json.dumps(signed)
+
+
+def used(state: str, at: str, highest: int = 12) -> Message:
+    """Return the report of a device that uses a layer of revision 12 that was written then."""
+    told = json.loads(report(state, highest).payload) | {"revision": 12}
+    return Message(f"{DEVICE}/config/reported", json.dumps(told | {"layers": [{"name": "office", "at": at}]}).encode())
+
+
+MINE, OTHER = "2026-12-01T10:00:00.100Z", "2026-12-01T10:00:00.900Z"
+
+
+def test_of_two_offices_at_once_each_is_told_what_became_of_its_own_layer() -> None:
+    before = report("applied", 11).payload
+    first = Configuring(DEVICE, layer(12, MINE), 12, before, b"former")
+    second = Configuring(DEVICE, layer(12, OTHER), 12, before, b"former")
+    first_one, second_one = first.opening(), second.opening()
+    for talk in (first, second):
+        talk.receive(first_one)
+        talk.receive(used("trying", MINE))
+        talk.receive(second_one)
+        talk.receive(used("refused", MINE))
+    assert first.outcome is None, "what was refused is the other's"
+    assert (second.outcome.ok, second.outcome.text) == (  # type: ignore[union-attr]
+        False,
+        "another change of the configuration was quicker: try again",
+    )
+    closing = second.closing()
+    assert closing is not None
+    assert closing.payload == first_one.payload, "the broker gets back what the device uses"
+    first.receive(closing)
+    first.receive(used("applied", MINE))
+    assert first.outcome == Outcome(True, "revision 12 is applied")
+    assert first.closing() is None
+
+
+def test_who_was_overtaken_takes_nothing_back_that_came_later() -> None:
+    first = Configuring(DEVICE, layer(12, MINE), 12, report("applied", 11).payload, b"former")
+    first.receive(first.opening())
+    first.receive(Message(f"{DEVICE}/config/desired", layer(12, OTHER).encode(), qos=1))
+    first.receive(used("trying", OTHER))
+    assert first.outcome is not None
+    assert not first.outcome.ok
+    assert first.closing() is None
+
+
+def test_whose_layer_is_in_use_while_another_was_refused_is_told_so() -> None:
+    first = Configuring(DEVICE, layer(12, MINE), 12, report("applied", 11).payload)
+    first.receive(used("refused", MINE))
+    assert first.outcome is None
+    assert first.give_up().text.startswith("revision 12 is in use, and the device has refused another one")
 
 
 def commanding() -> Commanding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from edge_app.city.desired import (
     changed,
     differences,
     document,
+    json_in,
     read_desired,
     read_reported,
 )
@@ -83,6 +85,59 @@ def test_a_report_is_read() -> None:
 @pytest.mark.parametrize("wrong", [{"schema": "x"}, {"state": "new"}, {"state": ["none"]}])
 def test_what_is_no_report_is_unknown(wrong: dict[str, object]) -> None:
     assert read_reported(json.dumps(REPORT | wrong).encode()).state == "unknown"
+
+
+ODD = [
+    '{"log": {"level": "\\ud800"}}',
+    '{"detector": {"score": NaN}}',
+    '{"detector": {"score": 1e999}}',
+    '{"lines": [null]}',
+    '{"log": ' * 200 + "1" + "}" * 200,
+]
+
+
+@pytest.mark.parametrize("tables", ODD)
+def test_what_no_configuration_holds_is_no_layer_even_where_it_is_signed(tables: str) -> None:
+    text = json.dumps(document(LAYER, 12, "2026-12-01T10:00:00Z", "anna") | {"set": 12345}).replace("12345", tables)
+    assert read_desired(signed(text)) == (Layer(), 0)
+
+
+@pytest.mark.parametrize("revision", [-1, 2**53, 1.5, "12", True, 10**400])
+def test_a_number_that_is_no_revision_is_none(revision: object) -> None:
+    assert read_desired(signed(json.dumps(document(LAYER, 1, "x", "anna") | {"revision": revision})))[1] == 0
+    assert read_reported(json.dumps(REPORT | {"highest": revision}).encode()).highest == 0
+
+
+def test_a_text_of_a_device_can_be_written_and_shown() -> None:
+    told = {"problems": ["a\0b", "\x1b[2Jc", "d\u202ee"], "release": {"id": "1", "state": "back", "problem": "f\0"}}
+    found = read_reported(json.dumps(REPORT | told).encode())
+    assert found.problems == ("a b", " [2Jc", "d e")
+    assert found.release is not None
+    assert found.release.problem == "f "
+    halves = json.dumps(REPORT | {"problems": ["\ud800"]}).encode()
+    assert read_reported(halves).state == "unknown", "no text at all"
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=8),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=8), children, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(anything)
+def test_every_text_that_is_read_has_an_encoding_and_no_command_for_a_terminal(content: object) -> None:
+    def texts(value: object) -> Iterator[str]:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list):
+            yield from (text for one in value for text in texts(one))
+        elif isinstance(value, dict):
+            yield from (text for pair in value.items() for one in pair for text in texts(one))
+
+    for text in texts(json_in(json.dumps(content).encode())):
+        assert text.isprintable()
+        assert text.encode("utf-8", "strict") is not None
 
 
 @given(st.binary(max_size=200))

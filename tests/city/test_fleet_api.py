@@ -186,6 +186,21 @@ def test_an_order_that_cannot_be_is_refused(
         assert connection.execute(select(ORDER)).all() == connection.execute(select(COMPARABLE)).all() == []
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["NaN", "1e999", "9" * 400, '"a\\u0000b"', '"\\ud800"', '{"\\u0000": 1}', "[" * 400 + "]" * 400],
+    ids=["NaN", "infinite", "large", "NUL", "half a character", "NUL in a name", "deep"],
+)
+def test_what_no_file_of_a_device_can_have_is_refused(database: Database, http: httpx.Client, value: str) -> None:
+    line = f'{{"id": "quay-road", "start": [{value}, 0.6], "end": [0.9, 0.6]}}'
+    for values in (f'{{"counting.interval_s": {value}}}', f'{{"lines": [{line}]}}'):
+        order = f'{{"kind": "config", "device": "{DEVICE}", "values": {values}, "comparable": ["quay-road"]}}'
+        answered = http.post("/api/v1/orders", content=order, headers={"content-type": "application/json"})
+        assert (answered.status_code, answered.json()["code"]) == (422, "odd_value")
+    with database.connect() as connection:
+        assert connection.execute(select(ORDER)).all() == connection.execute(select(COMPARABLE)).all() == []
+
+
 def test_harvest_is_switched_off_without_hours(http: httpx.Client) -> None:
     assert http.post("/api/v1/orders", json={"kind": "harvest", "device": DEVICE, "enabled": False}).is_success
     (told,) = http.get("/api/v1/orders").json()["orders"]

@@ -502,3 +502,26 @@ def test_refusals_are_told_in_the_language_of_the_page(address: tuple[str, str],
         assert browser.errors == []
     finally:
         browser.close()
+
+
+def test_a_view_of_what_is_not_there_says_so(address: tuple[str, str], tmp_path: Path) -> None:
+    base, _ = address
+    browser = Browser(tmp_path / "profile", 390, 844, touch=True)
+    heading = "document.querySelector('h1')?.textContent"
+    try:
+        for path, key in (
+            ("/street/nowhere", "no_site"),
+            ("/inventory/nowhere", "no_site"),
+            ("/device/no/where", "no_device"),
+            ("/device/no/where/lines", "no_device"),
+            ("/rollouts/77", "no_rollout"),
+        ):
+            browser.open(base + path)
+            browser.wait_for(f"{heading} === {messages('en')['refused.' + key]!r}")
+            assert browser.run("document.getElementById('lost').hidden") is True, path
+            assert AXE is None or violations(browser) == [], path
+        browser.click("#view a")
+        browser.wait_for(f"{heading} === {messages('en')['city.title']!r}")
+        assert browser.errors == []
+    finally:
+        browser.close()

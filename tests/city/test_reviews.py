@@ -127,6 +127,8 @@ def test_pictures_are_answered_and_the_accuracy_is_weighted(database: Database, 
     gone = client.put(f"/api/v1/reviews/{UUID(int=9)}", json={"answer": "car"})
     assert (gone.status_code, gone.json()["code"]) == (404, "no_picture")
     assert client.get("/api/v1/reviews", params={"device": "harbour/pole-8"}).json()["reviews"] == []
+    refused = client.put(f"/api/v1/reviews/{one}.jpg", json={"answer": "car"})
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET")
 
 
 def test_pictures_go_after_their_time_and_answers_later(database: Database, client: httpx.Client) -> None:

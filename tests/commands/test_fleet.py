@@ -116,6 +116,11 @@ def test_a_device_is_configured_asked_and_given_another_detector(city: City, tmp
     assert "nothing to change" in city.fleet("config", DEVICE, "--set", "counting.interval_s=30")
     refused = city.fleet("config", DEVICE, "--set", "counting.interval_s=1", code=1)
     assert "refused: counting.interval_s: must be at least 10" in refused
+    for option in ("--default", "--leave"):
+        assert "view.drfit: is no key that the office sets" in city.fleet(
+            "config", DEVICE, option, "view.drfit", code=2
+        )
+        assert "log: is no key that the office sets" in city.fleet("config", DEVICE, option, "log", code=2)
     assert "may not set mqtt.host" in city.fleet("config", DEVICE, "--set", "mqtt.host=x", code=2)
     assert "no such device" in city.fleet("config", "delft/cam-2", "--clear", code=2)
 

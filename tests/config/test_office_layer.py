@@ -25,7 +25,7 @@ from edge_app.config.files import (
     read_files,
 )
 from edge_app.config.last_good import choose, keep
-from edge_app.config.layer_report import report
+from edge_app.config.layer_report import report, table
 from edge_app.config.live import may_go_on
 from edge_app.config.load import load
 from edge_app.config.model import Config
@@ -202,6 +202,8 @@ GOOD: dict[str, Any] = {
         ({"set": {"mqtt": {"host": "elsewhere"}}}, "mqtt.host: the office may not set it"),
         ({"set": {"layer": {"revision": 9}}}, "layer.revision: the office may not set it"),
         ({"set": {"device": {"site": "x"}, "privacy": {"pixelate": False}}}, "device.site: the office may not set it"),
+        ({"at": "9999-12-31T23:59:59-23:59"}, "at: must be a time in RFC 3339 form"),  # the year 10000 of UTC
+        ({"at": "1970-01-01T00:00:00+00:01"}, "at: must be a time in RFC 3339 form"),
         ({"set": {"store": {"folder": "/tmp"}}}, "store.folder: the office may not set it"),
         ({"set": {"office": {"keys": []}}}, "office.keys: the office may not set it"),
     ],
@@ -217,6 +219,23 @@ def test_a_document_of_another_form_is_refused(changed: dict[str, Any], problem:
 def test_what_is_no_document_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         read_document(text)
+
+
+@pytest.mark.parametrize(
+    "at", ["2026-12-01t10:00:00.1z", "2026-12-01T12:00:00.123456789+02:00", "9999-12-31T23:59:59Z"]
+)
+def test_every_time_that_is_accepted_can_be_read_again_and_shown(at: str) -> None:
+    document = read_document(json.dumps(GOOD | {"at": at}))
+    layer = parse_file(LayerFile("office", Path("office.json"), as_toml(document).encode()))
+    assert layer.at == document.layer.at
+    assert table([layer])
+
+
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59-23:59", "2026-12-01", "0001-01-01T00:00:00Z"])
+def test_a_layer_of_the_page_with_a_time_that_is_none_is_told(at: str) -> None:
+    text = f'[layer]\nrevision = 1\nauthor = "anna"\nat = "{at}"\n'
+    with pytest.raises(ConfigError, match="with revision, author and at is missing"):
+        parse_file(LayerFile("page", Path("edge-app.page.toml"), text.encode()))
 
 
 def test_a_number_beyond_all_numbers_is_refused() -> None:

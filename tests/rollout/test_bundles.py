@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import http.client
 import io
+import itertools
 import os
 import shutil
 import signal
@@ -15,6 +17,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -125,6 +128,39 @@ def test_a_server_that_is_not_trusted_is_told(tmp_path: Path) -> None:
 def test_a_server_that_is_gone_is_told(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="localhost cannot be reached"):
         Bundles(tmp_path / "detectors").fetch(named("https://localhost:1/b.zip"), NEVER)
+
+
+@pytest.mark.parametrize("status", [408, 425, 429])
+def test_a_server_that_wants_to_be_asked_later_is(tmp_path: Path, status: int) -> None:
+    behaviour = Behaviour(CONTENT, status=status)
+    with served(tmp_path, behaviour) as (here, bundle), pytest.raises(CommandError, match="cannot be reached"):
+        here.fetch(bundle, NEVER)
+    assert len(behaviour.asked) == 3
+
+
+def test_a_server_that_sends_next_to_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    behaviour, passed = Behaviour(CONTENT), itertools.count(0.0, 200.0)
+    monkeypatch.setattr(download, "_PART", 1_000)
+    monkeypatch.setattr(bundles, "download", partial(download.download, clock=lambda: next(passed)))
+    monkeypatch.setattr(http.client.HTTPResponse, "read1", lambda answer, most: answer.read(min(most, 300)))
+    told = r"localhost cannot be reached \(it has sent less than 1,000 bytes in 300 s\)"
+    with served(tmp_path, behaviour) as (here, bundle), pytest.raises(CommandError, match=told):
+        here.fetch(bundle, NEVER)
+    assert behaviour.asked[0] == ""
+    assert len(behaviour.asked) == 3
+    assert len(set(behaviour.asked)) == 3, "what has come is kept"
+
+
+@pytest.mark.parametrize("ending", [".tflite", ".json"])
+def test_a_detector_that_was_damaged_on_its_disk_is_replaced_by_the_next_fetch(tmp_path: Path, ending: str) -> None:
+    with served(tmp_path, Behaviour(CONTENT)) as (here, bundle):
+        here.fetch(bundle, NEVER)
+        found = here.find(MANIFEST.sha256)
+        assert found is not None
+        damaged = found.with_suffix(ending)
+        damaged.write_bytes(damaged.read_bytes()[:-100])
+        here.fetch(bundle, NEVER)
+        assert load(found)[0] == MANIFEST
 
 
 def test_a_program_that_ends_keeps_what_it_has(tmp_path: Path) -> None:

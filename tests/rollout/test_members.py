@@ -82,6 +82,22 @@ def test_what_a_broker_has_forgotten_is_no_change_by_a_person() -> None:
     assert (by_hand.state, by_hand.reason) == ("back", "somebody else has changed detector.fetched")
 
 
+LOST = "the broker has lost revision 4 of the office, which the device uses"
+
+
+def test_where_a_broker_has_lost_the_layer_nothing_is_sent_and_nothing_told_as_done() -> None:
+    lost = replace(SET, layer={}, revision=0, highest=4, lost=LOST, model="c" * 64)
+    waiting, do = step(NEW, lost, "candidate", 100.0, WANTED)
+    assert (waiting.state, do, waiting.fetched) == ("gone", None, False)
+    assert LOST in waiting.reason
+    running = replace(FETCHED, state="running")
+    assert step(running, lost, "candidate", 100.0, WANTED) == (running, None)
+    for state in ("running", "gone", "sent", "back"):
+        after, do = step(replace(FETCHED, state=state), lost, "former", 100.0, WANTED)
+        assert (after.state, after.reason, do) == ("back", f"{LOST}, so a person must look", None)
+    assert step(NEW, lost, "former", 100.0, WANTED) == (NEW, None), "it never had the candidate"
+
+
 def test_a_paused_roll_out_begins_nothing_and_goes_on_looking() -> None:
     assert step(NEW, WELL, "wait", 100.0, WANTED) == (NEW, None)
     assert step(FETCHED, replace(SET, highest=4), "wait", 100.0, WANTED)[0].state == "running"

@@ -14,6 +14,7 @@ import pytest
 from edge_app.detectors.tflite import TfliteDetector
 from edge_app.records import LABELS
 from edge_app.serve.pictures import KINDS
+from tests.support.openapi import unresolved
 from tests.support.pictures import encoded, png_bomb, street_picture
 from tests.support.serving import Serving, serving
 
@@ -170,6 +171,7 @@ def test_metrics_have_no_series_that_callers_choose(service: Serving) -> None:
 def test_the_description_is_openapi_3_1_with_every_route(service: Serving) -> None:
     described = service.http.get("/openapi.json").json()
     assert described["openapi"].startswith("3.1")
+    assert unresolved(described) == []
     assert {"/predict", "/predict/batch", "/models", "/health", "/health/live", "/health/ready", "/metrics"} <= set(
         described["paths"]
     )

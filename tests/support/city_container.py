@@ -16,24 +16,27 @@ from typing import Any
 
 from tests.support.container_tree import steps
 
+_CONFIG = "/etc/edge-app-city/city.toml"
 _RUN = """
 mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && mount -t proc proc "$0/proc" && mount --bind /dev "$0/dev"
 mount -t tmpfs tmpfs "$0/tmp" && mount --bind "$DATA" "$0$VOLUME" && mount --bind -o ro "$CONFIG" "$0/etc/edge-app-city"
 inside() { chroot --userspec="$OWNER" "$0" "$@"; }
-inside $PAGE & page=$!
-inside $WORKER & worker=$!
+# Not by the function: a signal would end the shell that runs it, and not the program.
+chroot --userspec="$OWNER" "$0" $PAGE & page=$!
+chroot --userspec="$OWNER" "$0" $WORKER & worker=$!
 for n in $(seq 120); do sleep 1; inside sh -c "$HEALTH" 2>/dev/null && break; done
 inside sh -c "$HEALTH" && echo healthy
 inside sh -c 'touch /opt/edge-app/x 2>/dev/null && echo written; id -u'
 inside $CHECK
-inside /opt/edge-app/bin/python -c "$ASK"
+TOKEN=$(inside $ADD_TOKEN) && export TOKEN && inside /opt/edge-app/bin/python -c "$ASK"
 kill $page; wait $page; echo page ended $?
 kill $worker; wait $worker; echo worker ended $?
 """
 _ASK = """
-import json, time, urllib.request
+import json, os, time, urllib.request
 def ask(path):
-    return json.load(urllib.request.urlopen("http://127.0.0.1:8800" + path))
+    token = {"Authorization": "Bearer " + os.environ["TOKEN"]}
+    return json.load(urllib.request.urlopen(urllib.request.Request("http://127.0.0.1:8800" + path, headers=token)))
 for n in range(60):
     sites = ask("/api/v1/sites")["sites"]
     if sites:
@@ -65,7 +68,8 @@ def run(file: Path, tree: Path, data: Path, config: Path, worker: Sequence[str])
         "HEALTH": shlex.join(json.loads(told["HEALTHCHECK"].partition("CMD ")[2])),
         "PAGE": " ".join([*program, *json.loads(told["CMD"])]),
         "WORKER": " ".join([*program, *worker]),
-        "CHECK": " ".join([*program, "check", "--config", "/etc/edge-app-city/city.toml"]),
+        "CHECK": " ".join([*program, "check", "--config", _CONFIG]),
+        "ADD_TOKEN": " ".join([*program, "token", "add", "test", "--scope", "read", "--config", _CONFIG]),
         "ASK": _ASK,
         **dict(one.partition("=")[::2] for one in [told["ENV"]]),
     }

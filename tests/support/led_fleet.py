@@ -21,7 +21,7 @@ from edge_app.city.database.engine import Database, open_database
 from edge_app.city.database.orders import read_holder, take_over
 from edge_app.city.database.rollouts import Kept, find_rollout, read_events, read_members
 from edge_app.city.database.tables import COMPARED
-from edge_app.city.desired import Layer
+from edge_app.city.desired import Layer, genuine
 from edge_app.city.inbox import topics
 from edge_app.city.ingest import Worker
 from edge_app.city.leading import Leading
@@ -40,7 +40,8 @@ from edge_app.mqtt.identity import ROOT
 from edge_app.mqtt.session import Session
 from edge_app.rollout.members import Member, Wanted
 from edge_app.rollout.plan import Cascade
-from edge_app.system.signatures import SigningKey, make_key
+from edge_app.system.key_names import key_name
+from edge_app.system.signatures import SigningKey, make_key, verify
 from tests.support.brokers import eventually, mosquitto
 from tests.support.bundle_server import Behaviour, bundle_server
 from tests.support.field_devices import FieldDevice, Time, one_way
@@ -86,7 +87,7 @@ class LedFleet:
         with self.database.begin() as connection:
             holder = secrets.token_hex(4)
             assert take_over(connection, read_holder(connection), holder, self.time.now)
-        link = FleetLink(self._session("office"), ROOT, quiet_s=0.3)
+        link = FleetLink(self._session("office"), ROOT, self._genuine, quiet_s=0.3)
         self._links.append(link)
         self.leading = Leading(
             self.database, link, self.key, holder, _refused, look_s=0.1, clock=self.time, utc=self.time
@@ -148,6 +149,9 @@ class LedFleet:
                 return bool(connection.execute(of_hour).scalar_one() >= told)
 
         eventually(stored, 30)
+
+    def _genuine(self, topic: str, payload: bytes) -> bool:
+        return genuine({key_name(self.key.public_key): self.key.public_key}, verify)(topic, payload)
 
     def _session(self, name: str) -> Session:
         return Session(Endpoint(HOST, self.port), f"{name}-{secrets.token_hex(3)}", timing=Timing(keepalive=30))

@@ -43,6 +43,7 @@ def test_every_language_has_every_text_with_the_same_values(language: str) -> No
     assert list(texts) == list(english)
     for key, text in texts.items():
         assert text.strip(), key
+        assert "`" not in text, f"{key}: the page shows no mark-up"
         assert Counter(re.findall(r"\{\w+\}", text)) == Counter(re.findall(r"\{\w+\}", english[key])), key
 
 

@@ -1,6 +1,6 @@
 // Choose the view by the address, and keep texts, navigation and language.
-import { load, text } from "/page/texts.js";
-import { ask } from "/page/requests.js";
+import { element, load, text } from "/page/texts.js";
+import { ask, isRefusal } from "/page/requests.js";
 import { edited, isEdited, mayLeave } from "/page/edits.js";
 import { may, showAccount, showLogin, whoAmI } from "/page/login.js";
 
@@ -46,9 +46,17 @@ async function show() {
     if (link.getAttribute("href") === location.pathname) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  const end = (await (may("read") ? route(location.pathname) : Promise.resolve(showLogin)).then((shown) => shown(part)).catch(() => null)) ?? (() => {}); // `ask` has told why
+  const end = (await (may("read") ? route(location.pathname) : Promise.resolve(showLogin)).then((shown) => shown(part)).catch((error) => refused(part, error))) ?? (() => {});
   if (part.isConnected) leave = end;
   else end();
+}
+
+// A view of what is not there, or not for whoever asks, says so as its heading; of all else `ask` has told why.
+function refused(part, error) {
+  if (!isRefusal(error)) return;
+  document.title = error.message;
+  document.getElementById("lost").hidden = true;
+  part.replaceChildren(element("h1", {}, error.message), element("p", {}, element("a", { href: "/", "data-view": true }, text("city.map"))));
 }
 
 export function go(path) {

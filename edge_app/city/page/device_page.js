@@ -14,6 +14,7 @@ const HOURS = 24;
 export async function showDevice(view, site, device) {
   await withStyle("/page/fleet.css");
   const name = `${site}/${device}`;
+  const first = await ask(`/api/v1/devices/${name}`); // of one that was never heard nothing is begun
   document.title = name;
   const admin = may("admin");
   const top = element("div");
@@ -23,14 +24,14 @@ export async function showDevice(view, site, device) {
   view.append(element("p", {}, element("a", { href: "/fleet", "data-view": true }, text("fleet.back"))), element("h1", {}, name), top,
     ...(admin ? [parts.asking.card, parts.office] : []), drawn, history, parts.audit);
   const leave = showFigures(drawn, name);
-  const refresh = async () => {
-    const whole = await ask(`/api/v1/devices/${name}`);
+  const refresh = async (known) => {
+    const whole = known ?? await ask(`/api/v1/devices/${name}`);
     top.replaceChildren(factsCard(whole), daysCard(whole), linesCard(whole, name, admin));
     const open = history.querySelectorAll("details[open]").length; // a text that somebody reads stays
     if (!open) history.replaceChildren(configsCard(whole, name));
   };
   const ofOffice = async () => parts.office.replaceChildren(layerCard(await ask(`/api/v1/devices/${name}/office`)));
-  await refresh();
+  await refresh(first);
   if (!admin) return endOf(setInterval(() => refresh().catch(() => {}), EVERY_MS), leave);
   const subject = `subject=${encodeURIComponent(name)}`;
   const changes = async () => parts.audit.replaceChildren(auditCard((await ask(`/api/v1/audit?${subject}`)).entries, `/api/v1/audit?${subject}&`));

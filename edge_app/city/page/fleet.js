@@ -8,7 +8,7 @@ const MOST = 10000; // the server answers no longer part
 const EVERY_MS = 10000;
 const TYPED_MS = 250;
 const HEADS = ["city.device", "city.device_state", "city.heard", "city.version", "fleet.model", "fleet.office", "city.problem", "city.unsent", "city.temperature", "city.frames"];
-const TEXTS = ["city.version", "fleet.model", "fleet.office", "city.problem"];
+const TEXTS = ["city.device_state", "city.heard", "city.version", "fleet.model", "fleet.office", "city.problem"];
 const CHOICES = { state: (value) => stateText(value), version: (value) => value || "–", model: (value, name) => modelText(value, name), office: (value) => text(`fleet.office.${value}`) };
 
 export const flagText = (flag) => (has(`flag.${flag}`) ? text(`flag.${flag}`) : flag);
@@ -86,9 +86,9 @@ function row(device) {
   const office = device.office === "unknown" ? "–" : device.revision ? text("fleet.office_revision", { state, n: number(device.revision) }) : state;
   return stacked(HEADS, [
     element("th", { scope: "row" }, element("a", { href: `/device/${device.device}`, "data-view": true }, device.device)),
-    element("td", {}, stateMark(device.state)), element("td", {}, moment(device.heard, undefined, { dateStyle: "medium", timeStyle: "short" })),
+    element("td", { class: "text whole" }, stateMark(device.state)), element("td", { class: "text whole" }, moment(device.heard)),
     element("td", { class: "text" }, device.version || "–"), element("td", { class: "text model" }, modelText(device.model, device.model_name)),
     element("td", { class: "text" }, ["refused", "rolled_back"].includes(device.office) ? element("span", { class: "state late" }, office) : office),
-    element("td", { class: "text" }, troubles(device) || "–"),
+    element("td", { class: "text trouble" }, troubles(device) || "–"),
     element("td", {}, number(device.unsent)), element("td", {}, device.temperature_c === null ? "–" : `${number(device.temperature_c)} °C`), element("td", {}, number(device.frames_per_s, 1))]);
 }

@@ -2,7 +2,7 @@
 import { momentOf, wallOf } from "/page/days.js";
 import { edited } from "/page/edits.js";
 import { ask, askAll, send } from "/page/requests.js";
-import { element, number, restOf, searchField, stacked, text } from "/page/texts.js";
+import { element, locale, number, restOf, searchField, stacked, text } from "/page/texts.js";
 import { go } from "/page/city.js";
 import { WAYS } from "/page/live.js";
 import { may } from "/page/login.js";
@@ -13,6 +13,8 @@ const MOST_ROWS = 200;
 export async function showInventory(view) {
   document.title = text("city.inventory");
   const { features } = await ask("/api/v1/inventory.geojson");
+  const order = new Intl.Collator(locale(), { numeric: true });
+  features.sort((a, b) => order.compare(a.properties.road, b.properties.road) || order.compare(a.id, b.id));
   const heads = ["city.road", "city.site", "city.time_zone", "city.lanes", "city.attached", "city.on_public_page"];
   const told = element("p", { role: "status", class: "muted" }, may("write") ? "" : text("city.for_engineers"));
   const filter = searchField();
@@ -86,7 +88,7 @@ export async function showSite(view, id) {
       field("lat", text("city.lat"), site.lat, { type: "number", step: "any", min: -90, max: 90 }),
       field("lon", text("city.lon"), site.lon, { type: "number", step: "any", min: -180, max: 180 }),
       field("lanes", text("city.lanes"), site.lanes, { type: "number", min: 1, max: 30 }),
-      element("label", { class: "field" }, element("span", {}, `${text("city.course")} (${text("city.course_hint")})`), element("textarea", { name: "course", rows: 2, spellcheck: "false", placeholder: "4.8921 52.3731; 4.8934 52.3738" }, courseText(site.course)))),
+      element("label", { class: "field rest" }, element("span", {}, `${text("city.course")} (${text("city.course_hint")})`), element("textarea", { name: "course", rows: 2, spellcheck: "false", placeholder: "4.8921 52.3731; 4.8934 52.3738" }, courseText(site.course)))),
     element("div", { class: "fields" },
       WAYS.flatMap((way) => [field(`${way}.name`, text(`direction.${way}`), site[way].name, { maxlength: 200 }),
         field(`${way}.bearing`, `${text(`direction.${way}`)}: ${text("city.bearing")}`, site[way].bearing_deg, { type: "number", min: 0, max: 359 })])),

@@ -10,11 +10,14 @@ export async function ask(path, options = {}) {
     return told;
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    lost.textContent = text("page.lost", { why: error.message });
+    lost.textContent = isRefusal(error) ? error.message : text("page.lost", { why: error.message });
     lost.hidden = false;
     throw error;
   }
 }
+
+// The server has answered, and what it says is about what was asked.
+export const isRefusal = (error) => error.status < 500;
 
 // A time, s since 1970, as a part of an address.
 export const rfc = (seconds) => encodeURIComponent(new Date(Math.round(seconds) * 1000).toISOString());
@@ -47,6 +50,6 @@ async function asked(path, options) {
     throw error.name === "AbortError" ? error : new Error(text("city.unreachable"));
   });
   if (answer.status === 401 && me.user) location.reload(); // the login is over
-  if (!answer.ok) throw new Error(worded(await answer.json().catch(() => ({ detail: answer.statusText }))));
+  if (!answer.ok) throw Object.assign(new Error(worded(await answer.json().catch(() => ({ detail: answer.statusText })))), { status: answer.status });
   return answer.status === 204 ? null : answer.json();
 }

@@ -118,7 +118,7 @@ def _add_reviews(routes: APIRouter, city: City) -> None:
         return Reviews(waiting=many, reviews=told)
 
     @routes.get(
-        "/reviews/{review}.jpg",
+        "/reviews/{review:uuid}.jpg",
         summary="The picture",
         response_class=Response,
         responses={200: {"content": {_JPEG: {"schema": {"type": "string", "format": "binary"}}}}},
@@ -130,7 +130,7 @@ def _add_reviews(routes: APIRouter, city: City) -> None:
             raise _no_picture()
         return Response(picture, media_type=_JPEG, headers={"cache-control": "private, no-store"})
 
-    @routes.put("/reviews/{review}", summary="Say what a picture shows; again in place of what was said before")
+    @routes.put("/reviews/{review:uuid}", summary="Say what a picture shows; again in place of what was said before")
     def answer_review(review: UUID, content: AnswerBody, who: Writer) -> Judged:
         with city.database.begin() as connection:
             counted = stored.answer_review(connection, review, content.answer, who.name, int(city.utc()))

@@ -18,12 +18,17 @@ from tests.support.paths import ROOT
 from tests.trials.serve.program import Program, program
 
 
-def schemathesis(url: str, examples: int, seed: int, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run schemathesis against a service and return what it says. examples: cases for each call at most."""
+def schemathesis(
+    url: str, examples: int, seed: int, *options: str, hooks: str = "tests.trials.serve.strategies"
+) -> subprocess.CompletedProcess[str]:
+    """Run schemathesis against a service and return what it says.
+
+    examples: cases for each call at most. hooks: the module that says what is sent.
+    """
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json", "--checks", "all"]
     command += ["--max-examples", str(examples), "--seed", str(seed), "--continue-on-failure", "--no-color"]
     command += ["--suppress-health-check", "all", "--request-timeout", "120"]
-    environment = {**os.environ, "SCHEMATHESIS_HOOKS": "tests.trials.serve.strategies", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "SCHEMATHESIS_HOOKS": hooks, "PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryDirectory() as folder:  # it keeps what it learns in the folder where it is started
         return subprocess.run(
             [*command, *options], cwd=folder, env=environment, capture_output=True, text=True, check=False
