@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -205,9 +206,12 @@ def _judge(files: Sequence[Path], zone_name: str) -> int:
 
 
 def _led(arguments: argparse.Namespace, stop: threading.Event) -> int:
-    from edge_app.city.config import load
+    from edge_app.city.config import load, shared_login
 
-    config = load(arguments.config)
+    process = "office" if arguments.kind == "serve" else "fleet"
+    config = load(arguments.config, process=process)
+    if shared := shared_login(config, process):
+        print(f"edge-app: {shared}", file=sys.stderr)
     if arguments.kind == "serve":
         return run_serve(config, arguments.config.parent, stop)
     office = _office(config, stop)
