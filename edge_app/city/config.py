@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInf
 from edge_app.config.files import read_tables
 from edge_app.config.mqtt import BrokerAccess, Text
 from edge_app.config.office import PublicKeys
-from edge_app.config.secrets import fill_key, fill_office_key, fill_secrets
+from edge_app.config.secrets import fill_key, fill_login, fill_office_key, fill_secrets, login_file
 from edge_app.config.types import FilePath, OwnAddress, Slug, Table
 from edge_app.config.wording import describe_error, own_errors
 from edge_app.errors import ConfigError
@@ -255,16 +255,34 @@ TABLES: Final[Mapping[str, type[BaseModel]]] = {
 }
 
 
-def load(path: Path, environment: Mapping[str, str] = os.environ) -> CityConfig:
+def load(path: Path, environment: Mapping[str, str] = os.environ, *, process: str = "") -> CityConfig:
     """Return the configuration in a TOML file; relative paths in it start at its folder.
 
+    process: name of one that has a certificate of its own, where there is one; "" for the worker beside the page. Some
+    brokers take the name in a certificate for the client id: of two processes with one certificate each ends the
+    connection of the other.
     Passwords come from EDGE_APP_MQTT_PASSWORD and EDGE_APP_DATABASE_PASSWORD, systemd credentials, a password_file or
     the file itself, in this order; the certificate's key also from the credential mqtt_key when the file names none.
     Raises ConfigError: with every problem that was found.
     """
     if not os.path.lexists(path):
         raise ConfigError(f"{path}: no such file; `edge-app city setup` writes one")
-    return validated(read_tables(path), path.parent, environment)
+    tables = read_tables(path)
+    if process:
+        fill_login(tables, path.parent, environment, process)
+    return validated(tables, path.parent, environment)
+
+
+def shared_login(config: CityConfig, process: str) -> str:
+    """Return one sentence where a process has the certificate of the worker beside the page, "" where it has not."""
+    own = ("login.pem", login_file(process))
+    if config.broker.kind != "mqtt" or config.mqtt.cert_file is None or config.mqtt.cert_file.name in own:
+        return ""
+    return (
+        f"{config.mqtt.cert_file} is the worker's certificate too: a broker that takes its name for the client id, as "
+        f"the shipped one does, ends the worker's connection for this one; put a certificate of its own with its key "
+        f"into {login_file(process)} (docs/city.md)"
+    )
 
 
 def validated(given: Mapping[str, Any], folder: Path, environment: Mapping[str, str] = os.environ) -> CityConfig:

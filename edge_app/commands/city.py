@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import tempfile
 import threading
@@ -119,7 +120,7 @@ def _demo(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
 
 def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
-    from edge_app.city.config import load
+    from edge_app.city.config import load, shared_login
     from edge_app.city.live import Live
     from edge_app.city.routes.city import City
     from edge_app.city.service import archiving, ingesting, opened, publisher_of, working_alone
@@ -127,10 +128,13 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.system import logging as logs
     from edge_app.system.systemd import notify
 
-    config = load(arguments.config)
+    named = arguments.worker or ""
+    config = load(arguments.config, process=named)
     if arguments.kind == "ingest" or arguments.worker:
         config = _as_worker(config, arguments.worker or config.ingest.worker, asks=arguments.kind == "serve")
     logs.setup("info")
+    if named and (shared := shared_login(config, named)):
+        logging.getLogger(__name__).warning("%s", shared)
     live = Live()
     tiles = read_tiles(config.page.tiles) if config.page.tiles and arguments.kind == "serve" else None
     with ExitStack() as stack:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import secrets
+import sys
 import threading
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -46,9 +47,12 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
 
 def _led(arguments: argparse.Namespace, stop: threading.Event) -> int:
-    from edge_app.city.config import load
+    from edge_app.city.config import load, shared_login
 
-    config = load(arguments.config)
+    process = "office" if arguments.kind == "serve" else "fleet"
+    config = load(arguments.config, process=process)
+    if shared := shared_login(config, process):
+        print(f"edge-app: {shared}", file=sys.stderr)
     if arguments.kind == "serve":
         return run_serve(config, arguments.config.parent, stop)
     office = _office(config, stop)

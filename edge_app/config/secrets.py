@@ -67,6 +67,32 @@ def fill_key(tables: dict[str, Any], environment: Mapping[str, str]) -> None:
         tables["mqtt"] = table | {"key_file": str(credential)}
 
 
+def fill_login(tables: dict[str, Any], folder: Path, environment: Mapping[str, str], process: str) -> None:
+    """Use a process's own certificate in place of the one that all have, where there is one.
+
+    folder: of the configuration. process: its name. The file has a certificate and its key, PEM: the systemd credential
+    login.pem, or login-PROCESS.pem among the credentials or beside the configuration.
+    """
+    table = tables.get("mqtt")
+    if not isinstance(table, dict) or "cert_file" not in table:
+        return
+    places = [folder / login_file(process)]
+    if given := environment.get("CREDENTIALS_DIRECTORY"):
+        places = [Path(given, "login.pem"), Path(given, login_file(process)), *places]
+    if own := next(filter(_is_login, places), None):
+        tables["mqtt"] = table | {"cert_file": str(own.absolute()), "key_file": str(own.absolute())}
+
+
+def login_file(process: str) -> str:
+    """Return the name of the file with the certificate and key of one process. process: its name."""
+    return f"login-{process}.pem"
+
+
+def _is_login(path: Path) -> bool:
+    """Return False also for what a unit hands over where there is no file: systemd takes no empty text for one."""
+    return _has_content(path) and _first_line(path) != "none"
+
+
 def fill_office_key(tables: dict[str, Any], environment: Mapping[str, str]) -> None:
     """Use the systemd credential office_key in place of the signing key's file, which only root need read."""
     table = tables["signing"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.city.config import TABLES, BrokerConfig, CityConfig, database_url, load
+from edge_app.city.config import TABLES, BrokerConfig, CityConfig, database_url, load, shared_login
 from edge_app.config.example import example
 from edge_app.errors import ConfigError
 
@@ -73,3 +73,42 @@ def test_the_example_speaks_of_the_city_side_and_not_of_a_device() -> None:
     assert "edge-app-SITE" not in mqtt
     assert "crossings" not in mqtt
     assert '#cert_file = "city.pem"' in mqtt
+
+
+CERTIFIED = '[mqtt]\ntls = true\ncert_file = "city.pem"\nkey_file = "city.key"\n'
+
+
+@pytest.fixture
+def certified(tmp_path: Path) -> Path:
+    for name in ("city.pem", "city.key"):
+        (tmp_path / name).write_text("PEM")
+    return written(tmp_path, CERTIFIED)
+
+
+def test_a_further_process_takes_its_own_certificate_wherever_it_lies(certified: Path, tmp_path: Path) -> None:
+    beside, secrets = tmp_path / "login-2.pem", tmp_path / "credentials"
+    secrets.mkdir()
+    installed = {"CREDENTIALS_DIRECTORY": str(secrets)}
+    assert load(certified, installed, process="2").mqtt.cert_file == tmp_path / "city.pem"
+    for place in (beside, secrets / "login-2.pem", secrets / "login.pem"):
+        place.write_text("PEM")
+        mqtt = load(certified, installed, process="2").mqtt
+        assert (mqtt.cert_file, mqtt.key_file) == (place, place)
+    assert load(certified, installed).mqtt.cert_file == tmp_path / "city.pem"
+
+
+@pytest.mark.parametrize("content", ["", "none"])
+def test_what_a_unit_hands_over_where_there_is_no_file_is_none(certified: Path, tmp_path: Path, content: str) -> None:
+    (tmp_path / "login.pem").write_text(content)
+    config = load(certified, {"CREDENTIALS_DIRECTORY": str(tmp_path)}, process="office")
+    assert config.mqtt.cert_file == tmp_path / "city.pem"
+    assert "put a certificate of its own with its key into login-office.pem" in shared_login(config, "office")
+
+
+def test_only_a_shared_certificate_of_mqtt_is_told(certified: Path, tmp_path: Path) -> None:
+    (tmp_path / "login-fleet.pem").write_text("PEM")
+    assert shared_login(load(certified, {}, process="fleet"), "fleet") == ""
+    certified.write_text(f'{CERTIFIED}[broker]\nkind = "nats"\n')
+    assert shared_login(load(certified, {}, process="office"), "office") == ""
+    certified.write_text('[mqtt]\nusername = "city"\n')
+    assert shared_login(load(certified, {}, process="office"), "office") == ""

@@ -189,8 +189,8 @@ def test_an_order_that_cannot_be_is_refused(
 
 @pytest.mark.parametrize(
     "value",
-    ["NaN", "1e999", "9" * 400, '"a\\u0000b"', '"\\ud800"', '{"\\u0000": 1}', "[" * 400 + "]" * 400],
-    ids=["NaN", "infinite", "large", "NUL", "half a character", "NUL in a name", "deep"],
+    ["NaN", "1e999", "9" * 400, '"\\ud800"', '{"\\ud800": 1}', "[" * 400 + "]" * 400],
+    ids=["NaN", "infinite", "large", "half a character", "half of one in a name", "deep"],
 )
 def test_what_no_file_of_a_device_can_have_is_refused(database: Database, http: httpx.Client, value: str) -> None:
     line = f'{{"id": "quay-road", "start": [{value}, 0.6], "end": [0.9, 0.6]}}'

@@ -13,23 +13,23 @@ import base64
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
 import sys
-import tarfile
 import time
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from edge_app.city.office import command
 from edge_app.storage.sqlite import FILE
 from edge_app.system.clock import kernel_unsynced
 from edge_app.system.signatures import SigningKey, make_key
+from tests.support import stick
+from tests.support.booted import Machine, wait
+from tests.support.paths import ROOT
 
 CONFIG = """
 device = { site = "test-site", device = "trial" }
@@ -40,81 +40,8 @@ store = { folder = "/var/lib/edge-app" }
 """
 UNIT = "edge-app.service"
 SECOND = "edge-app@second.service"
-
-
-class Machine:
-    """Container that boots the tree."""
-
-    def __init__(self, tree: Path) -> None:
-        self._tree = tree
-        self._nspawn: psutil.Popen | None = None
-
-    def boot(self) -> None:
-        # nspawn's own filter forbids the call that reads if the clock is set; a device has only the unit's filter.
-        allowed = "--system-call-filter=adjtimex clock_adjtime"
-        options = ("--register=no", "--keep-unit", "--private-network", allowed, "-b")
-        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self._nspawn = psutil.Popen(("systemd-nspawn", "-q", "-D", str(self._tree), *options), **quiet)
-        wait(lambda: self.run("systemctl", "is-system-running").stdout.strip() in ("running", "degraded"), 60)
-
-    def run(self, *command: str, timeout: float = 900.0) -> subprocess.CompletedProcess[str]:
-        """Run a command within the container; while it boots, the command may fail."""
-        assert self._nspawn is not None
-        assert self._nspawn.poll() is None, "the container ended"
-        leader = next(iter(self._nspawn.children()), None)
-        if leader is None:
-            return subprocess.CompletedProcess(command, 1, "", "not booted yet")
-        enter = ("nsenter", "-t", str(leader.pid), "-m", "-u", "-i", "-n", "-p", "-C", "--")
-        return subprocess.run((*enter, *command), capture_output=True, text=True, timeout=timeout)
-
-    def power_off(self) -> None:
-        self.run("systemctl", "poweroff", "--no-block")
-        assert self._nspawn is not None
-        self._nspawn.wait(60)
-
-    def close(self) -> None:
-        if self._nspawn is not None and self._nspawn.poll() is None:
-            self._nspawn.terminate()
-            with contextlib.suppress(psutil.TimeoutExpired):
-                self._nspawn.wait(20)
-
-    def cut_power(self) -> None:
-        assert self._nspawn is not None
-        for process in (*self._nspawn.children(recursive=True), self._nspawn):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        self._nspawn.wait(20)
-
-    def value(self, name: str, unit: str = UNIT) -> str:
-        return self.run("systemctl", "show", "-P", name, unit).stdout.strip()
-
-    def number(self, name: str, unit: str = UNIT) -> int:
-        return int(self.value(name, unit) or 0)
-
-    def works(self, unit: str = UNIT) -> bool:
-        """Return True when a service pings systemd, which it does only while it processes new frames."""
-        started = self.number("ExecMainStartTimestampMonotonic", unit)
-        pinged = self.number("WatchdogTimestampMonotonic", unit)
-        return self.value("ActiveState", unit) == "active" and pinged > started + 5_000_000
-
-    def journal(self, unit: str) -> str:
-        """Return what the programs of a unit have written last, in one line."""
-        return " ".join(self.run("journalctl", "-u", unit, "-o", "cat", "-n", "4").stdout.split())
-
-    def release(self) -> str:
-        return self.run("readlink", "/opt/edge-app/current").stdout.strip()
-
-
-def wait(condition: Callable[[], bool], seconds: float) -> float:
-    """Wait until the condition is true and return the seconds that it took.
-
-    Raises AssertionError: when it is not true after `seconds` s.
-    """
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, f"not within {seconds:g} s"
-        time.sleep(0.3)
-    return time.monotonic() - began
+CANDIDATE = ROOT / "models/artefacts/ssdlite_mobilenet_v2_300x300.tflite"
+CANDIDATE_PROGRAM = "edge_app.rollout.candidate_program"
 
 
 def install(machine: Machine, folder: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -127,22 +54,14 @@ def prepare(tree: Path, archive: Path) -> None:
 
     The program of /usb-crash fails as soon as it should count; systemd cannot start the units of /usb-unit.
     """
-    for name in ("usb", "usb-next", "usb-crash", "usb-unit"):
-        shutil.rmtree(tree / name, ignore_errors=True)
-    with tarfile.open(archive) as packed:
-        packed.extractall(tree / "unpacked")
-    (unpacked,) = (tree / "unpacked").iterdir()
-    unpacked.rename(tree / "usb")
-    (tree / "unpacked").rmdir()
+    stick.unpack(archive, tree / "usb")
     for name in ("usb-next", "usb-crash", "usb-unit"):
-        shutil.copytree(tree / "usb", tree / name)
+        stick.copy(tree / "usb", tree / name)
     change_unit(tree / "usb-next", "[Unit]", "# next\n[Unit]")
     change_unit(tree / "usb-unit", "[Service]", "[Service]\nRootDirectory=/nowhere")
-    (wheel,) = (tree / "usb-crash" / "wheels").glob("edge_app-*.whl")
-    break_wheel(wheel)
+    stick.break_program(tree / "usb-crash", "edge_app/service.py")
     for name in ("usb-next", "usb-crash", "usb-unit"):
-        sums = "find . -type f ! -name SHA256SUMS -exec sha256sum {} + >../sums && mv ../sums SHA256SUMS"
-        subprocess.run(("sh", "-c", sums), cwd=tree / name, check=True)
+        stick.add_up(tree / name)
     sign(tree, archive.name)
 
 
@@ -181,16 +100,6 @@ def ask_keeper(machine: Machine, what: str) -> str:
     done = machine.run("/opt/edge-app/current/bin/python", "-I", "-c", ask)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip()
-
-
-def break_wheel(wheel: Path) -> None:
-    original = wheel.with_suffix(".original")
-    wheel.rename(original)
-    with zipfile.ZipFile(original) as old, zipfile.ZipFile(wheel, "w") as new:
-        for item in old.infolist():
-            fault = b"raise RuntimeError('broken on purpose')\n" if item.filename == "edge_app/service.py" else None
-            new.writestr(item, fault or old.read(item))
-    original.unlink()
 
 
 def qualities(tree: Path) -> list[list[str]]:
@@ -260,7 +169,49 @@ def trial(machine: Machine, tree: Path) -> Iterator[tuple[str, str]]:
     assert "counting" in machine.value("StatusText")
     yield "tells its state and is checked in its sandbox", machine.value("StatusText")
 
+    yield from candidate(machine, tree)
     yield from releases(machine, tree)
+
+
+def candidate(machine: Machine, tree: Path) -> Iterator[tuple[str, str]]:
+    """Have another detector count beside the one in service, under the unit as it is shipped."""
+    for kind in (".tflite", ".json"):
+        shutil.copy(CANDIDATE.with_suffix(kind), tree / "etc/edge-app" / f"candidate{kind}")
+    config = tree / "etc/edge-app/edge-app.toml"
+    slowly = CONFIG.replace("fps = 10.0", "fps = 3.0")  # a machine with other work leaves little for a candidate
+    config.write_text(slowly.replace("threads = 1", 'threads = 1, shadow = "candidate.tflite"'))
+    checked = machine.run("edge-app", "check")
+    assert "counts beside" in checked.stdout, checked.stdout + checked.stderr
+    machine.run("systemctl", "restart", UNIT)
+    wait(machine.works, 90)
+    wait(lambda: bool(machine.processes(CANDIDATE_PROGRAM)), 60)
+    (beside,) = machine.processes(CANDIDATE_PROGRAM)
+    wait(lambda: os.sched_getscheduler(beside.pid) == os.SCHED_IDLE, 30)
+    (service,) = machine.processes("edge-app run --config /etc/edge-app/edge-app.toml")
+    assert os.sched_getscheduler(service.pid) == os.SCHED_OTHER
+    took = wait(lambda: compared(machine) > 0, 900)
+    yield "a candidate counts beside at the lowest priority", f"an interval compared after {took:.0f} s"
+
+    before = machine.number("NRestarts")
+    beside.kill()  # as the kernel does where memory ends: it is the first to go
+    wait(lambda: shadow_health(machine)["state"] == "failed", 60)
+    wait(machine.works, 30)
+    assert machine.number("NRestarts") == before
+    why = str(shadow_health(machine)["why"])
+    assert "SIGKILL" in why, why
+    yield "its end is none of the service's", why
+    config.write_text(CONFIG)
+    machine.run("systemctl", "restart", UNIT)
+    wait(machine.works, 90)
+
+
+def shadow_health(machine: Machine) -> dict[str, Any]:
+    told = machine.run("edge-app", "status", "--json").stdout
+    return dict(json.loads(told)["health"]["shadow"])
+
+
+def compared(machine: Machine) -> int:
+    return int(shadow_health(machine)["compared"])
 
 
 def releases(machine: Machine, tree: Path) -> Iterator[tuple[str, str]]:
@@ -393,7 +344,7 @@ def main() -> int:
     parser.add_argument("archive", type=Path)
     options = parser.parse_args()
     prepare(options.tree, options.archive)
-    machine = Machine(options.tree)
+    machine = Machine(options.tree, UNIT, "/opt/edge-app")
     began = time.monotonic()
     try:
         machine.boot()
