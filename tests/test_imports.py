@@ -33,6 +33,10 @@ PURE = {
     "rollout.stop_rule": {"records", "rollout", "rollout.evidence"},
     "rollout.plan": {"rollout", "rollout.stop_rule"},
     "rollout.members": {"rollout", "rollout.plan", "rollout.stop_rule"},
+    "rollout.wanted_detector": {"rollout", "rollout.members"},
+    "rollout.wanted_release": {"rollout", "rollout.members"},
+    "rollout.health_rule": set[str](),
+    "rollout.usual_rule": {"records", "rollout", "rollout.evidence", "rollout.leading", "rollout.stop_rule"},
     "rollout.leading": {"errors", "rollout", "rollout.members", "rollout.plan", "rollout.stop_rule"},
     "counting.tracker": {
         "records",
@@ -208,7 +212,9 @@ GRANTED = {
     "rollout.trial": {"hashlib"},  # text in, text out
     "rollout.plan": {"hashlib"},
     "rollout.release_sums": {"re"},
-    "rollout.members": {"detector"},  # a table of the configuration, in the name of a key
+    "rollout.health_rule": {"statistics"},
+    "rollout.usual_rule": {"statistics"},
+    "rollout.wanted_detector": {"detector"},  # a table of the configuration, in the name of a key
     "system.layer_version": {"hashlib", "re"},
     "counting.pipeline": {"time"},  # how long each stage takes, never what time it is
     "counting.motion": {"cv2"},  # smoothing

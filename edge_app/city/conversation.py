@@ -21,12 +21,16 @@ _SAME_S: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of it. text: one line for people. content: a file that the device has sent, with its name."""
+    """What came of it. text: one line for people. content: a file that the device has sent, with its name.
+
+    answered: the device has said so itself; False where the wait for it was over.
+    """
 
     ok: bool
     text: str
     name: str = ""
     content: bytes = b""
+    answered: bool = True
 
 
 class Conversation(Protocol):
@@ -128,8 +132,8 @@ class Configuring:
     def give_up(self) -> Outcome:
         """Return that the message stays with the broker."""
         if self.news:
-            return Outcome(False, f"{self.news}, and has not told its end")
-        return Outcome(False, "no answer: the broker keeps it until the device comes back")
+            return Outcome(False, f"{self.news}, and has not told its end", answered=False)
+        return Outcome(False, "no answer: the broker keeps it until the device comes back", answered=False)
 
 
 class Commanding:
@@ -169,7 +173,8 @@ class Commanding:
 
     def give_up(self) -> Outcome:
         """Return that nothing, or not all, has come."""
-        return Outcome(False, f"no answer{self.news and f', but {self.news}'}: ask again when the device is online")
+        told = f"no answer{self.news and f', but {self.news}'}: ask again when the device is online"
+        return Outcome(False, told, answered=False)
 
     def _take(self, given: Mapping[str, Any]) -> None:
         number, of, data = given.get("piece"), given.get("of"), given.get("data")

@@ -11,7 +11,7 @@ from edge_app.city.answers import Answer, DeviceAnswer
 from edge_app.city.database.orders import OrderKind, OrderState
 from edge_app.city.desired import State
 from edge_app.rollout.leading import RolloutState
-from edge_app.rollout.members import MemberState
+from edge_app.rollout.members import Kind, MemberState
 
 
 class Tally(Answer):
@@ -143,7 +143,9 @@ class RolloutAnswer(Answer):
 
     id: int
     name: str
-    candidate: Annotated[str, Field(description="SHA-256 of the detector file")]
+    kind: Kind
+    candidate: Annotated[str, Field(description="SHA-256 of the detector file, or of the archive of a release")]
+    version: Annotated[str, Field(description="Of a release; empty for a detector")]
     state: RolloutState
     group: Annotated[int, Field(description="The present one, from 1")]
     groups: Sequence[GroupAnswer]
@@ -159,7 +161,7 @@ class Rollouts(Answer):
 
 
 class Sums(Answer):
-    """Vehicles of one class, by both detectors over the same frames."""
+    """Vehicles of one class, by both detectors over the same frames; with a release, and as was to be expected."""
 
     name: str
     candidate: float
@@ -192,7 +194,7 @@ class RolloutWhole(Answer):
     rollout: RolloutAnswer
     decision: Annotated[Literal["stop", "pass", "wait"], Field(description="By counts alone")]
     reasons: Annotated[Sequence[str], Field(description="Why its counts stop it")]
-    hours: Annotated[int, Field(description="Pairs: hours of a device")]
+    hours: Annotated[int, Field(description="Hours of devices in this group that could be compared")]
     judged: AwareDatetime | None
     sums: Sequence[Sums]
     lacking: Annotated[Sequence[str], Field(description="Of what the group has not counted enough to pass")]

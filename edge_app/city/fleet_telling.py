@@ -26,6 +26,7 @@ from edge_app.city.fleet_answers import (
 )
 from edge_app.city.telling import device_of, moment
 from edge_app.records import DIRECTIONS
+from edge_app.rollout.wanted_release import WantedRelease
 
 _KEPT_OF_LINE = ("lanes", "queue", "enters")
 
@@ -115,7 +116,9 @@ def rollout_of(kept: Kept, groups: Mapping[int, Counter[str]]) -> RolloutAnswer:
     return RolloutAnswer(
         id=kept.id,
         name=one.name,
+        kind=one.wanted.kind,
         candidate=one.wanted.candidate,
+        version=one.wanted.version if isinstance(one.wanted, WantedRelease) else "",
         state=one.state,
         group=one.group + 1,
         groups=[_group_of(number, states, one.begins) for number, states in sorted(groups.items())],

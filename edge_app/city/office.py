@@ -72,6 +72,12 @@ class KnownDevice:
         return found if isinstance(found, str) and len(found) == _SHA256_DIGITS else ""
 
     @property
+    def version(self) -> str:
+        """Version of the program, empty where the device has not told it."""
+        found = self.status.get("version")
+        return found if isinstance(found, str) else ""
+
+    @property
     def lost(self) -> str:
         """One sentence on why nobody can tell here what the office sets on the device, empty where that is known.
 
@@ -198,9 +204,19 @@ class Office:
                 waiting -= {event.token} if isinstance(event, Acked) else set()
 
 
-def command(topic: str, args: Mapping[str, Any], key: SigningKey, sender: str, now: float) -> tuple[str, str]:
-    """Return the id and the payload of a signed command. topic: that it is sent on. now: UTC s."""
-    identifier = f"{sender}-{secrets.token_hex(8)}"
+def command(
+    topic: str, args: Mapping[str, Any], key: SigningKey, sender: str, now: float, identifier: str = ""
+) -> tuple[str, str]:
+    """Return the id and the payload of a signed command. topic: that it is sent on. now: UTC s.
+
+    identifier: of one that is sent again, which a device answers without doing it twice; a new one without.
+    """
+    identifier = identifier or new_identifier(sender)
     times = {"at": rfc3339(round(now, 3)), "expires": rfc3339(round(now + _COMMAND_S, 3))}
     given = {"schema": "edge-app/command/1", "id": identifier, **times, "args": dict(args)}
     return identifier, write_signed(topic, given, key_name(key.public_key), key.sign)
+
+
+def new_identifier(sender: str) -> str:
+    """Return the id of a new command."""
+    return f"{sender}-{secrets.token_hex(8)}"

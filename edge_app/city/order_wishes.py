@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal, TypeAlias
@@ -14,17 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from edge_app.config.layers import MAY_SET, Layer, refused_keys
 from edge_app.config.model import Config
 from edge_app.http.problems import RefusalError
-from edge_app.system.tables import nested
+from edge_app.system.tables import DEEPEST, is_toml, nested
 
 _MOST_BYTES: Final = 32_000
 """Of the values of one order: a device takes 65,536 bytes of all that the office sets."""
 _MOST_KEYS: Final = 100
-_DEEPEST: Final = 8
-"""Lists and tables within each other; a configuration has four."""
-_LARGEST: Final = 2**63
-"""TOML has whole numbers of 64 bits."""
-_NO_TEXT: Final = re.compile("[\x00\ud800-\udfff]")
-"""PostgreSQL takes no NUL, and half a character cannot be sent."""
 DeviceName: TypeAlias = Annotated[
     str, StringConstraints(max_length=129, pattern=r"^[a-z0-9-]+/[a-z0-9-]+$"), Field(description="SITE/DEVICE")
 ]
@@ -132,9 +124,12 @@ def ends_of(wish: Configure) -> dict[str, list[list[float]]]:
 
 
 def _judge(wish: Configure) -> None:
-    if not _is_told(dict(wish.values)):
-        sentence = f"a value is text, true, false, a number or, {_DEEPEST} deep at most, lists and tables of those"
-        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, code="odd_value", most=_DEEPEST)
+    if _has_null(dict(wish.values)):
+        sentence = "null is no value of a configuration: leave the key out, or name it in `unset`"
+        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, code="null_value")
+    if not is_toml(dict(wish.values)):
+        sentence = f"a value is text, true, false, a number or, {DEEPEST} deep at most, lists and tables of those"
+        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, code="odd_value", most=DEEPEST)
     if not (wish.values or wish.unset or wish.left):
         raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, "nothing would be changed: name a key", code="no_change")
     keys = [*wish.values, *wish.unset, *wish.left]
@@ -143,28 +138,13 @@ def _judge(wish: Configure) -> None:
         named = ", ".join(refused)
         sentence = f"the office may not set {named}: that stands in the device's own file"
         raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, code="not_by_office", keys=named)
-    if _has_null(dict(wish.values)):
-        sentence = "null is no value of a configuration: leave the key out, or name it in `unset`"
-        raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, code="null_value")
     size = len(json.dumps(dict(wish.values)).encode())
     if size > _MOST_BYTES:
         sentence = f"an order has {_MOST_BYTES:,} bytes at most, and this one {size:,}"
         raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, code="long_order", most=_MOST_BYTES)
 
 
-def _has_null(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(map(_has_null, value.values()))
-    return any(map(_has_null, value)) if isinstance(value, list) else value is None
-
-
-def _is_told(value: Any, deepest: int = _DEEPEST) -> bool:
-    """Return whether a file of a device, and the database, can have a value; null is one here."""
-    if isinstance(value, dict | list):
-        parts = [*value, *value.values()] if isinstance(value, dict) else value
-        return deepest > 0 and all(_is_told(part, deepest - 1) for part in parts)
-    if isinstance(value, str):
-        return not _NO_TEXT.search(value)
-    if isinstance(value, int):
-        return -_LARGEST <= value < _LARGEST
-    return value is None or math.isfinite(value)
+def _has_null(value: Any, depth: int = DEEPEST) -> bool:
+    if not depth or not isinstance(value, dict | list):
+        return value is None
+    return any(_has_null(one, depth - 1) for one in (value.values() if isinstance(value, dict) else value))

@@ -120,5 +120,6 @@ class Releasing(Commanding):
     def give_up(self) -> Outcome:
         """Return what is known at the end of the wait."""
         if self.news:
-            return Outcome(False, f"{self.news}, and has not told its end: `edge-app fleet list` shows it")
+            told = f"{self.news}, and has not told its end: `edge-app fleet list` shows it"
+            return Outcome(False, told, answered=False)
         return super().give_up()

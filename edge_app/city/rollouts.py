@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from edge_app.city.database.audit import note_change
-from edge_app.city.database.engine import Connection, Database
-from edge_app.city.database.orders import Holder, read_holder, take_over
+from edge_app.city.database.engine import Connection
 from edge_app.city.database.rollouts import (
     Kept,
     add_rollout,
@@ -21,7 +18,7 @@ from edge_app.city.database.rollouts import (
 )
 from edge_app.city.office import KnownDevice
 from edge_app.errors import ConfigError
-from edge_app.rollout.leading import Event, Rollout, begun, gone_on, paused, taken_back
+from edge_app.rollout.leading import ACTIVE, Event, Rollout, begun, gone_on, paused, taken_back
 from edge_app.rollout.members import Member, Wanted
 from edge_app.rollout.plan import Cascade, groups
 
@@ -30,9 +27,6 @@ CHANGES: Final[Mapping[str, Callable[[Rollout, str, str, float], tuple[Rollout, 
     "go_on": gone_on,
     "take_back": taken_back,
 }
-_STALE_S: Final = 30.0
-"""A process whose beats do not rise for so long has ended without saying so."""
-_LOOK_S: Final = 1.0
 
 
 def start_rollout(
@@ -49,11 +43,11 @@ def start_rollout(
 
     Raises ConfigError: when none is left, and when another roll-out has not ended on one of them.
     """
-    left = [one.name for one in devices if one.model != wanted.candidate]
+    left = [one.name for one in devices if not wanted.runs(one.model, one.version)]
     if not left:
-        raise ConfigError(f"all of the {len(devices)} devices count with {wanted.candidate[:12]} already")
+        raise ConfigError(f"all of the {len(devices)} devices run {wanted.words} already")
     for kept in read_led(connection, now):
-        if kept.rollout.state != "done" and (
+        if kept.rollout.state in ACTIVE and (
             both := sorted({one.name for one in _members(connection, kept)} & {*left})
         ):
             raise ConfigError(
@@ -64,7 +58,12 @@ def start_rollout(
     rollout = begun(free_name(connection, name), wanted, bundle, cascade, who, now)
     event = Event("started", who, f"{len(left)} devices in {len(parts)} groups")
     kept = add_rollout(connection, rollout, members, event)
-    told = {"candidate": [None, wanted.candidate], "devices": [None, len(left)], "url": [None, bundle["url"]]}
+    told = {
+        "candidate": [None, wanted.candidate],
+        "kind": [None, wanted.kind],
+        "devices": [None, len(left)],
+        "url": [None, bundle["url"]],
+    }
     note_change(connection, now, who, "rollout.start", rollout.name, told)
     return kept, members
 
@@ -91,8 +90,9 @@ def change_by_hand(connection: Connection, kept: Kept, kind: str, who: str, why:
 def _refuse_covered(connection: Connection, kept: Kept) -> None:
     """Refuse to take back what a later roll-out has changed on the same devices. Raises ConfigError."""
     mine = {one.name for one in _members(connection, kept)}
+    kind = kept.rollout.wanted.kind
     for other in read_rollouts(connection):
-        if other.id <= kept.id or other.rollout.state == "taken_back":
+        if other.id <= kept.id or other.rollout.state == "taken_back" or other.rollout.wanted.kind != kind:
             continue
         if mine & {one.name for one in _members(connection, other)}:
             raise ConfigError(
@@ -102,44 +102,3 @@ def _refuse_covered(connection: Connection, kept: Kept) -> None:
 
 def _members(connection: Connection, kept: Kept) -> Sequence[Member]:
     return read_members(connection, kept.id)
-
-
-def hold(
-    database: Database,
-    stop: Callable[[], bool],
-    *,
-    wait: bool,
-    on_waiting: Callable[[], None] = lambda: None,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], object] = time.sleep,
-) -> str:
-    """Become the process with the key; return the name by which the database knows it, empty where that is not to be.
-
-    wait: for the end of another one. on_waiting: is called once when there is one. Raises StoreError.
-    Whether another one runs is seen by its beats alone, so that the clocks of two machines may differ.
-    """
-    name, told = secrets.token_hex(8), False
-    found, since = _holder(database), clock()
-    while not stop():
-        if not found.name or clock() - since > _STALE_S:
-            with database.begin() as connection:
-                if take_over(connection, found, name, time.time()):
-                    return name
-        now = _holder(database)
-        if now != found:
-            alive = bool(now.name) and now.name == found.name
-            found, since = now, clock()
-            if alive and not told:
-                told = True
-                on_waiting()
-            if alive and not wait:
-                return ""
-            if not now.name:
-                continue
-        sleep(_LOOK_S)
-    return ""
-
-
-def _holder(database: Database) -> Holder:
-    with database.connect() as connection:
-        return read_holder(connection)

@@ -15,8 +15,8 @@ RolloutState: TypeAlias = Literal["running", "paused", "taking_back", "taken_bac
 What: TypeAlias = Literal["started", "group", "paused", "gone_on", "stopped", "taken_back", "done", "back"]
 RULE: Final = "rule"
 """Who decides where no person does."""
-LED: Final[Collection[RolloutState]] = ("running", "paused", "taking_back", "done")
-"""States in which something may have to be done; devices that were away are reached after the end too."""
+ACTIVE: Final[Collection[RolloutState]] = ("running", "paused", "taking_back")
+"""States of a roll-out that has not ended. Devices that were away are reached after the end too."""
 _HOUR_S: Final = 3600.0
 
 
@@ -24,7 +24,7 @@ _HOUR_S: Final = 3600.0
 class Rollout:
     """A roll-out. begins: when each group began so far, UTC s. since: from when the hours of the present group count.
 
-    why, who, changed: of the newest change of its state or group. bundle: what devices fetch: url, bytes, sha256.
+    why, who, changed: of the newest change of its state or group. bundle: what devices fetch: arguments of the command.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Event:
 class Evidence:
     """What a roll-out is judged by. hours: pairs. sums: class -> vehicles of candidate and of before, in all groups.
 
+    Of a release the latter is what is usual on its devices, as far as those count that which do not have it yet.
     open: of what the present group has not counted enough to pass. at: when it was put together, UTC s.
     """
 
@@ -78,7 +79,7 @@ def begun(name: str, wanted: Wanted, bundle: Mapping[str, Any], cascade: Cascade
 
 def aim_of(rollout: Rollout, member: Member) -> Aim:
     """Return what a device is to have."""
-    if rollout.state == "taking_back":
+    if rollout.state in ("taking_back", "taken_back"):
         return "former"
     if rollout.state == "done":
         return "settled"
@@ -106,13 +107,14 @@ def led(
     after = advance(Progress("running", rollout.group, rollout.since), state, groups, now, rollout.cascade)
     if after.state == "stopped":
         return _moved(rollout, Event("stopped", RULE, after.why), "taking_back", now)
+    blindly = "" if evidence.hours else "; there was nothing to compare the counts of this group with"
     if after.state == "done":
-        return _moved(rollout, Event("done", RULE, after.why), "done", now)
+        return _moved(rollout, Event("done", RULE, after.why + blindly), "done", now)
     if after.state == "paused":
         return _moved(rollout, Event("paused", RULE, after.why), "paused", now)
     if after.group == rollout.group:
         return rollout, ()
-    next_one, events = _moved(rollout, Event("group", RULE, after.why), "running", now)
+    next_one, events = _moved(rollout, Event("group", RULE, after.why + blindly), "running", now)
     return replace(next_one, group=after.group, since=now, begins=(*rollout.begins, now)), events
 
 

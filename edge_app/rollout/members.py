@@ -1,39 +1,41 @@
 """Bring each device of a roll-out to where it shall be, one step at a time. Pure: no clock, no I/O.
 
-What is next follows from what the device and the office's layer of it say now, never from what was done before. So a
-step that was cut short is done again, and one that was done is not repeated.
+What is next follows from what the device and the office say of it now, never from what was done before. So a step that
+was cut short is done again, and one that was done is not repeated. What is given, a detector or a release of the
+program, has its own way to the device and back: `WantedDetector`, `WantedRelease`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from edge_app.rollout.plan import Seen
 from edge_app.rollout.stop_rule import Decision
 
+Kind: TypeAlias = Literal["detector", "release"]
 MemberState: TypeAlias = Literal["waiting", "sent", "trying", "running", "back", "gone", "returned"]
 Aim: TypeAlias = Literal["wait", "candidate", "settled", "former"]
-"""What a device is to have: nothing new yet; the candidate, with the former one beside it; the candidate alone; what it
-had before."""
-Do: TypeAlias = Literal["fetch", "configure", "restore"]
-SHADOW: Final = "detector.shadow"
+"""What a device is to have: nothing new yet; the candidate, with the former one beside it where that is possible; the
+candidate alone; what it had before."""
+Do: TypeAlias = Literal["fetch", "configure", "restore", "release", "rollback"]
+COMMANDS: Final = ("fetch", "release", "rollback")
+"""What is a command, which a device that is away does not get."""
 TRIES: Final = 3
 """A device that could not fetch the candidate so often is given up."""
-_SENT_BACK: Final = "what it had before was sent"
-_AGAIN_S: Final = 600.0
-_REFUSAL_S: Final = 30.0
-"""A report that is still a refusal so long after the office's message is about that one."""
+SENT_BACK: Final = "what it had before was sent"
+AGAIN_S: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
     """A device of a roll-out. reason: of its state, one sentence or empty. changed: when its state did, UTC s.
 
-    fetched: the candidate lies on it. tries: how often it was asked to fetch. former: SHA-256 of the detector that was
-    in service, empty where nobody knows. before: what the office's layer had of the keys that are set, without those
-    that it left. drifted: it told a drift of its detector before it got the candidate.
+    fetched: the candidate lies on it. tries: how often it was asked to fetch. former: what was in service, SHA-256 of
+    a detector or version of a program, empty where nobody knows. before: what the office's layer had of the keys that
+    are set, without those that it left. drifted: it told a drift before it got the candidate. order: id of the newest
+    command to it, empty where a new one is to be made. got: when it had the candidate first, UTC s, 0 before.
     """
 
     name: str
@@ -46,153 +48,133 @@ class Member:
     former: str = ""
     before: Mapping[str, Any] = field(default_factory=dict)
     drifted: bool = False
+    order: str = ""
+    got: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
     """What is known of a device now.
 
-    online: it has a connection. blind: why it sees nothing, empty while it sees. drifted: it tells a drift of its
-    detector. model: SHA-256 of the detector in service, empty where it has not told. layer: what the office sets, by
-    key. revision: of that, 0 where the broker retains none. lost: why neither is known although it should be. report:
-    state of its newest report. highest: revision that it accepted last. problems: in its own words. busy: it is being
-    asked something.
+    online: it has a connection. blind: why it sees nothing, empty while it sees. drifted: it tells a drift.
+    model: SHA-256 of the detector in service, version: of the program, each empty where it has not told. layer: what
+    the office sets, by key. revision: of that, 0 where the broker retains none. lost: why neither is known although it
+    should be, empty where it makes no difference. report: state of its newest report.
+    highest: revision that it accepted last. problems: in its own words. busy: it is being asked something.
+    order, order_state, order_problem: what it says of the newest release that was ordered, empty without one.
+    unwell: how it does worse than before it got the candidate, one sentence, empty where it does not.
     """
 
     online: bool = False
     blind: str = ""
     drifted: bool = False
     model: str = ""
+    version: str = ""
     layer: Mapping[str, Any] = field(default_factory=dict)
     revision: int = 0
     report: str = "unknown"
     highest: int = 0
     problems: Sequence[str] = ()
     busy: bool = False
+    order: str = ""
+    order_state: str = ""
+    order_problem: str = ""
+    unwell: str = ""
     lost: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a roll-out sets. key: of the configuration. candidate: SHA-256 of the detector."""
+Step: TypeAlias = tuple[Member, Do | None]
 
-    key: str
-    candidate: str
 
-    def values(self, member: Member, aim: Aim) -> dict[str, Any]:
-        """Return key -> value that the office's layer shall have; a key that it shall leave is not there."""
-        if aim == "former":
-            return dict(member.before)
-        beside = {SHADOW: member.before[SHADOW]} if SHADOW in member.before else {}
-        if aim == "candidate" and member.former:
-            beside = {SHADOW: member.former}
-        return {self.key: self.candidate, **beside}
+class Wanted(Protocol):
+    """What a roll-out gives, and its way to a device and back.
+
+    candidate: SHA-256 of what devices fetch or count with. others: that somebody else has changed it, one sentence.
+    first: what a device is asked first.
+    """
 
     @property
-    def keys(self) -> tuple[str, str]:
-        """All keys that a roll-out may change."""
-        return self.key, SHADOW
+    def kind(self) -> Kind: ...
 
-    def has(self, told: Told) -> bool:
-        """Return whether the office sets the candidate there."""
-        return told.layer.get(self.key) == self.candidate
+    @property
+    def candidate(self) -> str: ...
 
-    def changes(self, member: Member, told: Told, aim: Aim) -> bool:
-        """Return whether the office's layer is not what it shall be."""
-        values = self.values(member, aim)
-        return any(told.layer.get(key) != values.get(key) for key in self.keys)
+    @property
+    def words(self) -> str:
+        """What it is, for people."""
+
+    @property
+    def others(self) -> str: ...
+
+    @property
+    def first(self) -> Do: ...
+
+    def runs(self, model: str, version: str) -> bool:
+        """Return whether a device with this detector and this program has it already."""
+
+    def joined(self, member: Member, told: Told) -> Member:
+        """Return a device with what it has before it gets anything."""
+
+    def forgotten(self, told: Told) -> bool:
+        """Return whether the broker has forgotten what it should know of a device that has it."""
+
+    def has(self, member: Member, told: Told) -> bool:
+        """Return whether the device was given it, so that its report is about that."""
+
+    def reported(self, member: Member, told: Told, aim: Aim, now: float) -> Step:
+        """Return a device that was given it, by its report."""
+
+    def lying(self, member: Member, told: Told, now: float) -> Step:
+        """Return a device that has fetched it, and reports nothing of it yet."""
+
+    def backward(self, member: Member, told: Told, now: float) -> Step:
+        """Return a device that shall have what it had before."""
+
+    def lost(self, member: Member, told: Told) -> bool:
+        """Return whether a device that is gone went away while it was on trial."""
+
+    def left(self, member: Member, told: Told) -> bool:
+        """Return whether the office has not yet taken it back there."""
 
 
-def joined(member: Member, told: Told, wanted: Wanted) -> Member:
-    """Return a device with what it has before it gets anything."""
-    before = {key: told.layer[key] for key in wanted.keys if key in told.layer and not wanted.has(told)}
-    return replace(member, former=told.model, before=before, drifted=told.drifted)
-
-
-def step(member: Member, told: Told, aim: Aim, now: float, wanted: Wanted) -> tuple[Member, Do | None]:
+def step(member: Member, told: Told, aim: Aim, now: float, wanted: Wanted) -> Step:
     """Return a device as it is now, and what is to be sent to it, None for nothing. now: UTC s."""
     if aim == "former":
-        after, do = _backward(member, told, wanted)
+        after, do = wanted.backward(member, told, now)
     else:
         after, do = _forward(member, told, aim, now, wanted)
-    moved = after.state != member.state
-    return replace(after, changed=now) if moved or do == "fetch" else after, do
+    if after.state == "running" != member.state and not after.got:
+        after = replace(after, got=now)
+    return replace(after, changed=now) if after.state != member.state or do in COMMANDS else after, do
 
 
-def _forward(member: Member, told: Told, aim: Aim, now: float, wanted: Wanted) -> tuple[Member, Do | None]:
-    if member.state == "back" or (not told.revision and member.state not in ("waiting", "sent", "gone")):
+def _forward(member: Member, told: Told, aim: Aim, now: float, wanted: Wanted) -> Step:
+    if member.state == "back":
+        return member, None
+    if wanted.forgotten(told) and member.state not in ("waiting", "sent", "gone"):
         return member, None  # a broker that has forgotten everything: the device has not
-    if wanted.has(told):
-        after = _reported(member, told, now)
-        if after.state == "running" and aim == "settled" and wanted.changes(member, told, aim):
-            return after, "configure"
-        return after, None
+    if wanted.has(member, told):
+        return wanted.reported(member, told, aim, now)
     if member.state in ("trying", "running"):
-        return replace(member, state="back", reason=f"somebody else has changed {wanted.key}"), None
+        return replace(member, state="back", reason=wanted.others), None
     if aim == "wait":
         return member, None
-    if why := _away(told):
+    if why := away(told):
         return replace(member, state="gone", reason=f"{why}: it gets the candidate when that is over"), None
     if told.busy:
         return member, None
     if member.fetched:
-        return replace(member, state="sent", reason="the configuration was sent"), "configure"
-    if member.tries and now - member.changed < _AGAIN_S:
+        return wanted.lying(member, told, now)
+    if member.tries and now - member.changed < AGAIN_S:
         return member, None
     if member.tries >= TRIES:
         return replace(member, state="back", reason=f"cannot fetch the candidate: {member.reason}"), None
-    before = member if member.tries else joined(member, told, wanted)
-    return replace(before, state="sent", reason="it fetches the candidate", tries=member.tries + 1), "fetch"
+    before = member if member.tries else wanted.joined(member, told)
+    return replace(before, state="sent", reason="it fetches the candidate", tries=member.tries + 1), wanted.first
 
 
-def _reported(member: Member, told: Told, now: float) -> Member:
-    """Return a device for which the office sets the candidate."""
-    why = "; ".join(told.problems) or "it gives no reason"
-    heard = told.highest >= told.revision
-    if heard and told.report == "rolled_back":
-        return replace(member, state="back", reason=f"took it back by itself: {why}")
-    if away := _away(told):
-        return replace(member, state="gone", reason=away)
-    if told.report == "refused" and not heard:
-        sent = member if member.state == "sent" else replace(member, state="sent", changed=now)
-        if now - sent.changed < _REFUSAL_S:
-            return sent
-        return replace(member, state="back", reason=f"refuses it: {why}")
-    if not heard:
-        return replace(member, state="sent", reason="the configuration was sent")
-    if told.report == "trying":
-        return replace(member, state="trying", reason="on trial for two minutes")
-    return replace(member, state="running", reason="")
-
-
-def _backward(member: Member, told: Told, wanted: Wanted) -> tuple[Member, Do | None]:
-    if told.lost and _may_have(member):
-        return replace(member, state="back", reason=f"{told.lost}, so a person must look"), None
-    if wanted.has(told):
-        reason = member.reason if member.state == "back" else _SENT_BACK
-        return replace(member, state="sent", reason=reason), "restore"
-    if member.state in ("waiting", "returned"):
-        return member, None
-    if member.state == "gone" and not member.fetched:
-        return replace(member, state="returned", reason="it never got the candidate"), None
-    if not told.online:
-        return replace(member, state="gone", reason="offline: it takes it back when it comes back"), None
-    if told.highest < told.revision and told.report != "refused":
-        return member, None  # it has not answered yet
-    if told.report == "trying":
-        return member, None
-    if told.report in ("rolled_back", "refused") and told.model == wanted.candidate:
-        problem = "; ".join(told.problems) or "it gives no reason"
-        return replace(member, state="back", reason=f"has kept the candidate, a person must look: {problem}"), None
-    kept = member.reason if member.state in ("sent", "back") and member.reason != _SENT_BACK else ""
-    return replace(member, state="returned", reason=kept), None
-
-
-def _may_have(member: Member) -> bool:
-    return member.fetched and member.state not in ("waiting", "returned")
-
-
-def _away(told: Told) -> str:
+def away(told: Told) -> str:
+    """Return why a device cannot count now, empty where it can."""
     if not told.online:
         return "offline"
     if told.lost:
@@ -201,12 +183,9 @@ def _away(told: Told) -> str:
 
 
 def returned(members: Iterable[Member], told: Mapping[str, Told], wanted: Wanted) -> bool:
-    """Return whether nothing is left to be taken back.
-
-    A device that is away takes back what the broker keeps for it, so nobody waits for it.
-    """
+    """Return whether nothing is left to be taken back, except on devices that are away."""
     return not any(
-        wanted.has(told.get(one.name, Told())) or one.state in ("sent", "trying", "running") for one in members
+        wanted.left(one, told.get(one.name, Told())) or one.state in ("sent", "trying", "running") for one in members
     )
 
 
@@ -215,14 +194,20 @@ def seen(
 ) -> Seen:
     """Return what the devices of a group say. decision, reasons: of the stop rule."""
     running, back, gone, drifted = list[str](), dict[str, str](), list[str](), list[str]()
+    lost, unwell, open_ones = list[str](), dict[str, str](), list[str]()
     for member in members:
         known = told.get(member.name, Told())
         if member.state == "back":
             back[member.name] = member.reason
-        elif member.state == "gone" and wanted.has(known):  # one that was away before it got anything says nothing
+        elif member.state == "gone" and wanted.has(member, known):  # one that was away before says nothing
             gone.append(member.name)
+            lost += [member.name] if wanted.lost(member, known) else []
         elif member.state == "running":
             if known.drifted and not member.drifted:
                 drifted.append(member.name)
+            if known.unwell:
+                unwell[member.name] = known.unwell
             running.append(member.name)
-    return Seen(decision, reasons, running, back, gone, drifted)
+        elif member.state in ("waiting", "sent", "trying"):
+            open_ones.append(member.name)
+    return Seen(decision, reasons, running, back, gone, drifted, lost, unwell, open_ones)

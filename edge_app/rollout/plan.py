@@ -21,7 +21,7 @@ class Cascade:
     shares: of the fleet that have the candidate after each group, rising to 1. least: devices of the first group at
     least. hours: shortest time of a group, so that it has seen a day and a night. longest_hours: after it a group that
     has neither passed nor failed waits for a person. failed: share of a group whose devices may take the candidate back
-    by themselves, or be gone, before it is stopped.
+    by themselves, be gone, tell a drift or do worse than before, before it is stopped.
     """
 
     shares: tuple[float, ...] = (0.01, 0.1, 1.0)
@@ -47,7 +47,8 @@ class Seen:
 
     counts: decision by their counts. reasons: for a stop. running: devices that run the candidate. back: those that
     took it back by themselves, with their reason. gone: those that are offline or blind, and were not when they got
-    it. drifted: those that tell a drift of the detector since.
+    it. drifted: those that tell a drift since. lost: those that are gone since it was installed. unwell: those that do
+    worse than before, and how. open: those that are still to get it, or are trying it.
     """
 
     counts: Decision
@@ -56,6 +57,9 @@ class Seen:
     back: Mapping[str, str] = field(default_factory=dict)
     gone: Collection[str] = ()
     drifted: Collection[str] = ()
+    lost: Collection[str] = ()
+    unwell: Mapping[str, str] = field(default_factory=dict)
+    open: Collection[str] = ()
 
 
 def groups(devices: Collection[str], candidate: str, cascade: Cascade = Cascade()) -> list[list[str]]:
@@ -85,12 +89,13 @@ def advance(progress: Progress, seen: Seen, of: int, now: float, cascade: Cascad
     hours = (now - progress.since) / _HOUR_S
     if hours < cascade.hours:
         return progress
-    if seen.counts == "pass" and seen.running:
+    if seen.counts == "pass" and len(seen.running) > len(seen.open):
         if progress.group + 1 == of:
             return replace(progress, state="done", why="every group has passed")
         return Progress("running", progress.group + 1, now, f"group {progress.group + 1} has passed")
     if hours >= cascade.longest_hours:
-        why = f"after {hours:.0f} hours group {progress.group + 1} has too few counts to pass or to fail"
+        lack = "too few counts" if seen.counts == "wait" else "too few devices that have it"
+        why = f"after {hours:.0f} hours group {progress.group + 1} has {lack} to pass or to fail"
         return replace(progress, state="paused", why=why)
     return progress
 
@@ -99,12 +104,19 @@ def _stops(seen: Seen, cascade: Cascade) -> str:
     """Return why the roll-out is stopped, empty when it is not."""
     if seen.counts == "stop":
         return "; ".join(seen.reasons) or "its counts differ from those of before"
-    troubled = {*seen.back, *seen.gone, *seen.drifted}
+    troubled = {*seen.back, *seen.gone, *seen.drifted, *seen.unwell}
+    certain = {*seen.back, *seen.lost, *seen.unwell}
     most = cascade.failed * len({*seen.running, *troubled})
-    # One device can lose its network by chance; that it takes the candidate back by itself is no chance.
-    if len(seen.back) <= most and len(troubled) <= max(most, 1):
+    # One device can lose its network by chance; that it goes back, or never comes back from the change, is no chance.
+    if len(certain) <= most and len(troubled) <= max(most, 1):
         return ""
-    words = (("took it back by themselves", seen.back), ("are gone", seen.gone), ("tell a drift", seen.drifted))
+    words = (
+        ("took it back by themselves", seen.back),
+        ("have not come back since", seen.lost),
+        ("are gone", {*seen.gone} - {*seen.lost}),
+        ("tell a drift", seen.drifted),
+        ("do worse than before", seen.unwell),
+    )
     told = [f"{len(names)} {word} ({', '.join(sorted(names)[:3])})" for word, names in words if names]
-    reasons = sorted({reason for reason in dict(seen.back).values() if reason})
+    reasons = sorted({reason for reason in (*dict(seen.back).values(), *seen.unwell.values()) if reason})
     return "; ".join([f"of {len({*seen.running, *troubled})} devices " + ", ".join(told), *reasons[:2]])

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 _KEY: Final = re.compile(r"[a-z0-9_]{1,64}(\.[a-z0-9_]{1,64})?")
-_DEEPEST: Final = 8
+_LARGEST: Final = 2**63
+"""Whole numbers have 64 bits."""
+DEEPEST: Final = 8
 """Levels of lists within lists; a polygon needs three."""
 
 
@@ -41,13 +43,15 @@ def is_key(text: object) -> bool:
 
 def is_toml(value: object) -> bool:
     """Return whether a configuration file can hold what JSON has given."""
-    return _is_toml(value, _DEEPEST)
+    return _is_toml(value, DEEPEST)
 
 
 def _is_toml(value: object, depth: int) -> bool:
     if isinstance(value, str):
         return _is_text(value)
-    if isinstance(value, bool | int | float):
+    if isinstance(value, int):  # true and false are some
+        return -_LARGEST <= value < _LARGEST
+    if isinstance(value, float):
         return value == value and abs(value) != float("inf")  # as 1e999 gives
     if not depth or not isinstance(value, dict | list):
         return False

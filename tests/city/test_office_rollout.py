@@ -12,7 +12,7 @@ import pytest
 
 from edge_app.city.database.audit import read_audit
 from edge_app.city.database.orders import OrderKind, place_order, read_orders
-from edge_app.city.leading import LostHoldError
+from edge_app.city.holding import LostHoldError
 from edge_app.city.rollouts import change_by_hand
 from edge_app.cli import main
 from edge_app.detectors.bundle import pack

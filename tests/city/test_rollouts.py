@@ -41,19 +41,20 @@ from edge_app.city.database.rollouts import (
     read_members,
 )
 from edge_app.city.database.tables import DEVICE
+from edge_app.city.holding import hold
 from edge_app.city.office import KnownDevice
 from edge_app.city.reading import UnreadableError, read_shadow
 from edge_app.city.records import LineName
-from edge_app.city.rollouts import change_by_hand, hold, start_rollout
+from edge_app.city.rollouts import change_by_hand, start_rollout
 from edge_app.errors import ConfigError
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.messages import ShadowMessage
 from edge_app.rollout.leading import Evidence
-from edge_app.rollout.members import Wanted
 from edge_app.rollout.plan import Cascade
+from edge_app.rollout.wanted_detector import WantedDetector
 
 NOW = 1_796_083_200
-WANTED = Wanted("detector.fetched", "c" * 64)
+WANTED = WantedDetector("detector.fetched", "c" * 64)
 BUNDLE = {"url": "https://x/y.zip", "bytes": 9, "sha256": "d" * 64}
 
 
@@ -161,7 +162,7 @@ def test_a_second_one_waits_until_the_first_has_ended_on_its_devices(database: D
         start(database, "h/2", "h/3")
     assert start(database, "h/3", "h/4").rollout.name == "new-2"
     with (
-        pytest.raises(ConfigError, match="all of the 1 devices count with cccccccccccc already"),
+        pytest.raises(ConfigError, match="all of the 1 devices run detector cccccccccccc already"),
         database.begin() as c,
     ):
         start_rollout(c, "x", WANTED, BUNDLE, known("h/9", model="c" * 64), Cascade(), "anna", NOW)

@@ -8,12 +8,13 @@ import pytest
 
 from edge_app.errors import ConfigError
 from edge_app.rollout.leading import Evidence, Rollout, aim_of, begun, evidence_of, gone_on, led, paused, taken_back
-from edge_app.rollout.members import Member, Told, Wanted
+from edge_app.rollout.members import Member, Told
 from edge_app.rollout.plan import Cascade
 from edge_app.rollout.stop_rule import StopRule
+from edge_app.rollout.wanted_detector import WantedDetector
 
 HOUR = 3600.0
-WANTED = Wanted("detector.fetched", "c" * 64)
+WANTED = WantedDetector("detector.fetched", "c" * 64)
 TWO = [Member("h/a", 0, "running"), Member("h/b", 1)]
 TOLD = {one.name: Told(online=True, layer={WANTED.key: WANTED.candidate}) for one in TWO}
 PASS = Evidence("pass")

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from edge_app.rollout.members import SHADOW, TRIES, Member, MemberState, Told, Wanted, returned, seen, step
+from edge_app.rollout.members import TRIES, Member, MemberState, Told, returned, seen, step
+from edge_app.rollout.wanted_detector import SHADOW, WantedDetector
 
 KEY = "detector.fetched"
-WANTED = Wanted(KEY, "c" * 64)
+WANTED = WantedDetector(KEY, "c" * 64)
 FORMER = "f" * 64
 NEW = Member("harbour/pole-1", 0)
 WELL = Told(online=True, model=FORMER, layer={"log.level": "debug"}, revision=3, report="applied", highest=3)
@@ -34,6 +35,7 @@ def test_it_fetches_then_gets_the_candidate_with_the_former_one_beside() -> None
 def test_the_report_says_where_it_is(report: str, highest: int, state: MemberState) -> None:
     after, do = step(FETCHED, replace(SET, report=report, highest=highest), "candidate", 120.0, WANTED)
     assert (after.state, do) == (state, None)
+    assert after.got == (120.0 if state == "running" else 0.0)
 
 
 def test_a_refusal_is_believed_when_it_stays() -> None:

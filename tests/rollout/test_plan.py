@@ -65,6 +65,29 @@ def test_one_device_that_is_gone_is_chance_and_one_that_went_back_is_not() -> No
     assert advance(Progress(), Seen("wait", running=DEVICES[:1], back={DEVICES[1]: ""}), 2, HOUR).state == "stopped"
 
 
+def test_one_that_never_comes_back_from_the_change_or_does_worse_is_no_chance() -> None:
+    lost = Seen("wait", running=DEVICES[:1], gone=DEVICES[1:2], lost=DEVICES[1:2])
+    stopped = advance(Progress(), lost, 2, HOUR)
+    assert (stopped.state, stopped.why) == (
+        "stopped",
+        f"of 2 devices 1 have not come back since ({DEVICES[1]})",
+    )
+    slow = Seen("pass", running=DEVICES[:2], unwell={DEVICES[0]: "processes 7.0 frames/s, and 15.0 before"})
+    stopped = advance(Progress(), slow, 2, 30 * HOUR)
+    assert stopped.state == "stopped"
+    assert stopped.why.endswith("processes 7.0 frames/s, and 15.0 before")
+    many = replace(slow, running=DEVICES[:10])
+    assert advance(Progress(), many, 2, HOUR).state == "running"
+
+
+def test_a_group_whose_devices_do_not_have_it_yet_has_not_passed() -> None:
+    late = Seen("pass", running=DEVICES[:5], open=DEVICES[5:10])
+    assert advance(Progress(), late, 3, 30 * HOUR).state == "running"
+    assert advance(Progress(), replace(late, open=DEVICES[5:9]), 3, 30 * HOUR).group == 1
+    waits = advance(Progress(), late, 3, 336 * HOUR)
+    assert waits.why == "after 336 hours group 1 has too few devices that have it to pass or to fail"
+
+
 def test_nobody_runs_it_so_nothing_has_passed() -> None:
     assert advance(Progress(), Seen("pass"), 3, 100 * HOUR).state == "running"
 

@@ -42,6 +42,7 @@ from edge_app.system.signatures import verify
 from edge_app.system.signed import is_from, read_signed
 from edge_app.system.tables import flat
 from tests.support.lean_ledger import LeanLedger
+from tests.support.simulated_root import SimulatedRoot
 
 LINE: Final = "main"
 _HOUR_S: Final = 3600
@@ -155,10 +156,11 @@ class FieldDevice:
         self._site, _, self._device_name = name.partition("/")
         folder.mkdir(parents=True, exist_ok=True)
         keys = {key_name(key): key}
-        self._trust = Trust(keys, verify)
+        self._trust, self._ca_file = Trust(keys, verify), ca_file
         self.bundles = Bundles(folder / "detectors", ca_file)
         topic = f"traffic/v1/{name}/config/desired"
         self.setting = Setting(own, self.bundles, topic, keys, broken or set())
+        self.root = SimulatedRoot(folder, time)
         self.present = ""
         """Detector in service, empty while it is off."""
         self.connected = False
@@ -183,6 +185,11 @@ class FieldDevice:
             self._thread.join()
         self.present, self.connected = "", False
 
+    @property
+    def alive(self) -> bool:
+        """Return whether it is switched on, and has a program that starts."""
+        return not self._stop.is_set() and not self.root.dead
+
     def compare(self, hour: int, in_service: Counts, beside: Counts) -> bool:
         """Tell what both detectors have counted in an hour, from its begin, UTC s; return whether there are two."""
         tell, device, shadow = self._comparing, self._device, self.setting.shadow
@@ -198,19 +205,20 @@ class FieldDevice:
     def _run(self) -> None:
         state = read_state(self._folder)
         self.setting.text = state.used
-        first = Device(self._site, self._device_name, "boot", "0.1.0", self.setting.model, "cd" * 32)
+        first = Device(self._site, self._device_name, "boot", self.root.version, self.setting.model, "cd" * 32)
         ledger = LeanLedger(first, [LINE], Counting(VEHICLES, 60))
         follows = False
-        while not self._stop.is_set():
+        while self.alive:
             self._live(ledger, follows=follows)
             follows = True
+        self.connected = False
         ledger.close()
 
     def _live(self, ledger: LeanLedger, *, follows: bool) -> None:
         """Run until it is switched off or begins anew."""
         self.setting.text, again = read_state(self._folder).used, threading.Event()
         model = self.setting.model
-        device = Device(self._site, self._device_name, secrets.token_hex(6), "0.1.0", model, "cd" * 32)
+        device = Device(self._site, self._device_name, secrets.token_hex(6), self.root.version, model, "cd" * 32)
         ledger.begin_run(device)
         sees = model not in self.setting.broken
         office = Office(
@@ -243,10 +251,12 @@ class FieldDevice:
             publisher.step(0.02)
             office.step()
             self.connected = publisher.connected
-        self._comparing = None
+            if self.root.step():
+                again.set()
+        self._comparing, self.connected = None, False
         connection = session._connection
         if connection is not None:
-            connection.close(goodbye=again.is_set())
+            connection.close(goodbye=again.is_set() and not self.root.dead)
 
     def _work(self, again: threading.Event) -> SignedWork:
         orders = Orders(
@@ -268,7 +278,7 @@ class FieldDevice:
             diagnose=orders.diagnose,
             snapshot=_no_picture,
             fetch=orders.fetch,
-            releases=Releases(self._folder, self._stop),
+            releases=Releases(self._folder, self._stop, self._ca_file, self.root.places, self._time),
         )
 
     def _meta(self, device: Device) -> Meta:

@@ -17,8 +17,10 @@ from edge_app.city.database.tables import DEVICE
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.messages import ConfigMeta, Health, Meta, Status
 from edge_app.rollout.leading import Event, Evidence, Rollout
-from edge_app.rollout.members import Member, Wanted
+from edge_app.rollout.members import Member
 from edge_app.rollout.plan import Cascade
+from edge_app.rollout.wanted_detector import WantedDetector
+from edge_app.rollout.wanted_release import WantedRelease
 
 DEVICE_NAME = ("harbour", "pole-7")
 CANDIDATE = "0c9e77a10ab3" + "5d" * 26
@@ -72,7 +74,7 @@ def begin_office(connection: Connection, now: int) -> None:
 
 def add_stopped_rollout(connection: Connection, now: int) -> Kept:
     """Keep a roll-out that the rule has stopped in its first group of two."""
-    wanted = Wanted("detector.fetched", CANDIDATE)
+    wanted = WantedDetector("detector.fetched", CANDIDATE)
     bundle = {"url": "https://bundles.example/b.zip", "bytes": 4_000_000, "sha256": "ab" * 32}
     begun = Rollout("roads-b", wanted, bundle, Cascade(), "running", 0, (now,), now, "it has begun", "user anna", now)
     members = [
@@ -85,6 +87,20 @@ def add_stopped_rollout(connection: Connection, now: int) -> Kept:
     evidence = Evidence("stop", (why,), 61, {"all classes": (4210, 4699), "car": (3900, 4300)}, ("truck",), now)
     stopped = replace(begun, state="taking_back", why=why, who="rule", changed=now + 60)
     assert change_rollout(connection, kept, stopped, [Event("stopped", "rule", why)], now + 60, evidence)
+    return kept
+
+
+def add_release_rollout(connection: Connection, now: int) -> Kept:
+    """Keep a roll-out of a release that runs in its first group of two."""
+    sha256 = "ab" * 32
+    sums = f"{sha256}  edge-app-0.2.0-aarch64.tar.xz\n"
+    bundle = {"url": "https://bundles.example/r.tar.xz", "bytes": 40_000_000, "sha256": sha256, "sums": sums}
+    wanted = WantedRelease(sha256, "0.2.0")
+    begun = Rollout("next", wanted, bundle, Cascade(), "running", 0, (now,), now, "it has begun", "user anna", now)
+    members = [Member("harbour/pole-7", 0, "running", changed=now), Member("harbour/pole-8", 1, changed=now)]
+    kept = add_rollout(connection, begun, members, Event("started", "user anna", "it has begun"))
+    evidence = Evidence("wait", (), 4, {"all classes": (910, 903.5)}, ("all classes",), now)
+    assert change_rollout(connection, kept, begun, [], now, evidence)
     return kept
 
 

@@ -5,7 +5,9 @@ The time of all of them goes on when a test says so; what is real is all else: p
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,10 +26,10 @@ from edge_app.city.database.tables import COMPARED
 from edge_app.city.desired import Layer, genuine
 from edge_app.city.inbox import topics
 from edge_app.city.ingest import Worker
-from edge_app.city.leading import Leading
 from edge_app.city.link import FleetLink
 from edge_app.city.mqtt_inbox import MqttInbox
 from edge_app.city.office import Office
+from edge_app.city.office_process import OfficeProcess
 from edge_app.city.rollouts import start_rollout
 from edge_app.config.layers import Layer as ConfigLayer
 from edge_app.config.layers import refused_keys
@@ -40,10 +42,13 @@ from edge_app.mqtt.identity import ROOT
 from edge_app.mqtt.session import Session
 from edge_app.rollout.members import Member, Wanted
 from edge_app.rollout.plan import Cascade
+from edge_app.rollout.wanted_detector import WantedDetector
+from edge_app.rollout.wanted_release import WantedRelease
 from edge_app.system.key_names import key_name
 from edge_app.system.signatures import SigningKey, make_key, verify
 from tests.support.brokers import eventually, mosquitto
 from tests.support.bundle_server import Behaviour, bundle_server
+from tests.support.city_memory import WELL, add_figures, add_hours, add_lines
 from tests.support.field_devices import FieldDevice, Time, one_way
 from tests.support.paths import ROOT as PROJECT
 
@@ -52,6 +57,9 @@ OWN: Final = "0a" * 32
 """SHA-256 that stands for the detector in the devices' own files."""
 BEGIN: Final = 1_796_083_200
 """2026-12-01 00:00 UTC."""
+NEXT: Final = "0.2.0"
+"""Version of a release that devices do not have at the begin."""
+_DAYS: Final = 28
 _STEP_S: Final = 600.0
 _SHORT_S: Final = 40.0
 """While something is on trial time goes on in such steps: a trial takes two minutes."""
@@ -70,16 +78,43 @@ class LedFleet:
     devices: dict[str, FieldDevice]
     candidate: str
     bundle: dict[str, Any]
-    leading: Leading | None = None
+    leading: OfficeProcess | None = None
     killed: int = 0
+    sick: dict[str, Any] = field(default_factory=dict)
+    """Figures of devices with the new release that are not those of others."""
+    _lines: dict[str, int] = field(default_factory=dict)
     _links: list[FleetLink] = field(default_factory=list)
 
     def begin(self, name: str, cascade: Cascade) -> Kept:
-        """Start a roll-out on all devices that the broker knows."""
+        """Start a roll-out of the candidate on all devices that the broker knows."""
+        return self._start(name, WantedDetector("detector.fetched", self.candidate), self.bundle, cascade)
+
+    def begin_release(self, name: str, cascade: Cascade) -> Kept:
+        """Start a roll-out of the release `NEXT` on all devices that the broker knows; its archive is the bundle."""
+        sha256 = self.bundle["sha256"]
+        sums = f"{sha256}  edge-app-{NEXT}-{os.uname().machine}.tar.xz\n"
+        signed = {"sums": sums, "sums_signature": base64.b64encode(bytes(64)).decode(), "older": False}
+        return self._start(name, WantedRelease(sha256, NEXT), self.bundle | signed, cascade)
+
+    def _start(self, name: str, wanted: Wanted, args: dict[str, Any], cascade: Cascade) -> Kept:
         known = Office(lambda: self._session("start"), ROOT, lambda: False).devices()
         with self.database.begin() as connection:
-            wanted = Wanted("detector.fetched", self.candidate)
-            return start_rollout(connection, name, wanted, self.bundle, known, cascade, "anna", self.time.now)[0]
+            return start_rollout(connection, name, wanted, args, known, cascade, "anna", self.time.now)[0]
+
+    def remember(self, counting: Counting) -> None:
+        """Let the city have some weeks of counts and of figures of all devices."""
+        now, day_s = int(self.time.now) // HOUR_S * HOUR_S, 86_400
+        with self.database.begin() as connection:
+            self._lines = add_lines(connection, list(self.devices))
+        for day in range(now - _DAYS * day_s, now, day_s):  # ingest wants its turns too
+            hours = range(day, day + day_s, HOUR_S)
+            lines = self._lines.items()
+            counted = {(line, hour): counting(name, hour)[1] for hour in hours for name, line in lines}
+            with self.database.begin() as connection:
+                add_hours(connection, counted)
+                if day >= now - 14 * day_s:
+                    for name in self.devices:
+                        add_figures(connection, name, day, day + day_s)
 
     def take_office(self) -> None:
         """Let a new process lead; one that led before is gone without a word."""
@@ -89,7 +124,7 @@ class LedFleet:
             assert take_over(connection, read_holder(connection), holder, self.time.now)
         link = FleetLink(self._session("office"), ROOT, self._genuine, quiet_s=0.3)
         self._links.append(link)
-        self.leading = Leading(
+        self.leading = OfficeProcess(
             self.database, link, self.key, holder, _refused, look_s=0.1, clock=self.time, utc=self.time
         )
         self.leading.begin()
@@ -128,6 +163,7 @@ class LedFleet:
                 return (self.time.now - began) / HOUR_S
             assert self.time.now - began < hours * HOUR_S, (kept, members)
             hurried = any(one.state in ("sent", "trying") for one in members) or kept.rollout.state == "taking_back"
+            eventually(lambda: all(one.connected for one in self.devices.values() if one.alive), 60)
             self.time.now += _SHORT_S if hurried else _STEP_S
             while int(self.time.now) // HOUR_S > hour:
                 self._tell_hour(hour * HOUR_S, counting)
@@ -135,6 +171,8 @@ class LedFleet:
                 each_hour(hour - int(began) // HOUR_S)
 
     def _tell_hour(self, hour: int, counting: Counting) -> None:
+        if self._lines:
+            self._tell_counts(hour, counting)
         told = 0
         for name, device in self.devices.items():
             if not device.connected:
@@ -149,6 +187,16 @@ class LedFleet:
                 return bool(connection.execute(of_hour).scalar_one() >= told)
 
         eventually(stored, 30)
+
+    def _tell_counts(self, hour: int, counting: Counting) -> None:
+        """Let the city have an hour of counts and figures; with the new release they are those of a candidate."""
+        with self.database.begin() as connection:
+            for name, device in self.devices.items():
+                if not device.connected:
+                    continue
+                new = device.root.version == NEXT
+                add_hours(connection, {(self._lines[name], hour): counting(name, hour)[0 if new else 1]})
+                add_figures(connection, name, hour, hour + HOUR_S, {**WELL, **(self.sick if new else {})})
 
     def _genuine(self, topic: str, payload: bytes) -> bool:
         return genuine({key_name(self.key.public_key): self.key.public_key}, verify)(topic, payload)

@@ -11,9 +11,12 @@ from sqlalchemy import Connection, Row, select, update
 from edge_app.city.database.engine import put
 from edge_app.city.database.tables import DEVICE, ROLLOUT, ROLLOUT_DEVICE, ROLLOUT_EVENT
 from edge_app.errors import ConfigError
-from edge_app.rollout.leading import LED, Event, Evidence, Rollout
+from edge_app.rollout.leading import ACTIVE, Event, Evidence, Rollout
 from edge_app.rollout.members import Member, Wanted
 from edge_app.rollout.plan import Cascade
+from edge_app.rollout.release_sums import find_archive
+from edge_app.rollout.wanted_detector import WantedDetector
+from edge_app.rollout.wanted_release import WantedRelease
 
 _REACHED_S: Final = 30 * 86_400
 """Devices that were away are reached for so long after the end of a roll-out."""
@@ -37,9 +40,18 @@ def read_rollouts(connection: Connection, states: Collection[str] | None = None)
 
 
 def read_led(connection: Connection, now: float) -> list[Kept]:
-    """Return the roll-outs in which something may have to be done, newest first. now: UTC s."""
-    found = read_rollouts(connection, LED)
-    return [one for one in found if one.rollout.state != "done" or now - one.rollout.changed < _REACHED_S]
+    """Return the roll-outs in which something may have to be done, newest first. now: UTC s.
+
+    A layer that takes a detector back stays with the broker; an order to go back needs a device that is there.
+    """
+    found = read_rollouts(connection, (*ACTIVE, "done", "taken_back"))
+    return [one for one in found if one.rollout.state in ACTIVE or _reaches(one.rollout, now)]
+
+
+def _reaches(rollout: Rollout, now: float) -> bool:
+    """Return whether devices that were away are still reached after the end of a roll-out."""
+    young = now - rollout.changed < _REACHED_S
+    return young and (rollout.state == "done" or rollout.wanted.kind == "release")
 
 
 def find_rollout(connection: Connection, name: str) -> Kept:
@@ -98,6 +110,8 @@ def read_members(connection: Connection, rollout_id: int) -> list[Member]:
             former=row.former,
             before=row.before,
             drifted=row.drifted,
+            order=row.order_id,
+            got=row.got,
         )
         for row in rows
     ]
@@ -108,8 +122,8 @@ def put_members(connection: Connection, rollout_id: int, members: Sequence[Membe
     rows = []
     for one in members:
         site, _, device = one.name.partition("/")
-        values = {key: value for key, value in asdict(one).items() if key not in ("name", "group")}
-        values |= {"group_no": one.group, "changed": int(one.changed)}
+        values = {key: value for key, value in asdict(one).items() if key not in ("name", "group", "order")}
+        values |= {"group_no": one.group, "order_id": one.order, "changed": int(one.changed), "got": int(one.got)}
         rows.append({"rollout_id": rollout_id, "topic_site": site, "device": device, **values})
     put(connection, ROLLOUT_DEVICE, rows)
 
@@ -137,8 +151,9 @@ def health_of(connection: Connection, names: Collection[str]) -> Mapping[str, tu
 def _columns(rollout: Rollout) -> dict[str, Any]:
     return {
         "name": rollout.name,
+        "kind": rollout.wanted.kind,
         "candidate": rollout.wanted.candidate,
-        "key": rollout.wanted.key,
+        "key": rollout.wanted.key if isinstance(rollout.wanted, WantedDetector) else "",
         "bundle": dict(rollout.bundle),
         "cascade": asdict(rollout.cascade),
         "state": rollout.state,
@@ -155,7 +170,7 @@ def _kept(row: Row[Any]) -> Kept:
     cascade = Cascade(**{**row.cascade, "shares": tuple(row.cascade["shares"])})
     rollout = Rollout(
         name=row.name,
-        wanted=Wanted(row.key, row.candidate),
+        wanted=_wanted(row),
         bundle=row.bundle,
         cascade=cascade,
         state=row.state,
@@ -168,3 +183,10 @@ def _kept(row: Row[Any]) -> Kept:
     )
     known = {**row.evidence, "reasons": tuple(row.evidence["reasons"]), "open": tuple(row.evidence["open"])}
     return Kept(row.id, row.version, rollout, Evidence(**known))
+
+
+def _wanted(row: Row[Any]) -> Wanted:
+    if row.kind == "detector":
+        return WantedDetector(row.key, row.candidate)
+    archive = find_archive(row.bundle.get("sums", ""), row.candidate)
+    return WantedRelease(row.candidate, archive.version if archive else "")

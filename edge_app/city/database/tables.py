@@ -393,9 +393,10 @@ ROLLOUT: Final = Table(
     METADATA,
     Column("id", Integer, primary_key=True),
     Column("name", Text, nullable=False, comment="for people, of no other roll-out"),
-    Column("candidate", String(64), nullable=False, comment="SHA-256 of the detector file"),
-    Column("key", Text, nullable=False, comment="of the configuration, which is set to the candidate"),
-    Column("bundle", JSON, nullable=False, comment="what is fetched: url, bytes, sha256"),
+    Column("kind", Text, nullable=False, server_default="detector", comment="detector, or release of the program"),
+    Column("candidate", String(64), nullable=False, comment="SHA-256 of the detector file, or of the archive"),
+    Column("key", Text, nullable=False, comment="of the configuration, which is set to the candidate; of none: empty"),
+    Column("bundle", JSON, nullable=False, comment="arguments of fetch or release: url, bytes, sha256 and so on"),
     Column("cascade", JSON, nullable=False, comment="shares, least, hours, longest_hours, failed"),
     Column("state", Text, nullable=False, comment="running, paused, taking_back, taken_back or done"),
     Column("group_no", Integer, nullable=False, comment="the present group, from 0"),
@@ -421,9 +422,20 @@ ROLLOUT_DEVICE: Final = Table(
     Column("changed", BigInteger, nullable=False, comment="when its state did"),
     Column("fetched", Boolean, nullable=False, comment="the candidate lies on it"),
     Column("tries", Integer, nullable=False, comment="how often it was asked to fetch"),
-    Column("former", String(64), nullable=False, comment="SHA-256 of the detector in service before; empty: not known"),
+    Column(
+        "former",
+        String(64),
+        nullable=False,
+        comment="SHA-256 of the detector, or version of the program before; empty: not known",
+    ),
     Column("before", JSON, nullable=False, comment="what the office set before: key -> value, without what it left"),
-    Column("drifted", Boolean, nullable=False, comment="it told a drift of its detector before it got the candidate"),
+    Column("drifted", Boolean, nullable=False, comment="it told a drift before it got the candidate"),
+    Column(
+        "order_id", Text, nullable=False, server_default="", comment="of the newest command about a release, or empty"
+    ),
+    Column(
+        "got", BigInteger, nullable=False, server_default="0", comment="when it had the candidate first; 0: not yet"
+    ),
     comment="devices of each roll-out",
 )
 ROLLOUT_EVENT: Final = Table(

@@ -1,4 +1,4 @@
-// Roll-outs of detectors: how far each is, what it is judged by, why it was stopped, and what a person can do about it.
+// Roll-outs of detectors and releases: how far each is, what it is judged by, why it was stopped, and what a person can do about it.
 import { may } from "/page/login.js";
 import { followOrders, isOpen, officeNote, orderTable, place } from "/page/orders.js";
 import { ask } from "/page/requests.js";
@@ -32,10 +32,11 @@ function card(rollout) {
 }
 
 function head(rollout) {
-  return element("div", {}, element("p", { class: "row" }, mark(rollout.state, "rollout"), element("span", {}, text("fleet.candidate", { model: rollout.candidate.slice(0, 12) }))),
+  return element("div", {}, element("p", { class: "row" }, mark(rollout.state, "rollout"), element("span", {}, givenText(rollout))),
     element("p", {}, text("fleet.why", { at: moment(rollout.changed), who: whoText(rollout.who), why: rollout.why })));
 }
 
+const givenText = (rollout) => (rollout.kind === "release" ? text("fleet.release", { version: rollout.version }) : text("fleet.candidate", { model: rollout.candidate.slice(0, 12) }));
 const whoText = (who) => (who === "rule" ? text("fleet.rule") : who);
 
 // A bar for each group: its devices by state.
@@ -114,9 +115,10 @@ const className = (name) => {
   return has(`class.${name}`) ? text(`class.${name}`) : name;
 };
 
-// Sums of candidate and former over the same frames, and what is still open.
+// Sums of candidate and former over the same frames, or of a release and of what was to be expected; and what is still open.
 function evidenceCard(whole) {
-  const heads = ["city.class", "fleet.of_candidate", "fleet.of_former", "fleet.difference"];
+  const both = whole.rollout.kind === "release" ? ["fleet.with_release", "fleet.expected"] : ["fleet.of_candidate", "fleet.of_former"];
+  const heads = ["city.class", ...both, "fleet.difference"];
   const rows = whole.sums.map((sum) => stacked(heads, [element("th", { scope: "row" }, className(sum.name)), element("td", {}, number(sum.candidate)), element("td", {}, number(sum.before)),
     element("td", {}, sum.before ? `${sum.candidate >= sum.before ? "+" : "−"}${number(Math.abs(sum.candidate / sum.before - 1) * 100, 1)} %` : "–")]));
   const lasted = (Date.now() - Date.parse(whole.since)) / 3600000;

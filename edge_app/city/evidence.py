@@ -1,0 +1,96 @@
+"""Put together what a roll-out is judged by, from what the city has stored: all hours that are over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from edge_app.city.compared import is_night
+from edge_app.city.database.comparing import HOUR_S, read_pairs
+from edge_app.city.database.engine import Connection
+from edge_app.city.database.hours import read_hours
+from edge_app.rollout.leading import Evidence, Rollout, evidence_of
+from edge_app.rollout.members import Member
+from edge_app.rollout.stop_rule import StopRule
+from edge_app.rollout.usual_rule import WEEKS, Hour, UsualRule, expected, usual_hour
+
+_LATE_S: Final = 300
+"""An hour is looked at when it is over for so long: its last intervals have come."""
+_WEEK_S: Final = 7 * 86_400
+_MOST_JUDGED: Final = 200
+"""Devices with a release whose counts are read; the first ones, which were judged longest, are among them."""
+_MOST_OTHERS: Final = 50
+_UTC: Final = ZoneInfo("UTC")
+Zones = Mapping[str, ZoneInfo]
+"""Time zones of devices."""
+
+
+def read_evidence(
+    connection: Connection, rollout: Rollout, members: Mapping[str, Member], zones: Zones, now: float
+) -> Evidence:
+    """Return what a roll-out is judged by. members: by name. now: UTC s."""
+    read = _of_release if rollout.wanted.kind == "release" else _of_detector
+    return read(connection, rollout, members, zones, now)
+
+
+def _of_detector(
+    connection: Connection, rollout: Rollout, members: Mapping[str, Member], zones: Zones, now: float
+) -> Evidence:
+    formers = {name: one.former[:12] for name, one in members.items() if one.former}
+    since, until = int(rollout.begins[0]), int(now) - _LATE_S - HOUR_S
+    pairs = read_pairs(connection, rollout.wanted.candidate[:12], formers, since - HOUR_S, until + 1)
+    rule, begins = StopRule(), list(rollout.begins[1:])
+    for (hour, name), (candidate, before) in sorted(pairs.items()):
+        while begins and hour >= begins[0]:
+            rule.next_group()
+            begins.pop(0)
+        rule.add(candidate, before, night=is_night(hour, zones.get(name, _UTC)))
+    for _ in begins:
+        rule.next_group()
+    return evidence_of(rule, now)
+
+
+def _of_release(
+    connection: Connection, rollout: Rollout, members: Mapping[str, Member], zones: Zones, now: float
+) -> Evidence:
+    names = _judged(members)
+    begin = -(-int(rollout.begins[0]) // HOUR_S) * HOUR_S
+    until = (int(now) - _LATE_S) // HOUR_S * HOUR_S
+    hours = read_hours(connection, names, _spans(begin, until)) if names and until > begin else {}
+    rule, begins = UsualRule(rollout.cascade.failed), list(rollout.begins[1:])
+    for hour in range(begin, until, HOUR_S):
+        while begins and hour >= begins[0]:
+            rule.next_group()
+            begins.pop(0)
+        of_hour = _hour(hours, [members[name] for name in names], hour, begin)
+        for name, (counted, usual) in sorted(expected(of_hour).items()):
+            rule.add(name, counted, usual, night=is_night(hour, zones.get(name, _UTC)))
+    for _ in begins:
+        rule.next_group()
+    return rule.evidence(now)
+
+
+def _spans(begin: int, until: int) -> list[tuple[int, int]]:
+    """Return the time since a roll-out began, and the same hours of the weeks before."""
+    lasted = min(until - begin, _WEEK_S)
+    before = (begin - week * _WEEK_S for week in range(1, WEEKS + 1))
+    return [(begin, until), *((at, at + lasted) for at in before)]
+
+
+def _judged(members: Mapping[str, Member]) -> list[str]:
+    """Return the devices whose counts are read: of those that have it, and of others by which an hour is judged."""
+    have = [one.name for one in members.values() if one.got]
+    others = [one.name for one in members.values() if not one.got]
+    return have[:_MOST_JUDGED] + others[:: max(1, len(others) // _MOST_OTHERS)][:_MOST_OTHERS]
+
+
+def _hour(hours: Mapping[tuple[int, str], Mapping[str, float]], members: list[Member], hour: int, begin: int) -> Hour:
+    """Return what is known of an hour; a device that got the release in it is left out. begin: of the roll-out."""
+    present = [one for one in members if (hour, one.name) in hours and not hour < one.got < hour + HOUR_S]
+    usual = {one.name: usual_hour(hours, one.name, hour, begin) for one in present}
+    return Hour(
+        counted={one.name: hours[hour, one.name] for one in present},
+        usual={name: known for name, known in usual.items() if known is not None},
+        with_it={one.name for one in present if one.got and one.got <= hour},
+    )

@@ -1,0 +1,86 @@
+"""Follow how the devices of roll-outs do, by what they tell the city: their health, and their figures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from edge_app.city.calendar import zone
+from edge_app.city.database.engine import Connection, Database
+from edge_app.city.database.figures import read_figures
+from edge_app.city.database.rollouts import health_of
+from edge_app.errors import ConfigError
+from edge_app.rollout.health_rule import LOOKED_S, worse
+from edge_app.rollout.members import Kind, Member
+
+LEAST_REST_S: Final = 5.0
+REST: Final = 30
+"""What is read from the database rests so many times as long as it took."""
+_FIGURES_S: Final = 900.0
+"""Figures are of quarters of an hour."""
+_AT_ONCE: Final = 20
+_DRIFTS: Final[Mapping[Kind, Collection[str]]] = {"detector": ("model",), "release": ("model", "data")}
+"""Kinds of drift that may come from what was given: another picture does not come from another detector."""
+
+
+class HealthWatch:
+    """What devices tell of themselves. clock: s of a clock that never steps. utc: UTC s."""
+
+    def __init__(
+        self, database: Database, clock: Callable[[], float] = time.monotonic, utc: Callable[[], float] = time.time
+    ) -> None:
+        self._database, self._clock, self._utc = database, clock, utc
+        self._health: Mapping[str, tuple[Mapping[str, Any], str]] = {}
+        self._due = float("-inf")
+        self._unwell: dict[str, tuple[float, str]] = {}
+
+    def read(self, names: Collection[str], released: Collection[Member]) -> None:
+        """Read what is due. names: all devices. released: those that have a release which is judged now."""
+        begun = self._clock()
+        if begun < self._due and self._health.keys() >= set(names):
+            return
+        self._unwell = {one.name: self._unwell[one.name] for one in released if one.name in self._unwell}
+        due = sorted((self._unwell.get(one.name, (0.0, ""))[0], one.name, one.got) for one in released)
+        with self._database.connect() as connection:
+            self._health = {name: ({}, "UTC") for name in names} | dict(health_of(connection, names))
+            for judged, name, got in due[:_AT_ONCE]:
+                if begun >= judged:
+                    self._unwell[name] = begun + _FIGURES_S, self._judge(connection, name, got)
+        self._due = self._clock() + max(LEAST_REST_S, REST * (self._clock() - begun))
+
+    def _judge(self, connection: Connection, name: str, got: float) -> str:
+        site, _, device = name.partition("/")
+        now = self._utc()
+        told = read_figures(connection, (site, device), int(got - LOOKED_S), int(now) + 1)
+        return worse([(begin, content.get("software") or {}) for begin, content in told], got, now)
+
+    def blind(self, name: str) -> str:
+        """Return why a device sees nothing, empty while it sees."""
+        health, _ = self._health.get(name, ({}, ""))
+        source = health.get("source") or {}
+        if source.get("state", "ok") != "ok":
+            return f"its camera is {source['state']}"
+        return "its camera sees nothing" if "blind" in health.get("quality", ()) else ""
+
+    def drifted(self, name: str, kind: Kind) -> bool:
+        """Return whether a device tells a drift that may come from what is given."""
+        health, _ = self._health.get(name, ({}, ""))
+        return any(one in health.get("drift", ()) for one in _DRIFTS[kind])
+
+    def unwell(self, name: str) -> str:
+        """Return how a device does worse than before it got its release, empty where it does not."""
+        return self._unwell.get(name, (0.0, ""))[1]
+
+    @property
+    def zones(self) -> Mapping[str, ZoneInfo]:
+        """Time zones of the devices; UTC for one that nobody knows."""
+        return {name: _zone(told) for name, (_, told) in self._health.items()}
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return zone(name)
+    except ConfigError:
+        return ZoneInfo("UTC")

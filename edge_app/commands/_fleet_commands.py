@@ -1,0 +1,72 @@
+"""`edge-app fleet restart`, `diagnose`, `fetch`, `release` and so on: signed commands, and what devices answer."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_app.commands._fleet_files import fetch_args, read_bundle
+from edge_app.commands._fleet_talks import audit, lead
+from edge_app.commands._office_serving import signing_key
+from edge_app.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edge_app.city.config import CityConfig
+    from edge_app.city.office import KnownDevice, Office
+
+
+def run_command(arguments: argparse.Namespace, config: CityConfig, office: Office, found: Sequence[KnownDevice]) -> int:
+    """Have devices carry out a command. Raises ConfigError, BrokerError, StoreError."""
+    from edge_app.city.conversation import Commanding, Fetching
+    from edge_app.city.office import command
+
+    key, name, args = signing_key(config), arguments.kind, _args(arguments)
+    bundle = read_bundle(arguments.bundle) if name == "fetch" else b""
+    talks, entries = list[Any](), list[tuple[str, str, Mapping[str, Any]]]()
+    for one in found:
+        topic = f"{office.root}/{one.name}"
+        identifier, payload = command(f"{topic}/commands/{name}", args, key, "office", time.time())
+        by_broker = name == "fetch" and arguments.by_broker
+        talks.append(
+            Fetching(topic, identifier, payload, bundle) if by_broker else Commanding(topic, name, identifier, payload)
+        )
+        entries.append((f"device.{name}", one.name, {"id": [None, identifier], "args": [None, args]}))
+    audit(arguments, config, entries)
+    return lead(office, talks, arguments.wait, getattr(arguments, "out", Path()))
+
+
+def run_release(arguments: argparse.Namespace, config: CityConfig, office: Office, found: Sequence[KnownDevice]) -> int:
+    """Have devices install a release, or go back to the one before. Raises ConfigError, BrokerError, StoreError."""
+    from edge_app.city.releasing import release_args, send_release
+
+    args = None
+    if arguments.kind == "release":
+        args = release_args(arguments.archive, arguments.url, older=arguments.older)
+    key, talks, entries = signing_key(config), list[Any](), list[tuple[str, str, Mapping[str, Any]]]()
+    for one in found:
+        sent = send_release(f"{office.root}/{one.name}", args, key, patient=not arguments.no_wait)
+        talks.append(sent.talk)
+        change = {"id": [None, sent.identifier], "program": [one.status.get("version"), "before"]}
+        if args is not None:
+            change["program"] = [one.status.get("version"), arguments.archive.name]
+            change["sha256"] = [None, args["sha256"]]
+        entries.append((f"device.{arguments.kind}", one.name, change))
+    audit(arguments, config, entries)
+    return lead(office, talks, arguments.wait, Path())
+
+
+def _args(arguments: argparse.Namespace) -> dict[str, Any]:
+    if arguments.kind == "snapshot":
+        if not 160 <= arguments.width <= 1280:
+            raise ConfigError("--width: must be 160 to 1280 px")
+        return {"width": arguments.width, "lines": arguments.lines}
+    if arguments.kind == "harvest":
+        if not 1 <= arguments.hours <= 168:
+            raise ConfigError("--hours: must be 1 to 168")
+        return {"enabled": True, "hours": arguments.hours} if arguments.switch == "on" else {"enabled": False}
+    if arguments.kind == "fetch":
+        return fetch_args(arguments.bundle, arguments.url)
+    return {}

@@ -1,0 +1,122 @@
+"""`edge-app fleet config`: what the office sets on devices, shown and changed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from edge_app.commands._city_inventory import person
+from edge_app.commands._fleet_talks import audit, lead
+from edge_app.commands._office_serving import signing_key
+from edge_app.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edge_app.city.config import CityConfig
+    from edge_app.city.desired import Change, Layer
+    from edge_app.city.office import KnownDevice, Office
+
+_TRIAL_S: Final = 150.0
+"""Longest wait for the end of a trial, which takes two minutes."""
+
+
+def change_of(arguments: argparse.Namespace) -> Callable[[Layer], Layer] | None:
+    """Return what the options make of a layer, None without any. Raises ConfigError."""
+    from edge_app.city.desired import Change, Layer, changed
+    from edge_app.city.order_wishes import office_keys
+    from edge_app.config.files import parse_value, read_tables
+    from edge_app.config.layers import Layer as ConfigLayer
+    from edge_app.config.layers import refused_keys
+    from edge_app.system.tables import flat
+
+    values = dict(_pair(text, parse_value) for text in arguments.set)
+    change: Change = Change(values, tuple(arguments.default), tuple(arguments.leave))
+    if not (values or change.unset or change.left or arguments.file or arguments.clear):
+        return None
+    if arguments.clear and (values or change.unset or change.left or arguments.file):
+        raise ConfigError("--clear: takes all away, so no other option goes with it")
+    tables = read_tables(arguments.file) if arguments.file else None
+
+    def make(layer: Layer) -> Layer:
+        known = {*office_keys(), *flat(layer.set), *layer.unset}
+        if unknown := [key for key in (*change.unset, *change.left) if key not in known]:
+            raise ConfigError(f"{', '.join(unknown)}: is no key that the office sets, such as counting.interval_s")
+        made = changed(layer if tables is None and not arguments.clear else Layer(tables or {}), change)
+        if refused := refused_keys(ConfigLayer("office", made.set, made.unset)):
+            raise ConfigError(f"the office may not set {', '.join(refused)}: that stands in the device's own file")
+        _refuse_odd(made.set)
+        return made
+
+    return make
+
+
+def _refuse_odd(tables: Mapping[str, Any]) -> None:
+    """Refuse what TOML has and a message has not. Raises ConfigError."""
+    try:
+        json.dumps(tables, allow_nan=False)
+    except (TypeError, ValueError):
+        raise ConfigError("a date, a time, nan or inf is no value of a configuration") from None
+
+
+def _pair(text: str, parse: Callable[[str], Any]) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {text}: must be KEY=VALUE, such as counting.interval_s=300")
+    return key.strip(), parse(value.strip())
+
+
+def configure(
+    arguments: argparse.Namespace,
+    config: CityConfig,
+    office: Office,
+    found: Sequence[KnownDevice],
+    make: Callable[[Layer], Layer],
+) -> int:
+    """Change what the office sets on devices. make: as of `change_of`. Raises ConfigError, BrokerError, StoreError."""
+    from edge_app.city.conversation import Configuring
+    from edge_app.city.desired import Layer, differences, document, signer_of
+    from edge_app.system.clock import rfc3339
+    from edge_app.system.key_names import key_name
+    from edge_app.system.signed import write_signed
+
+    key, now, author = signing_key(config), time.time(), person()
+    talks, entries = list[Any](), list[tuple[str, str, Mapping[str, Any]]]()
+    anew, lost = arguments.file is not None or arguments.clear, 0
+    for one in found:
+        try:
+            before = Layer() if one.lost and anew else one.base()
+        except ConfigError as error:
+            print(error)
+            lost += 1
+            continue
+        layer = make(before)
+        change = differences(before, layer)
+        mine = signer_of(one.retained) == key_name(key.public_key)  # what a former key has signed is signed anew
+        if not change and one.revision and not one.lost and mine:
+            print(f"{one.name}: nothing to change")
+            continue
+        topic = f"{office.root}/{one.name}"
+        text = document(layer, one.next_revision, rfc3339(round(now, 3)), author)
+        payload = write_signed(f"{topic}/config/desired", text, key_name(key.public_key), key.sign)
+        patient = not arguments.no_wait
+        talks.append(Configuring(topic, payload, one.next_revision, one.report, one.retained, patient=patient))
+        entries.append(("device.config", one.name, {"revision": [one.revision, one.next_revision], **change}))
+    audit(arguments, config, entries)
+    return max(lead(office, talks, _TRIAL_S, Path()) if talks else 0, int(lost > 0))
+
+
+def show_layers(found: Sequence[KnownDevice]) -> None:
+    """Show what the office sets on devices."""
+    from edge_app.config.edit import tables_text
+
+    for one in found:
+        told = f"{one.reported.state.replace('_', ' ')}, revision {one.reported.revision} is in use"
+        print(f"# {one.name}: the office has set revision {one.revision}; {told if one.report else 'no report'}")
+        for problem in one.reported.problems:
+            print(f"# {problem}")
+        print(tables_text(one.desired.set), end="")
+        for key in one.desired.unset:
+            print(f"# {key} has its default")

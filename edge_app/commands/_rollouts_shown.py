@@ -1,0 +1,93 @@
+"""Show roll-outs in the terminal: all of them, and one with its devices, what it is judged by, and its history."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from edge_app.city.database.rollouts import Kept
+    from edge_app.rollout.members import Member
+
+_MOST_EVENTS: Final = 30
+_MOST_DEVICES: Final = 50
+NOBODY: Final = (
+    "No process of the office runs: sudo systemctl enable --now edge-app-city-office, or edge-app fleet serve"
+)
+
+
+def show_all(connection: Any, found: Sequence[Kept]) -> None:
+    from edge_app.city.database.rollouts import read_members
+    from edge_app.console import terminal
+    from edge_app.rollout.leading import words
+
+    rows = terminal.table("roll-out", "gives", "state", "group", "devices", "run it", "why")
+    for kept in found:
+        one, members = kept.rollout, read_members(connection, kept.id)
+        group = f"{one.group + 1} of {1 + max((member.group for member in members), default=0)}"
+        running = sum(member.state == "running" for member in members)
+        cells = (one.wanted.words, words(one.state), group, str(len(members)), str(running), one.why)
+        rows.add_row(one.name, *cells)
+    terminal.stdout().print(rows)
+
+
+def show_one(connection: Any, kept: Kept) -> None:
+    from edge_app.city.database.orders import read_holder
+    from edge_app.city.database.rollouts import read_events, read_members
+    from edge_app.rollout.leading import words
+
+    one, members = kept.rollout, read_members(connection, kept.id)
+    print(f"{one.name}: {words(one.state)} since {_at(one.changed)}, {one.why} ({one.who})")
+    print(f"{one.wanted.words}, from {one.bundle['url']}\n")
+    _show_groups(one.begins, members)
+    _show_evidence(kept)
+    told = [one for one in members if one.reason and one.state in ("back", "gone", "trying", "sent")]
+    for member in sorted(told, key=lambda one: one.state)[:_MOST_DEVICES]:
+        print(f"{member.name}: {member.state}, {member.reason}")
+    if len(told) > _MOST_DEVICES:
+        print(f"... and {len(told) - _MOST_DEVICES} more")
+    print()
+    events = read_events(connection, kept.id)
+    if len(events) > _MOST_EVENTS:
+        print(f"... and {len(events) - _MOST_EVENTS} before")
+    for event in events[-_MOST_EVENTS:]:
+        about = f"{event.subject}: " if event.subject else ""
+        print(f"{_at(event.at)}  {event.what.replace('_', ' ')}: {about}{event.why} ({event.who})")
+    if one.state in ("running", "taking_back") and not read_holder(connection).alive(time.time()):
+        print(f"\n{NOBODY}")
+
+
+def _show_groups(begins: Sequence[float], members: Sequence[Member]) -> None:
+    from edge_app.console import terminal
+
+    states = ("waiting", "sent", "trying", "running", "back", "gone", "returned")
+    rows = terminal.table("group", "since", "devices", *states)
+    for number in sorted({one.group for one in members}):
+        of_group = Counter[str](one.state for one in members if one.group == number)
+        since = _at(begins[number]) if number < len(begins) else "-"
+        rows.add_row(str(number + 1), since, str(of_group.total()), *(str(of_group[state]) for state in states))
+    terminal.stdout().print(rows)
+
+
+def _show_evidence(kept: Kept) -> None:
+    from edge_app.console import terminal
+
+    evidence = kept.evidence
+    heads = ("candidate", "before") if kept.rollout.wanted.kind == "detector" else ("with it", "to be expected")
+    rows = terminal.table("counted", *heads, "change")
+    for name, (candidate, before) in evidence.sums.items():
+        change = f"{(candidate - before) / before:+.1%}" if before else "-"
+        rows.add_row(name, f"{candidate:,.0f}", f"{before:,.0f}", change)
+    terminal.stdout().print(rows)
+    print(f"{evidence.hours:,} hours of devices in this group: {evidence.decision}")
+    for reason in evidence.reasons:
+        print(f"stop: {reason}")
+    if evidence.open and kept.rollout.state in ("running", "paused"):
+        print(f"not counted enough yet to pass: {', '.join(evidence.open)}")
+
+
+def _at(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")

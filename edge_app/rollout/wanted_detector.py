@@ -1,0 +1,135 @@
+"""Give a detector to a device, by the office's layer, and take it back. Pure: no clock, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from edge_app.rollout.members import SENT_BACK, Aim, Do, Kind, Member, Step, Told, away
+
+SHADOW: Final = "detector.shadow"
+_REFUSAL_S: Final = 30.0
+"""A report that is still a refusal so long after the office's message is about that one."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedDetector:
+    """A detector. key: of the configuration that names it. candidate: its SHA-256."""
+
+    key: str
+    candidate: str
+
+    @property
+    def kind(self) -> Kind:
+        """What a roll-out of it is called."""
+        return "detector"
+
+    @property
+    def words(self) -> str:
+        """What it is, for people."""
+        return f"detector {self.candidate[:12]}"
+
+    @property
+    def others(self) -> str:
+        """That somebody else has changed it."""
+        return f"somebody else has changed {self.key}"
+
+    @property
+    def first(self) -> Do:
+        """What a device is asked first."""
+        return "fetch"
+
+    def values(self, member: Member, aim: Aim) -> dict[str, Any]:
+        """Return key -> value that the office's layer shall have; a key that it shall leave is not there."""
+        if aim == "former":
+            return dict(member.before)
+        beside = {SHADOW: member.before[SHADOW]} if SHADOW in member.before else {}
+        if aim == "candidate" and member.former:
+            beside = {SHADOW: member.former}
+        return {self.key: self.candidate, **beside}
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        """All keys that a roll-out may change."""
+        return self.key, SHADOW
+
+    def runs(self, model: str, _version: str) -> bool:
+        """Return whether a device counts with it already."""
+        return model == self.candidate
+
+    def joined(self, member: Member, told: Told) -> Member:
+        """Return a device with what it has before it gets anything."""
+        before = {key: told.layer[key] for key in self.keys if key in told.layer and not self._set(told)}
+        return replace(member, former=told.model, before=before, drifted=told.drifted)
+
+    def forgotten(self, told: Told) -> bool:
+        """Return whether the broker has no layer for a device."""
+        return not told.revision
+
+    def has(self, _member: Member, told: Told) -> bool:
+        """Return whether the office sets the candidate there."""
+        return self._set(told)
+
+    def reported(self, member: Member, told: Told, aim: Aim, now: float) -> Step:
+        """Return a device for which the office sets the candidate; at the end nothing counts beside any more."""
+        after = _reported(member, told, now)
+        wanted = self.values(member, aim)
+        differs = any(told.layer.get(key) != wanted.get(key) for key in self.keys)
+        return after, "configure" if after.state == "running" and aim == "settled" and differs else None
+
+    def lying(self, member: Member, _told: Told, _now: float) -> Step:
+        """Return a device on which the candidate lies: the office's layer names it."""
+        return replace(member, state="sent", reason="the configuration was sent"), "configure"
+
+    def backward(self, member: Member, told: Told, _now: float) -> Step:
+        """Return a device that shall count with what it had."""
+        if told.lost and member.fetched and member.state not in ("waiting", "returned"):
+            return replace(member, state="back", reason=f"{told.lost}, so a person must look"), None
+        if self._set(told):
+            reason = member.reason if member.state == "back" else SENT_BACK
+            return replace(member, state="sent", reason=reason), "restore"
+        if member.state in ("waiting", "returned"):
+            return member, None
+        if member.state == "gone" and not member.fetched:
+            return replace(member, state="returned", reason="it never got the candidate"), None
+        if not told.online:
+            return replace(member, state="gone", reason="offline: it takes it back when it comes back"), None
+        if told.highest < told.revision and told.report != "refused":
+            return member, None  # it has not answered yet
+        if told.report == "trying":
+            return member, None
+        if told.report in ("rolled_back", "refused") and told.model == self.candidate:
+            problem = "; ".join(told.problems) or "it gives no reason"
+            return replace(member, state="back", reason=f"has kept the candidate, a person must look: {problem}"), None
+        kept = member.reason if member.state in ("sent", "back") and member.reason != SENT_BACK else ""
+        return replace(member, state="returned", reason=kept), None
+
+    def lost(self, _member: Member, _told: Told) -> bool:
+        """Return False: a device tries a detector by itself, with or without a broker."""
+        return False
+
+    def left(self, _member: Member, told: Told) -> bool:
+        """Return whether the office still sets it there."""
+        return self._set(told)
+
+    def _set(self, told: Told) -> bool:
+        return told.layer.get(self.key) == self.candidate
+
+
+def _reported(member: Member, told: Told, now: float) -> Member:
+    why = "; ".join(told.problems) or "it gives no reason"
+    heard = told.highest >= told.revision
+    if heard and told.report == "rolled_back":
+        return replace(member, state="back", reason=f"took it back by itself: {why}")
+    if gone := away(told):
+        return replace(member, state="gone", reason=gone)
+    if told.report == "refused" and not heard:
+        sent = member if member.state == "sent" else replace(member, state="sent", changed=now)
+        if now - sent.changed < _REFUSAL_S:
+            return sent
+        return replace(member, state="back", reason=f"refuses it: {why}")
+    if not heard:
+        return replace(member, state="sent", reason="the configuration was sent")
+    if told.report == "trying":
+        return replace(member, state="trying", reason="on trial for two minutes")
+    return replace(member, state="running", reason="")

@@ -1,0 +1,149 @@
+"""What a roll-out of a release is judged by, from the city's database: whole hours, usual ones, and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from edge_app.city.database.engine import Database
+from edge_app.city.database.hours import HOUR_S, read_hours
+from edge_app.city.database.rollouts import change_rollout, find_rollout, read_led, read_members
+from edge_app.city.database.tables import QUARTER
+from edge_app.city.evidence import read_evidence
+from edge_app.city.health_watch import HealthWatch
+from edge_app.city.office import KnownDevice
+from edge_app.city.rollouts import change_by_hand, start_rollout
+from edge_app.errors import ConfigError
+from edge_app.rollout.leading import begun
+from edge_app.rollout.members import Member
+from edge_app.rollout.plan import Cascade
+from edge_app.rollout.wanted_detector import WantedDetector
+from edge_app.rollout.wanted_release import WantedRelease
+from tests.support.city_memory import WELL, add_figures, add_hours, add_lines
+from tests.support.fleet_city import add_device, add_release_rollout
+
+NOW = 1_796_083_200
+WEEK = 7 * 86_400
+NAMES = [f"harbour/pole-{number}" for number in range(1, 8)]
+RELEASE = WantedRelease("c" * 64, "0.2.0")
+
+
+def remember(database: Database, hours: int, shares: Mapping[str, float]) -> None:
+    """Let all devices count 400 an hour in four weeks, and a share of that since."""
+    with database.begin() as connection:
+        lines = add_lines(connection, NAMES)
+        for name, line in lines.items():
+            for hour in range(hours):
+                for week in range(1, 5):
+                    add_hours(connection, {(line, NOW - week * WEEK + hour * HOUR_S): {"car": 400 + hour}})
+                counts = {"car": round(shares.get(name, 1.0) * (400 + hour))}
+                add_hours(connection, {(line, NOW + hour * HOUR_S): counts})
+
+
+def judged(database: Database, hours: int) -> Any:
+    """Return the evidence of a release that the first two devices have had from the begin."""
+    rollout = begun("next", RELEASE, {}, Cascade(), "anna", NOW)
+    members = {
+        name: Member(name, 0 if at < 2 else 1, got=float(NOW) if at < 2 else 0.0) for at, name in enumerate(NAMES)
+    }
+    with database.connect() as connection:
+        return read_evidence(connection, rollout, members, {}, NOW + hours * HOUR_S + 600)
+
+
+def test_hours_that_were_not_seen_whole_are_left_out(database: Database) -> None:
+    remember(database, 3, {})
+    with database.begin() as connection:
+        line = add_lines(connection, NAMES)[NAMES[0]]
+        at = QUARTER.c.line_id == line, QUARTER.c.start == NOW + HOUR_S
+        connection.execute(update(QUARTER).where(*at).values(covered_s=100.0))
+        found = read_hours(connection, NAMES[:2], [(NOW, NOW + 2 * HOUR_S)])
+    assert sorted(found) == [(NOW, NAMES[0]), (NOW, NAMES[1]), (NOW + HOUR_S, NAMES[1])]
+    assert found[NOW, NAMES[0]]["car"] == 400
+
+
+@pytest.mark.parametrize(("share", "rain", "decision"), [(1.0, 1.0, "pass"), (0.5, 0.5, "pass"), (0.5, 1.0, "stop")])
+def test_counts_are_compared_with_the_usual_ones_and_with_others(
+    database: Database, share: float, rain: float, decision: str
+) -> None:
+    remember(database, 24, dict.fromkeys(NAMES, rain) | dict.fromkeys(NAMES[:2], share))
+    found = judged(database, 24)
+    assert (found.decision, found.hours) == (decision, 48)
+    assert found.sums["car"][0] == pytest.approx(share * sum(400 + hour for hour in range(24)) * 2, rel=0.01)
+
+
+def test_the_hour_in_which_a_device_got_it_is_nobodys(database: Database) -> None:
+    remember(database, 4, {})
+    assert judged(database, 4).hours == 8
+    rollout = begun("next", RELEASE, {}, Cascade(), "anna", NOW)
+    members = {name: Member(name, 0, got=NOW + 1800.0 if at < 2 else 0.0) for at, name in enumerate(NAMES)}
+    with database.connect() as connection:
+        found = read_evidence(connection, rollout, members, {}, NOW + 4 * HOUR_S + 600)
+    assert found.hours == 6
+
+
+def test_a_city_that_remembers_nothing_holds_nothing_up(database: Database) -> None:
+    found = judged(database, 24)
+    assert (found.decision, found.hours) == ("pass", 0)
+
+
+def test_figures_are_judged_in_turn_and_not_again_before_they_can_have_changed(database: Database) -> None:
+    now = [float(NOW)]
+    watch = HealthWatch(database, lambda: now[0], lambda: now[0])
+    with database.begin() as connection:
+        for name in NAMES:
+            add_device(connection, NOW, tuple(name.split("/")), drift=["data"])  # type: ignore[arg-type]
+            add_figures(connection, name, NOW - 14 * 86_400, NOW - 7_200)
+            add_figures(connection, name, NOW - 7_200, NOW, {**WELL, "frames_per_s": 6.0})
+    members = [Member(name, 0, "running", got=NOW - 7_200.0) for name in NAMES]
+    watch.read(NAMES, members[:3])
+    told = "processes 6.0 frames/s, and 15.0 before"
+    assert [watch.unwell(name) for name in NAMES] == [told] * 3 + [""] * 4
+    assert (watch.drifted(NAMES[0], "release"), watch.drifted(NAMES[0], "detector")) == (True, False)
+    with database.begin() as connection:
+        add_figures(connection, NAMES[0], NOW, NOW + 3_600)
+    now[0] += 60
+    watch.read(NAMES, members)
+    assert watch.unwell(NAMES[0]) == told
+    now[0] = NOW + 3_600.0
+    watch.read(NAMES, members)
+    assert [watch.unwell(name) for name in NAMES] == [""] + [told] * 6
+    now[0] += 60
+    watch.read(NAMES, members[1:])
+    assert watch.unwell(NAMES[0]) == ""
+
+
+def known(name: str, version: str) -> KnownDevice:
+    return KnownDevice(name, status={"state": "online", "version": version})
+
+
+def test_devices_that_have_the_release_are_left_out(database: Database) -> None:
+    args = {"url": "https://x/y", "sums": f"{'c' * 64}  edge-app-0.2.0-aarch64.tar.xz\n"}
+    devices = [known("h/a", "0.1.0"), known("h/b", "0.2.0")]
+    with database.begin() as connection:
+        kept, members = start_rollout(connection, "next", RELEASE, args, devices, Cascade(), "anna", NOW)
+        assert [one.name for one in members] == ["h/a"]
+        assert find_rollout(connection, "next").rollout.wanted == RELEASE
+        with pytest.raises(ConfigError, match=r"all of the 1 devices run release 0\.2\.0 already"):
+            start_rollout(connection, "again", RELEASE, args, devices[1:], Cascade(), "anna", NOW)
+        detector = WantedDetector("detector.fetched", "d" * 64)
+        with pytest.raises(ConfigError, match="the roll-out next has not ended there"):
+            start_rollout(connection, "new", detector, args, devices, Cascade(), "anna", NOW)
+        done = replace(kept.rollout, state="done", changed=NOW)
+        assert change_rollout(connection, kept, done, [], NOW, None)
+        start_rollout(connection, "new", detector, args, devices, Cascade(), "anna", NOW)
+        change_by_hand(connection, find_rollout(connection, "next"), "take_back", "anna", "", NOW)
+
+
+def test_one_that_was_taken_back_still_reaches_devices_that_were_away(database: Database) -> None:
+    with database.begin() as connection:
+        kept = add_release_rollout(connection, NOW)
+        back = replace(kept.rollout, state="taken_back", changed=NOW)
+        assert change_rollout(connection, find_rollout(connection, "next"), back, [], NOW, None)
+        assert [one.rollout.name for one in read_led(connection, NOW + 29 * 86_400)] == ["next"]
+        assert read_led(connection, NOW + 31 * 86_400) == []
+        (first, _) = read_members(connection, kept.id)
+        assert (first.order, first.got) == ("", 0)

@@ -1,0 +1,68 @@
+"""A device that does worse under a release than at the same time of the day before is told, and others are not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from edge_app.rollout.health_rule import Quarter, worse
+
+DAY = 86_400
+GOT = 1_796_083_200.0
+NOW = GOT + 3 * 3600
+WELL: dict[str, Any] = {
+    "frames_per_s": 15.0,
+    "dropped_share": 0.01,
+    "memory_mb": 120.0,
+    "starts": 1,
+    "unsent": 2,
+}
+
+
+def figures(after: dict[str, Any], *, night: float = 15.0, days: int = 14) -> list[Quarter]:
+    """Return figures of days before, slower at night, and of the three hours since."""
+    found: list[Quarter] = []
+    for begin in range(int(GOT) - days * DAY, int(NOW), 900):
+        dark = (begin % DAY) // 3600 < 6
+        usual = WELL | {"frames_per_s": night if dark else 15.0}
+        found.append((begin, usual | (after if begin >= GOT else {})))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [
+        ({}, ""),
+        ({"frames_per_s": 12.5}, ""),
+        ({"frames_per_s": 9.0}, "processes 9.0 frames/s, and 15.0 before"),
+        ({"dropped_share": 0.3}, "does not process 30% of its frames, and 1% before"),
+        ({"memory_mb": 150.0}, ""),
+        ({"memory_mb": 240.0}, "needs 240 MB of memory, and 120 at most before"),
+        ({"starts": 2}, ""),
+        ({"starts": 6}, "has begun counting 6 times in 24 hours, and 1 times at most before"),
+        ({"unsent": 90}, "cannot deliver: 90 intervals wait for the broker, and 2 at most before"),
+        ({"frames_per_s": None, "memory_mb": None, "unsent": None}, ""),
+    ],
+)
+def test_the_newest_hour_is_compared_with_those_of_before(after: dict[str, Any], told: str) -> None:
+    assert worse(figures(after), GOT, NOW) == told
+
+
+def test_a_camera_that_slows_down_at_night_is_compared_with_its_nights() -> None:
+    assert worse(figures({"frames_per_s": 8.0}, night=8.0), GOT, NOW) == ""
+    assert worse(figures({"frames_per_s": 5.0}, night=8.0), GOT, NOW) == "processes 5.0 frames/s, and 8.0 before"
+
+
+def test_one_strange_quarter_is_nothing() -> None:
+    told = figures({})
+    told[-1] = told[-1][0], WELL | {"frames_per_s": 1.0, "memory_mb": 900.0, "unsent": 500}
+    assert worse(told, GOT, NOW) == ""
+
+
+def test_a_device_of_which_too_little_is_known_is_not_judged() -> None:
+    slow = {"frames_per_s": 1.0}
+    assert worse(figures(slow, days=0), GOT, NOW) == ""
+    assert worse(figures(slow), GOT, NOW) != ""
+    assert worse([one for one in figures(slow) if one[0] < GOT + 1800], GOT, GOT + 1800) == ""
+    assert worse([], GOT, NOW) == ""
