@@ -21,6 +21,7 @@ from edge_app.city.simulator.traffic import Street
 from edge_app.config.model import Config, CountingConfig, DeviceConfig, LineConfig, MqttConfig, StoreConfig
 from edge_app.records import VEHICLES
 from edge_app.storage.sqlite import FILE
+from edge_app.system import logging as logs
 from tests.city.test_ingest import driving
 
 SITE = "ring"
@@ -29,6 +30,7 @@ _BUSY = Street("Ring Road", 40_000.0, 0.5, ZoneInfo("UTC"))
 
 def main(folder: Path, authority: Path, port: int, *names: str) -> None:
     """Count until standard input ends."""
+    logs.setup("error")  # brokers are killed, and boots end connections
     with ExitStack() as stack:
         devices = []
         for name in names:
