@@ -229,7 +229,8 @@ def untimely(command: Command, now: float, *, synced: bool) -> Refused | None:
     """Return why a signed command is not carried out now; None when it may be. now: UTC s. synced: the clock is set."""
     refused = partial(Refused, command.id, reply_to=command.reply_to, name=command.name, key=command.key)
     if not synced:
-        return refused("clock", "No time service has set this device's clock, so it cannot tell whether this is old.")
+        unset = "No time service has set this device's clock, so it cannot tell whether this is old: set up NTP there."
+        return refused("clock", unset)
     if command.at - now > _AHEAD_S:
         return refused(
             "clock", f"at is {command.at - now:.0f} s ahead of this device's clock: one of the two is wrong."
