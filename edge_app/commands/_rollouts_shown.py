@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
+from edge_app.system.names import clean
+
 if TYPE_CHECKING:
     from edge_app.city.database.rollouts import Kept
+    from edge_app.rollout.leading import Rollout
     from edge_app.rollout.members import Member
 
 _MOST_EVENTS: Final = 30
@@ -20,18 +23,21 @@ NOBODY: Final = (
 
 
 def show_all(connection: Any, found: Sequence[Kept]) -> None:
+    """Print each roll-out with its whole name, by which the other commands ask for it."""
     from edge_app.city.database.rollouts import read_members
-    from edge_app.console import terminal
+
+    for kept in found:
+        print("\n".join(in_lines(kept.rollout, read_members(connection, kept.id))))
+
+
+def in_lines(one: Rollout, members: Sequence[Member]) -> list[str]:
+    """Return the lines of one roll-out in the list of all."""
     from edge_app.rollout.leading import words
 
-    rows = terminal.table("roll-out", "gives", "state", "group", "devices", "run it", "why")
-    for kept in found:
-        one, members = kept.rollout, read_members(connection, kept.id)
-        group = f"{one.group + 1} of {1 + max((member.group for member in members), default=0)}"
-        running = sum(member.state == "running" for member in members)
-        cells = (one.wanted.words, words(one.state), group, str(len(members)), str(running), one.why)
-        rows.add_row(one.name, *cells)
-    terminal.stdout().print(rows)
+    groups = 1 + max((member.group for member in members), default=0)
+    running = sum(member.state == "running" for member in members)
+    far = f"group {one.group + 1} of {groups}, {running} of {len(members)} devices run it"
+    return [one.name, f"  {one.wanted.words}: {words(one.state)}, {far}", f"  {clean(one.why)}"]
 
 
 def show_one(connection: Any, kept: Kept) -> None:
@@ -64,11 +70,13 @@ def _show_groups(begins: Sequence[float], members: Sequence[Member]) -> None:
     from edge_app.console import terminal
 
     states = ("waiting", "sent", "trying", "running", "back", "gone", "returned")
-    rows = terminal.table("group", "since", "devices", *states)
+    rows = terminal.table("group", "since", "devices", "of them")
     for number in sorted({one.group for one in members}):
         of_group = Counter[str](one.state for one in members if one.group == number)
         since = _at(begins[number]) if number < len(begins) else "-"
-        rows.add_row(str(number + 1), since, str(of_group.total()), *(str(of_group[state]) for state in states))
+        told = ", ".join(f"{of_group[state]} {state}" for state in states if of_group[state])
+        rows.add_row(str(number + 1), since, str(of_group.total()), told)
+    rows.columns[-1].no_wrap, rows.columns[-1].justify = False, "left"
     terminal.stdout().print(rows)
 
 
