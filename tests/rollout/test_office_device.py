@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_app import app, cli, extras
+from edge_app import cli, extras
+from edge_app.assembly import watching
 from edge_app.config.load import load
 from edge_app.config.model import Config, StoreConfig
 from edge_app.config.office import OfficeConfig
@@ -125,7 +126,7 @@ pictures = {"true" if pictures else "false"}
 @pytest.fixture
 def asked(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
     """Yield a running device; the parameter says whether its office may have pictures."""
-    monkeypatch.setattr(app, "ClockMonitor", partial(ClockMonitor, ask=lambda: False))
+    monkeypatch.setattr(watching, "ClockMonitor", partial(ClockMonitor, ask=lambda: False))
     lines = ["<6>connected", f"<4>rtsp://admin:{SECRETS[2]}@10.0.0.9/{SECRETS[2]} is away, {SECRETS[0]}"]
     monkeypatch.setattr("edge_app.system.logging.recent", lambda: lines)
     office = CommandingOffice(tmp_path, PREFIX)
