@@ -240,6 +240,7 @@ def changes(intervals: list[dict[str, Any]]) -> list[str]:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(300)
 def test_a_detector_takes_over_and_goes_again_while_counting_goes_on(tmp_path: Path) -> None:
     office = SigningOffice(tmp_path)
     with mosquitto(tmp_path / "broker") as broker, listening(broker, tmp_path, 6.0) as (ears, program):
