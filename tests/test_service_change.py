@@ -132,6 +132,7 @@ def compare(
     return changed
 
 
+@pytest.mark.long
 def test_a_drawn_street_is_counted_the_same_across_a_change_and_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

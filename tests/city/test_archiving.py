@@ -177,6 +177,7 @@ class History:
         return [*new, *again, *other]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 def test_a_history_with_an_archive_is_the_history_without(database: Database, twin: Database, seed: int) -> None:
     history, moved = History(seed), 0
@@ -205,6 +206,7 @@ def test_a_history_with_an_archive_is_the_history_without(database: Database, tw
             assert found[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(2))
 def test_without_the_files_nothing_is_lost_and_no_sum_is_made_of_a_part(
     database: Database, twin: Database, seed: int

@@ -60,12 +60,14 @@ def failure(done: subprocess.CompletedProcess[str]) -> str:
 # --- cameras
 
 
+@pytest.mark.long
 @needs_mosquitto
 def test_a_missing_camera(tmp_path: Path, plain: Mosquitto) -> None:
     text = f'[source]\nkind = "camera"\ndevice = "/dev/video97"\n[mqtt]\nport = {plain.port}'
     assert "source: There is no camera /dev/video97" in failure(edge_app("check", "--config", config(tmp_path, text)))
 
 
+@pytest.mark.long
 def test_a_camera_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     device = tmp_path / "video0"
     device.touch()
@@ -80,6 +82,7 @@ def test_a_camera_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "is in use by another program" in sentences[0]
 
 
+@pytest.mark.long
 @needs_rtsp
 @needs_mosquitto
 def test_a_wrong_rtsp_password(tmp_path: Path, plain: Mosquitto) -> None:

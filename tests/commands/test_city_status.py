@@ -72,6 +72,7 @@ def test_nothing_at_all_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "Errno" not in told
 
 
+@pytest.mark.long
 def test_a_port_that_is_taken_is_told_with_what_chooses_another(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -376,6 +376,7 @@ def test_a_device_that_another_camera_has_is_asked_for_again_at_once(
     assert load(path, {}).device.device == "pole-8"
 
 
+@pytest.mark.long
 @needs_openssl
 def test_the_check_uses_the_credentials_of_the_service(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the key as a credential and no broker there, the broker fails and not the configuration."""

@@ -337,6 +337,7 @@ def test_systemd_accepts_the_unit_without_a_warning(tmp_path: Path) -> None:
     assert subprocess.run(command, capture_output=True, text=True, timeout=60).stderr == ""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("files", "holds"), [(int(setting("LimitNOFILE", LIMITS)), True), (1024, False)])
 def test_more_than_a_thousand_connections(tmp_path: Path, files: int, holds: bool) -> None:
     """Without the drop-in a service may open 1,024 files."""

@@ -71,6 +71,7 @@ def test_one_that_is_not_healthy_is_taken_back_and_told(
     assert code in (0, 3), "0 where the fault shows only in the ten minutes after it counts"
 
 
+@pytest.mark.long
 def test_a_broker_that_was_away_before_is_no_reason(tmp_path: Path) -> None:
     device = OrderedDevice(tmp_path)
     with (device.release() / "systemd/edge-app.service").open("a") as unit:
@@ -139,6 +140,7 @@ def test_what_the_office_has_not_signed_for_this_device_changes_nothing(
     assert (device.folder / "opt/edge-app/outcome").read_text() == before
 
 
+@pytest.mark.long
 def test_an_order_is_carried_out_once_and_an_old_one_never(device: OrderedDevice) -> None:
     """Whoever has taken the service over may have kept orders that were signed once."""
     device.archive("new")
@@ -254,6 +256,7 @@ def test_an_archive_that_would_leave_its_folder_is_not_unpacked(tmp_path: Path, 
     assert not (tmp_path / "planted").exists()
 
 
+@pytest.mark.long
 def test_an_installation_that_ends_the_machine_each_time_is_given_up(device: OrderedDevice) -> None:
     device.archive("new")
     order = device.sign("release", device.pack("new"), ago_s=60)

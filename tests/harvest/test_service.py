@@ -65,6 +65,7 @@ def test_by_default_no_frame_is_written(street: Path, tmp_path: Path, monkeypatc
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".jpg", ".xml", ".jsonl")]
 
 
+@pytest.mark.long
 def test_a_service_harvests_behind_masks_and_counts_all_frames(street: Path, tmp_path: Path) -> None:
     mask = ((0.0, 0.0), (0.3, 1.0))
     table = HarvestConfig(enabled=True, folder=tmp_path / "harvest", every_s=1, keep_free_mb=0)
@@ -79,6 +80,7 @@ def test_a_service_harvests_behind_masks_and_counts_all_frames(street: Path, tmp
     assert len(kept) <= 11
 
 
+@pytest.mark.long
 def test_an_unusable_folder_does_not_stop_the_counting(
     street: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -106,6 +106,7 @@ def test_the_server_still_works_after_random_bytes(port: int) -> None:
     assert works(port)
 
 
+@pytest.mark.long
 def test_silent_clients_do_not_block_others_for_long(port: int) -> None:
     """More clients than are served at a time: each is dropped after five seconds, and few have a thread."""
     with contextlib.ExitStack() as stack:
@@ -127,6 +128,7 @@ def test_a_flood_is_answered_at_a_bounded_rate_and_leaves_no_file_open(port: int
     soon(lambda: psutil.Process().num_fds() <= files)
 
 
+@pytest.mark.long
 def test_a_client_that_does_not_read_is_dropped() -> None:
     """The answer is larger than the socket buffers on both sides."""
     with serving(lambda: b"x" * 30_000_000) as server, socket.create_connection((HOST, server.port), 10) as deaf:

@@ -127,6 +127,7 @@ def test_a_snapshot_without_a_service_is_of_the_main_stream() -> None:
     assert tuple(picture[-1, -1, :2]) == (10, 20), "the main stream's colour"
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("patient")
 def test_a_snapshot_of_a_busy_device_is_of_a_frame_whose_larger_picture_was_kept(
     monkeypatch: pytest.MonkeyPatch,
@@ -140,6 +141,7 @@ def test_a_snapshot_of_a_busy_device_is_of_a_frame_whose_larger_picture_was_kept
     assert picture.shape == (720, 1280, 3)
 
 
+@pytest.mark.long
 @needs_gstreamer
 def test_the_running_service_shows_the_main_stream_and_counts_in_the_small_one(tmp_path: Path) -> None:
     with ExitStack() as stack:

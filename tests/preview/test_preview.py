@@ -140,6 +140,7 @@ def test_nothing_is_encoded_while_nobody_watches_and_viewers_are_logged(
     assert not running.server.has_viewers.is_set()
 
 
+@pytest.mark.long
 @needs_gstreamer
 def test_a_later_viewer_gets_a_key_frame_at_once(running: Running) -> None:
     """Among the first three frames: one or two may be on their way at its request; a regular one comes every 20."""
@@ -250,6 +251,7 @@ def test_a_taken_port_is_one_sentence(running: Running) -> None:
         RtspServer([Stream("/a", 5)], port=running.config.preview.port)
 
 
+@pytest.mark.long
 @needs_gstreamer
 def test_without_a_camera_the_preview_says_so(tmp_path: Path) -> None:
     """Viewers get a grey picture with the table, and there is no snapshot."""

@@ -280,6 +280,7 @@ def test_pieces_that_are_not_what_was_signed_are_thrown_away(tmp_path: Path) -> 
     assert list((tmp_path / "detectors").iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_kill_at_any_step_leaves_a_whole_detector_or_none_and_the_next_fetch_ends_it(tmp_path: Path) -> None:
     former = twin(tmp_path / "former")
     kept = tmp_path / "detectors" / load(former)[0].sha256

@@ -144,6 +144,7 @@ def asked(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         yield found
 
 
+@pytest.mark.long
 @needs_mosquitto
 @pytest.mark.parametrize("asked", [True], indirect=True)
 def test_the_office_gets_a_diagnosis_a_picture_and_a_harvest(

@@ -38,6 +38,7 @@ def away_from_the_end_of_an_hour() -> None:
         time.sleep(left + 0.1)
 
 
+@pytest.mark.long
 def test_a_camera_that_is_away_for_three_seconds_is_missing_from_the_coverage() -> None:
     server = RtspServer()
     with watched(server.url) as camera:
@@ -84,6 +85,7 @@ def test_a_camera_that_hangs_gives_no_coverage_and_resumes() -> None:
         connect(camera, 1)
 
 
+@pytest.mark.long
 def test_a_repeated_picture_gives_no_coverage_after_the_limit() -> None:
     constant = "x264enc tune=zerolatency speed-preset=ultrafast pass=quant quantizer=20 key-int-max=1"
     with RtspServer(STILL, encoder=constant) as server, watched(server.url, frozen_s=1.0) as camera:
@@ -113,6 +115,7 @@ def test_a_changing_picture_is_not_flagged() -> None:
     assert camera.interval.quality == ()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("jump_s", [-7200.0, 7200.0])
 def test_a_clock_that_jumps_by_two_hours_adds_no_coverage(jump_s: float) -> None:
     offset = [0.0]

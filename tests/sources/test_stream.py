@@ -91,6 +91,7 @@ def test_a_server_may_be_killed_and_started_again_with_another_size() -> None:
     assert (status.reconnects, status.width, status.height) == (1, 640, 352)
 
 
+@pytest.mark.long
 @needs_rtsp
 def test_a_server_that_freezes_is_noticed_and_resumes() -> None:
     with RtspServer() as server, stream(server.url, open_timeout_s=1.0) as source:

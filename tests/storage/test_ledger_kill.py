@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.ledger_cases import NOON, cars, open_ledger, payloads
 from tests.support.paths import ROOT
 
@@ -28,6 +30,7 @@ def lines_of_killed_run(folder: Path, begin: float, after_lines: int) -> list[st
     return [line.strip() for line in lines]
 
 
+@pytest.mark.long
 def test_kills_lose_no_crossing_and_no_number(tmp_path: Path) -> None:
     rng = random.Random(2026)
     folder, now, counted = tmp_path / "state", NOON, 0

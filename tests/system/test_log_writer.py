@@ -142,6 +142,7 @@ def test_a_file_as_stderr_has_every_line(tmp_path: Path) -> None:
     assert text.count("x" * 100) == 1
 
 
+@pytest.mark.long
 def test_the_service_counts_while_nobody_reads_its_stderr(tmp_path: Path) -> None:
     with full_pipe() as (reading, writing):
         path = config(
