@@ -131,13 +131,13 @@ def _judge(files: Sequence[Path], zone_name: str) -> int:
 def _show_list(found: Sequence[KnownDevice]) -> None:
     from edge_app.console import terminal
 
-    rows = terminal.table("device", "state", "program", "contract", "model", "config", "office")
+    rows = terminal.table("device", "state", "program", "model", "config", "office")
     for column in (rows.columns[0], rows.columns[2], rows.columns[-1]):  # what identifies something is not cut
         column.no_wrap, column.overflow, column.min_width = False, "fold", 9
     for one in found:
         told = one.status
         office = f"{one.reported.revision} {one.reported.state}".replace("_", " ") if one.report else "-"
         release = f"{told.get('version') or '-'} {one.reported.release.state if one.reported.release else ''}".strip()
-        cells = (told.get("state"), release, told.get("contract", "1.0"), one.meta.get("model"), one.meta.get("config"))
+        cells = (told.get("state"), release, one.meta.get("model"), one.meta.get("config"))
         rows.add_row(one.name, *(str(cell or "-") for cell in cells), office)
     terminal.stdout().print(rows)
