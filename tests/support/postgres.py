@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import psycopg
 from psycopg import sql
 
@@ -111,7 +112,10 @@ class Postgres:
                 user=self._user,
                 cwd="/",
             )
-        eventually(self._answers, 30.0)
+        try:
+            eventually(self._answers, 30.0)
+        except AssertionError:
+            raise AssertionError(self._log.read_text("utf-8", "replace")[-2000:]) from None
 
     @property
     def pid(self) -> int:
@@ -120,9 +124,14 @@ class Postgres:
 
     def kill(self) -> None:
         """Kill it and all its children as a power cut would."""
+        children = psutil.Process(self._process.pid).children(recursive=True)
         self._process.send_signal(signal.SIGKILL)
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
         self._process.wait(10)
-        with contextlib.suppress(FileNotFoundError):  # its children notice; the next start waits for their memory
+        psutil.wait_procs(children, 10)
+        with contextlib.suppress(FileNotFoundError):  # nobody is left who works on its files
             (self._folder / "postmaster.pid").unlink()
 
     def stop(self) -> None:
