@@ -9,14 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from edge_app.city.desired import Reported, json_in, read_reported, written_at
+from edge_app.city.desired import Reported, json_in, other_time, read_reported, written_at
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.incoming import piece, pieces_of, read_request
 from edge_app.system.topics import DESIRED
 
 _MOST_PIECES: Final = 2_000
-_SAME_S: Final = 0.01
-"""Seconds by which two texts of one time may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,7 @@ class Configuring:
     def _hear(self, reported: Reported) -> None:
         accepted, used = reported.highest == self._revision, reported.revision == self._revision
         told = None not in (self._written, reported.at)
-        if accepted and used and told and abs((reported.at or 0.0) - (self._written or 0.0)) > _SAME_S:
+        if accepted and used and other_time(reported.at, self._written):
             self._fail("another change of the configuration was quicker: try again")
         elif reported.state == "refused" and accepted and used and told:
             self.news = f"revision {self._revision} is in use, and the device has refused another one"

@@ -18,6 +18,8 @@ REPORTED: Final = "edge-app/config-reported/1"
 State: TypeAlias = Literal["none", "trying", "applied", "refused", "rolled_back", "unknown"]
 _LARGEST: Final = 2**53 - 1
 """Largest revision."""
+_SAME_S: Final = 0.01
+"""Seconds by which two texts of one time may differ."""
 _STATES: Final[Collection[str]] = ("none", "trying", "applied", "refused", "rolled_back")
 
 
@@ -108,6 +110,11 @@ def signer_of(payload: bytes) -> str:
 def written_at(payload: bytes) -> float | None:
     """Return when a retained message says that it was written, UTC s, None where it says nothing."""
     return _time(read_document(payload).get("at"))
+
+
+def other_time(one: float | None, another: float | None) -> bool:
+    """Return whether two texts are not of one time, UTC s; False where a time is not told."""
+    return one is not None and another is not None and abs(one - another) > _SAME_S
 
 
 def read_document(payload: bytes) -> Mapping[str, Any]:

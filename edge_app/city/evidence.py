@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -42,12 +43,9 @@ def _of_detector(
     pairs = read_pairs(connection, rollout.wanted.candidate[:12], formers, since - HOUR_S, until + 1)
     rule, begins = StopRule(), list(rollout.begins[1:])
     for (hour, name), (candidate, before) in sorted(pairs.items()):
-        while begins and hour >= begins[0]:
-            rule.next_group()
-            begins.pop(0)
+        _reach(rule, begins, hour)
         rule.add(candidate, before, night=is_night(hour, zones.get(name, _UTC)))
-    for _ in begins:
-        rule.next_group()
+    _reach(rule, begins, math.inf)
     return evidence_of(rule, now)
 
 
@@ -60,15 +58,19 @@ def _of_release(
     hours = read_hours(connection, names, _spans(begin, until)) if names and until > begin else {}
     rule, begins = UsualRule(rollout.cascade.failed), list(rollout.begins[1:])
     for hour in range(begin, until, HOUR_S):
-        while begins and hour >= begins[0]:
-            rule.next_group()
-            begins.pop(0)
+        _reach(rule, begins, hour)
         of_hour = _hour(hours, [members[name] for name in names], hour, begin)
         for name, (counted, usual) in sorted(expected(of_hour).items()):
             rule.add(name, counted, usual, night=is_night(hour, zones.get(name, _UTC)))
-    for _ in begins:
-        rule.next_group()
+    _reach(rule, begins, math.inf)
     return rule.evidence(now)
+
+
+def _reach(rule: StopRule | UsualRule, begins: list[float], at: float) -> None:
+    """Tell a rule of the groups that have begun until a time, UTC s, and forget their begins."""
+    while begins and at >= begins[0]:
+        rule.next_group()
+        begins.pop(0)
 
 
 def _spans(begin: int, until: int) -> list[tuple[int, int]]:

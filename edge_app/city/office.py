@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from edge_app.city.conversation import Conversation, Outcome
-from edge_app.city.desired import Genuine, Layer, Reported, json_in, read_desired, read_reported, written_at
+from edge_app.city.desired import Genuine, Layer, Reported, json_in, other_time, read_desired, read_reported, written_at
 from edge_app.errors import BrokerError, ConfigError
 from edge_app.mqtt.events import Acked, Message
 from edge_app.mqtt.session import Session, Subscriber, retained
@@ -23,7 +23,6 @@ from edge_app.system.topics import DESIRED
 _CONNECT_S: Final = 10.0
 _COMMAND_S: Final = 600.0
 """Time from the signing of a command to its end, s."""
-_SAME_S: Final = 0.01
 RETAINED: Final = ("status", "meta", DESIRED, "config/reported")
 """What brokers retain of each device, and the office looks at."""
 _SHA256_DIGITS: Final = 64
@@ -91,8 +90,7 @@ class KnownDevice:
             return f"the broker has lost revision {used} of the office, which the device uses" if used else ""
         if self.revision < highest:
             return f"the broker has revision {self.revision} of the office, and the device has accepted {highest}"
-        written, told = self.written, self.reported.at
-        if self.revision == used and written and told and abs(written - told) > _SAME_S:
+        if self.revision == used and other_time(self.written, self.reported.at):
             return f"the broker has another revision {used} of the office than the device uses"
         return ""
 

@@ -35,9 +35,9 @@ _TIDY_S: Final = 3600.0
 class OfficeProcess:
     """The work of the process with the key. It belongs to one thread.
 
-    link: connection to the fleet. holder: name by which the database knows this process. refused:
-    returns the keys that the office may not set. look_s: time in which messages
-    are taken between two looks at the database. clock, utc: s of a clock that never steps, and UTC s.
+    link: connection to the fleet. holder: name by which the database knows this process. refused: returns the keys that
+    the office may not set. look_s: time in which messages are taken between two looks at the database. clock, utc: s of
+    a clock that never steps, and UTC s.
     """
 
     def __init__(

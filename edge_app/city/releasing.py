@@ -15,16 +15,12 @@ from edge_app.city.office import command
 from edge_app.errors import ConfigError, reason_of
 from edge_app.mqtt.events import Message
 from edge_app.rollout.release_sums import find_archive
+from edge_app.rollout.wanted_release import NEWS
 from edge_app.system.files import sha256_of
 from edge_app.system.signatures import SigningKey
 
 Went: TypeAlias = Literal["waiting", "running", "kept", "back", "failed"]
 _SIGNATURE_BYTES: Final = 64
-_NEWS: Final = {
-    "installing": "it is being installed",
-    "judging": "it is installed, and has to count",
-    "counts": "it counts, and is on probation for ten minutes",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +80,8 @@ def went(reported: Reported, identifier: str) -> tuple[Went, str]:
     release = reported.release
     if release is None or release.id != identifier:
         return "waiting", ""
-    if release.state in _NEWS:
-        return "running", _NEWS[release.state]
+    if release.state in NEWS:
+        return "running", NEWS[release.state]
     if release.state == "kept":
         return "kept", ""
     return ("back" if release.state == "back" else "failed"), release.problem or "the device gives no reason"

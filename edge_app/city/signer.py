@@ -11,6 +11,7 @@ from edge_app.system.clock import rfc3339
 from edge_app.system.key_names import key_name
 from edge_app.system.signatures import SigningKey
 from edge_app.system.signed import write_signed
+from edge_app.system.topics import DESIRED
 
 
 class Signer:
@@ -38,5 +39,5 @@ class Signer:
     def layer(self, device: str, layer: Layer, revision: int, author: str) -> str:
         """Return the payload of `config/desired`."""
         text = document(layer, revision, rfc3339(round(self._utc(), 3)), author)
-        topic = f"{self.topic(device)}/config/desired"
+        topic = f"{self.topic(device)}/{DESIRED}"
         return write_signed(topic, text, self.key, self._key.sign)

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 def run_command(arguments: argparse.Namespace, config: CityConfig, office: Office, found: Sequence[KnownDevice]) -> int:
     """Have devices carry out a command. Raises ConfigError, BrokerError, StoreError."""
     from edge_app.city.conversation import Commanding, Fetching
-    from edge_app.city.office import command
+    from edge_app.city.signer import Signer
 
-    key, name, args = signing_key(config), arguments.kind, _args(arguments)
+    signer, name = Signer(signing_key(config), office.root, time.time), arguments.kind
     bundle = read_bundle(arguments.bundle) if name == "fetch" else b""
+    args = fetch_args(bundle, arguments.url) if name == "fetch" else _args(arguments)
     talks, entries = list[Any](), list[tuple[str, str, Mapping[str, Any]]]()
     for one in found:
-        topic = f"{office.root}/{one.name}"
-        identifier, payload = command(f"{topic}/commands/{name}", args, key, "office", time.time())
+        topic = signer.topic(one.name)
+        identifier, payload = signer.command(one.name, name, args, "office")
         by_broker = name == "fetch" and arguments.by_broker
         talks.append(
             Fetching(topic, identifier, payload, bundle) if by_broker else Commanding(topic, name, identifier, payload)
@@ -67,6 +68,4 @@ def _args(arguments: argparse.Namespace) -> dict[str, Any]:
         if not 1 <= arguments.hours <= 168:
             raise ConfigError("--hours: must be 1 to 168")
         return {"enabled": True, "hours": arguments.hours} if arguments.switch == "on" else {"enabled": False}
-    if arguments.kind == "fetch":
-        return fetch_args(arguments.bundle, arguments.url)
     return {}

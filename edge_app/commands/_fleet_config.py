@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edge_app.commands._city_inventory import person
 from edge_app.commands._fleet_talks import audit, lead
-from edge_app.commands._office_serving import signing_key
+from edge_app.commands._office_serving import refused_keys, signing_key
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ def change_of(arguments: argparse.Namespace) -> Callable[[Layer], Layer] | None:
     from edge_app.city.desired import Change, Layer, changed
     from edge_app.city.order_wishes import office_keys
     from edge_app.config.files import parse_value, read_tables
-    from edge_app.config.layers import Layer as ConfigLayer
-    from edge_app.config.layers import refused_keys
     from edge_app.system.tables import flat
 
     values = dict(_pair(text, parse_value) for text in arguments.set)
@@ -45,7 +43,7 @@ def change_of(arguments: argparse.Namespace) -> Callable[[Layer], Layer] | None:
         if unknown := [key for key in (*change.unset, *change.left) if key not in known]:
             raise ConfigError(f"{', '.join(unknown)}: is no key that the office sets, such as counting.interval_s")
         made = changed(layer if tables is None and not arguments.clear else Layer(tables or {}), change)
-        if refused := refused_keys(ConfigLayer("office", made.set, made.unset)):
+        if refused := refused_keys(made):
             raise ConfigError(f"the office may not set {', '.join(refused)}: that stands in the device's own file")
         _refuse_odd(made.set)
         return made
@@ -77,12 +75,11 @@ def configure(
 ) -> int:
     """Change what the office sets on devices. make: as of `change_of`. Raises ConfigError, BrokerError, StoreError."""
     from edge_app.city.conversation import Configuring
-    from edge_app.city.desired import Layer, differences, document, signer_of
-    from edge_app.system.clock import rfc3339
-    from edge_app.system.key_names import key_name
-    from edge_app.system.signed import write_signed
+    from edge_app.city.desired import Layer, differences, signer_of
+    from edge_app.city.order_work import noted
+    from edge_app.city.signer import Signer
 
-    key, now, author = signing_key(config), time.time(), person()
+    signer, author = Signer(signing_key(config), office.root, time.time), person()
     talks, entries = list[Any](), list[tuple[str, str, Mapping[str, Any]]]()
     anew, lost = arguments.file is not None or arguments.clear, 0
     for one in found:
@@ -94,16 +91,14 @@ def configure(
             continue
         layer = make(before)
         change = differences(before, layer)
-        mine = signer_of(one.retained) == key_name(key.public_key)  # what a former key has signed is signed anew
+        mine = signer_of(one.retained) == signer.key  # what a former key has signed is signed anew
         if not change and one.revision and not one.lost and mine:
             print(f"{one.name}: nothing to change")
             continue
-        topic = f"{office.root}/{one.name}"
-        text = document(layer, one.next_revision, rfc3339(round(now, 3)), author)
-        payload = write_signed(f"{topic}/config/desired", text, key_name(key.public_key), key.sign)
-        patient = not arguments.no_wait
+        payload = signer.layer(one.name, layer, one.next_revision, author)
+        topic, patient = signer.topic(one.name), not arguments.no_wait
         talks.append(Configuring(topic, payload, one.next_revision, one.report, one.retained, patient=patient))
-        entries.append(("device.config", one.name, {"revision": [one.revision, one.next_revision], **change}))
+        entries.append(("device.config", one.name, noted(one, change)))
     audit(arguments, config, entries)
     return max(lead(office, talks, _TRIAL_S, Path()) if talks else 0, int(lost > 0))
 

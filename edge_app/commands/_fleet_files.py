@@ -46,13 +46,12 @@ def pack_bundle(model: Path, folder: Path) -> int:
     return 0
 
 
-def fetch_args(bundle: Path, url: str | None) -> dict[str, Any]:
+def fetch_args(bundle: bytes, url: str | None) -> dict[str, Any]:
     """Return what devices are asked to fetch. url: None for the broker. Raises ConfigError."""
-    content = read_bundle(bundle)
     if url is not None and not url.startswith("https://"):
         raise ConfigError("--url: must begin with https://")
     where = {} if url is None else {"url": url}
-    return {**where, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    return {**where, "bytes": len(bundle), "sha256": hashlib.sha256(bundle).hexdigest()}
 
 
 def read_bundle(file: Path) -> bytes:

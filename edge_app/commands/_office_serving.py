@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edge_app.city.config import CityConfig
     from edge_app.city.database.engine import Database
     from edge_app.city.desired import Genuine, Layer
+    from edge_app.mqtt.session import Session
 
 
 def run_serve(config: CityConfig, folder: Path, stop: threading.Event) -> int:
@@ -58,20 +59,27 @@ def genuine_of(config: CityConfig, key: Any) -> Genuine:
     return genuine({key_name(public): public for public in (key.public_key, *config.signing.former)}, verify)
 
 
-def lead_until(config: CityConfig, database: Database, name: str, stop: Callable[[], bool]) -> None:
-    """Lead roll-outs, as the process with the key, until `stop` returns True; say what is wrong with the broker."""
+def session_of(config: CityConfig, process: str, longest_wait_s: float) -> Session:
+    """Return a connection to the broker, not connected yet. longest_wait_s: between two attempts."""
     from edge_app.assembly.broker import endpoints_of
-    from edge_app.city.link import FleetLink
-    from edge_app.city.office_process import OfficeProcess
     from edge_app.mqtt.endpoint import Backoff
-    from edge_app.mqtt.identity import root_below
     from edge_app.mqtt.session import Session
 
-    key, mqtt = signing_key(config), config.mqtt
-    client = f"edge-app-office-{secrets.token_hex(4)}"
-    session = Session(endpoints_of(mqtt), client, protocol=mqtt.protocol, backoff=Backoff(max_s=30.0))
-    link = FleetLink(session, root_below(mqtt.prefix), genuine_of(config, key))
-    process, told = OfficeProcess(database, link, key, name, _refused), ""
+    client = f"edge-app-{process}-{secrets.token_hex(4)}"
+    return Session(
+        endpoints_of(config.mqtt), client, protocol=config.mqtt.protocol, backoff=Backoff(max_s=longest_wait_s)
+    )
+
+
+def lead_until(config: CityConfig, database: Database, name: str, stop: Callable[[], bool]) -> None:
+    """Lead roll-outs, as the process with the key, until `stop` returns True; say what is wrong with the broker."""
+    from edge_app.city.link import FleetLink
+    from edge_app.city.office_process import OfficeProcess
+    from edge_app.mqtt.identity import root_below
+
+    key = signing_key(config)
+    link = FleetLink(session_of(config, "office", 30.0), root_below(config.mqtt.prefix), genuine_of(config, key))
+    process, told = OfficeProcess(database, link, key, name, refused_keys), ""
 
     def over() -> bool:
         nonlocal told
@@ -88,9 +96,8 @@ def lead_until(config: CityConfig, database: Database, name: str, stop: Callable
         process.end()
 
 
-def _refused(layer: Layer) -> Sequence[str]:
+def refused_keys(layer: Layer) -> Sequence[str]:
     """Return the keys of a layer that the office may not set."""
-    from edge_app.config.layers import Layer as ConfigLayer
-    from edge_app.config.layers import refused_keys
+    from edge_app.config import layers
 
-    return refused_keys(ConfigLayer("office", layer.set, layer.unset))
+    return layers.refused_keys(layers.Layer("office", layer.set, layer.unset))

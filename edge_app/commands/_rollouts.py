@@ -92,8 +92,8 @@ def _detector(arguments: argparse.Namespace) -> Candidate:
     from edge_app.detectors.bundle import unpack
     from edge_app.rollout.wanted_detector import WantedDetector
 
-    args = fetch_args(arguments.file, arguments.url)
-    manifest = unpack(read_bundle(arguments.file))
+    content = read_bundle(arguments.file)
+    args, manifest = fetch_args(content, arguments.url), unpack(content)
     if not manifest.proven:
         raise ConfigError(
             f"{arguments.file}: {manifest.name} has not passed the gate, so no device would count with it; "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import secrets
 import sys
 import threading
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from edge_app.commands import _fleet_options
 from edge_app.commands._fleet_commands import run_command, run_release
 from edge_app.commands._fleet_config import change_of, configure, show_layers
 from edge_app.commands._fleet_files import make_or_show_key, pack_bundle
-from edge_app.commands._office_serving import genuine_of, run_serve, signing_key
+from edge_app.commands._office_serving import genuine_of, run_serve, session_of, signing_key
 from edge_app.commands._options import reach_secrets, without_city
 from edge_app.commands._rollouts import run_rollout
 from edge_app.errors import ConfigError, reason_of
@@ -81,21 +80,12 @@ def _led(arguments: argparse.Namespace, stop: threading.Event) -> int:
 
 
 def _office(config: CityConfig, stop: threading.Event) -> Office:
-    from edge_app.assembly.broker import endpoints_of
     from edge_app.city.office import Office
-    from edge_app.mqtt.endpoint import Backoff
     from edge_app.mqtt.identity import root_below
-    from edge_app.mqtt.session import Session
     from edge_app.system import logging as logs
 
     logs.setup("error")
-    mqtt = config.mqtt
-
-    def connect() -> Session:
-        name = f"edge-app-fleet-{secrets.token_hex(4)}"
-        return Session(endpoints_of(mqtt), name, protocol=mqtt.protocol, backoff=Backoff(max_s=5.0))
-
-    return Office(connect, root_below(mqtt.prefix), stop.is_set)
+    return Office(lambda: session_of(config, "fleet", 5.0), root_below(config.mqtt.prefix), stop.is_set)
 
 
 def _judge(files: Sequence[Path], zone_name: str) -> int:
@@ -137,7 +127,7 @@ def _show_list(found: Sequence[KnownDevice]) -> None:
     for one in found:
         told = one.status
         office = f"{one.reported.revision} {one.reported.state}".replace("_", " ") if one.report else "-"
-        release = f"{told.get('version') or '-'} {one.reported.release.state if one.reported.release else ''}".strip()
-        cells = (told.get("state"), release, one.meta.get("model"), one.meta.get("config"))
+        program = f"{told.get('version') or '-'} {one.reported.release.state if one.reported.release else ''}".strip()
+        cells = (told.get("state"), program, one.meta.get("model"), one.meta.get("config"))
         rows.add_row(one.name, *(str(cell or "-") for cell in cells), office)
     terminal.stdout().print(rows)

@@ -89,10 +89,13 @@ def _problems(data: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_time(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
     try:
-        return isinstance(value, str) and read_utc(value) >= 0
+        read_utc(value)
     except ValueError:
         return False
+    return True
 
 
 def _value(value: Any) -> str:

@@ -16,7 +16,8 @@ LOOKED_S: Final = 14 * 86_400
 """Time before it whose figures are the usual ones."""
 _QUARTERS: Final = 4
 _DAY_S: Final = 86_400
-_NEAR_S: Final = 3600
+_NEAR_S: Final = 7200
+_QUARTER_S: Final = 900
 _LEAST: Final = 8
 _SLOW: Final = 0.8
 _DROPPED: Final = 0.1
@@ -32,16 +33,16 @@ def worse(figures: Sequence[Quarter], got: float, now: float) -> str:
     figures: by time. got: when it had the release, now: UTC s. A device of which too little is known is not judged.
     """
     after = [one for begin, one in figures if begin >= got][-_QUARTERS:]
-    usual = [one for begin, one in figures if begin < got - _DAY_S / 96 and _near(begin, now)]
+    before = [(begin, one) for begin, one in figures if begin < got - _QUARTER_S]
+    usual = [one for begin, one in before if _near(begin, now)]
     if len(after) < _QUARTERS or len(usual) < _LEAST:
         return ""
-    every = [one for begin, one in figures if begin < got - _DAY_S / 96]
-    return next(_found(after, usual, every), "")
+    return next(_found(after, usual, [one for _, one in before]), "")
 
 
 def _near(begin: int, now: float) -> bool:
     apart = (begin - now) % _DAY_S
-    return min(apart, _DAY_S - apart) <= 2 * _NEAR_S
+    return min(apart, _DAY_S - apart) <= _NEAR_S
 
 
 def _found(after: Sequence[Any], usual: Sequence[Any], every: Sequence[Any]) -> Iterator[str]:

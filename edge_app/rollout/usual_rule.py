@@ -54,8 +54,8 @@ def usual_hour(hours: Mapping[tuple[int, str], Vehicles], name: str, hour: int, 
 
     hours: begin, UTC s, and device -> vehicles of it, seen nearly whole. before: UTC s.
     """
-    weeks = range(max(1, -(-(hour + _HOUR_S - before) // _WEEK_S)), 1_000)
-    found = [hours.get((hour - week * _WEEK_S, name)) for week in weeks[:WEEKS]]
+    first = max(1, -(-(hour + _HOUR_S - before) // _WEEK_S))
+    found = [hours.get((hour - week * _WEEK_S, name)) for week in range(first, first + WEEKS)]
     known = [one for one in found if one is not None]
     if len(known) < 2:
         return None

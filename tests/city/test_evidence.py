@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from edge_app.city.database.comparing import HOUR_S
 from edge_app.city.database.engine import Database
-from edge_app.city.database.hours import HOUR_S, read_hours
+from edge_app.city.database.hours import read_hours
 from edge_app.city.database.rollouts import change_rollout, find_rollout, read_led, read_members
 from edge_app.city.database.tables import QUARTER
 from edge_app.city.evidence import read_evidence

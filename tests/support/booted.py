@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import psutil
@@ -106,3 +106,16 @@ def wait(condition: Callable[[], bool], seconds: float) -> float:
         assert time.monotonic() - began < seconds, f"not within {seconds:g} s"
         time.sleep(0.3)
     return time.monotonic() - began
+
+
+def report(machine: Machine, steps: Iterable[tuple[str, str]]) -> int:
+    """Boot, and print what each step of a trial has shown, as it comes; return the exit code."""
+    began = time.monotonic()
+    try:
+        machine.boot()
+        for step, result in steps:
+            print(f"{time.monotonic() - began:5.0f} s  {step}: {result}", flush=True)
+    except AssertionError as error:
+        print(f"{time.monotonic() - began:5.0f} s  FAILED: {error}", flush=True)
+        return 1
+    return 0

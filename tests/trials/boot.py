@@ -28,7 +28,7 @@ from edge_app.storage.sqlite import FILE
 from edge_app.system.clock import kernel_unsynced
 from edge_app.system.signatures import SigningKey, make_key
 from tests.support import stick
-from tests.support.booted import Machine, wait
+from tests.support.booted import Machine, report, wait
 from tests.support.paths import ROOT
 
 CONFIG = """
@@ -345,17 +345,10 @@ def main() -> int:
     options = parser.parse_args()
     prepare(options.tree, options.archive)
     machine = Machine(options.tree, UNIT, "/opt/edge-app")
-    began = time.monotonic()
     try:
-        machine.boot()
-        for step, result in trial(machine, options.tree):
-            print(f"{time.monotonic() - began:5.0f} s  {step}: {result}", flush=True)
-    except AssertionError as error:
-        print(f"{time.monotonic() - began:5.0f} s  FAILED: {error}", flush=True)
-        return 1
+        return report(machine, trial(machine, options.tree))
     finally:
         machine.close()
-    return 0
 
 
 if __name__ == "__main__":

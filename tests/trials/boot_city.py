@@ -22,7 +22,7 @@ from typing import Any
 
 from edge_app.city.records import COLUMNS
 from tests.support import stick
-from tests.support.booted import Machine, wait
+from tests.support.booted import Machine, report, wait
 from tests.support.outside_devices import SITE, told
 from tests.support.paths import ROOT
 
@@ -332,19 +332,13 @@ def main() -> int:
     options = parser.parse_args()
     prepare(options.tree, options.archive)
     with tempfile.TemporaryDirectory(prefix="edge-app-boot-city-") as folder:
-        devices, city, began = Devices(Path(folder)), City(options.tree), time.monotonic()
+        devices, city = Devices(Path(folder)), City(options.tree)
         enrol(options.tree, devices.authority)
         try:
-            city.boot()
-            for step, result in trial(city, options.tree, devices):
-                print(f"{time.monotonic() - began:5.0f} s  {step}: {result}", flush=True)
-        except AssertionError as error:
-            print(f"{time.monotonic() - began:5.0f} s  FAILED: {error}", flush=True)
-            return 1
+            return report(city, trial(city, options.tree, devices))
         finally:
             devices.stop()
             city.close()
-    return 0
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ exit code is 1 when an equal one is stopped too often, or one that counts half t
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +17,6 @@ from typing import Final
 
 import numpy as np
 
-from edge_app.console.terminal import bar, stdout, table
 from edge_app.records import VEHICLES
 from edge_app.rollout.plan import Cascade, Progress, Seen, advance, groups
 from edge_app.rollout.usual_rule import WEEKS, Hour, UsualRule, expected
@@ -34,8 +32,8 @@ from tests.trials.rollouts import (
     misses,
     misses_at_night,
     misses_class,
-    row,
     seen,
+    tell,
 )
 
 RELEASES: Final[Mapping[str, Change]] = {
@@ -49,8 +47,6 @@ RELEASES: Final[Mapping[str, Change]] = {
 }
 _HOUR_S: Final = 3600.0
 _OTHERS: Final = 50
-_MOST_FALSE: Final = 0.05
-_LEAST_FOUND: Final = 0.95
 _HOLIDAYS: Final = 0.05
 _WORKS: Final = 0.02
 
@@ -132,33 +128,5 @@ def named(rows: list[int], counts: Counts) -> dict[str, dict[str, float]]:
     return {str(n): dict(zip(VEHICLES, each.tolist(), strict=True)) for n, each in zip(rows, counts, strict=True)}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=200)
-    parser.add_argument("--devices", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=RELEASES, help="one release alone")
-    arguments = parser.parse_args()
-    heads = ("stop", "group 1", "h", "90 %", "done", "wait", "all h")
-    rows, fine = table("release", *heads), True
-    for number, name in enumerate(RELEASES):
-        if arguments.only not in (None, name):
-            continue
-        ends = []
-        with bar(name, arguments.runs) as progress:
-            for each in range(arguments.runs):
-                random = np.random.default_rng([arguments.seed, number, each])
-                ends.append(run(arguments.devices, RELEASES[name], random))
-                progress.forward()
-        rows.add_row(*row(name, ends))
-        stopped = [end for end in ends if end.state == "stopped"]
-        if name == "equal":
-            fine &= len(stopped) <= _MOST_FALSE * len(ends)
-        if name == "misses 50 %":
-            fine &= sum(end.group == 0 for end in stopped) >= _LEAST_FOUND * len(ends)
-    stdout().print(rows)
-    return 0 if fine else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tell(__doc__, "release", RELEASES, "misses 50 %", run))

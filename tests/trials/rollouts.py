@@ -141,6 +141,10 @@ class Run:
     hours: int
 
 
+Roll: TypeAlias = Callable[[int, Change, np.random.Generator], Run]
+"""Rolls out to so many devices what makes a change of counts."""
+
+
 def run(devices: int, change: Change, random: np.random.Generator) -> Run:
     """Roll a candidate out until it is stopped, done or waits for a person."""
     world, cascade, rule = fleet(devices, random), Cascade(), StopRule()
@@ -173,33 +177,37 @@ def row(name: str, ends: list[Run]) -> tuple[str, ...]:
     return (name, f"{share['stopped']:.1%}", first, *until, f"{share['done']:.1%}", f"{share['paused']:.1%}", whole)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def tell(description: str | None, what: str, changes: Mapping[str, Change], least_found: str, run: Roll) -> int:
+    """Simulate roll-outs of each change and print the table; return the exit code.
+
+    what: is rolled out. least_found: the change that must be stopped in the first group. run: rolls out once.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--devices", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=CANDIDATES, help="one candidate alone")
+    parser.add_argument("--only", choices=changes, help=f"one {what} alone")
     arguments = parser.parse_args()
     heads = ("stop", "group 1", "h", "90 %", "done", "wait", "all h")
-    rows, fine = table("candidate", *heads), True
-    for number, name in enumerate(CANDIDATES):
+    rows, fine = table(what, *heads), True
+    for number, name in enumerate(changes):
         if arguments.only not in (None, name):
             continue
         ends = []
         with bar(name, arguments.runs) as progress:
             for each in range(arguments.runs):
                 random = np.random.default_rng([arguments.seed, number, each])
-                ends.append(run(arguments.devices, CANDIDATES[name], random))
+                ends.append(run(arguments.devices, changes[name], random))
                 progress.forward()
         rows.add_row(*row(name, ends))
         stopped = [end for end in ends if end.state == "stopped"]
         if name == "equal":
             fine &= len(stopped) <= _MOST_FALSE * len(ends)
-        if name == "misses 10 %":
+        if name == least_found:
             fine &= sum(end.group == 0 for end in stopped) >= _LEAST_FOUND * len(ends)
     stdout().print(rows)
     return 0 if fine else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tell(__doc__, "candidate", CANDIDATES, "misses 10 %", run))

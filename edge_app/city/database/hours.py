@@ -11,7 +11,7 @@ from edge_app.city.database.engine import among
 from edge_app.city.database.tables import LINE, QUARTER
 from edge_app.records import DIRECTIONS, FLOWS, VEHICLES
 
-HOUR_S: Final = 3600
+_HOUR_S: Final = 3600
 _SEEN: Final = 0.9
 """Share of an hour of each line that must have been seen."""
 
@@ -25,7 +25,7 @@ def read_hours(
     """
     names = {row.id: f"{row.topic_site}/{row.device}" for row in connection.execute(_lines(devices))}
     names = {line: name for line, name in names.items() if name in set(devices)}
-    hour = (QUARTER.c.start - QUARTER.c.start % HOUR_S).label("hour")
+    hour = (QUARTER.c.start - QUARTER.c.start % _HOUR_S).label("hour")
     classes = [
         func.sum(sum((QUARTER.c[f"{name}_{way}"] for way in DIRECTIONS), start=0)).label(name) for name in VEHICLES
     ]
@@ -36,7 +36,7 @@ def read_hours(
     sums, whole = dict[tuple[int, str], dict[str, float]](), dict[tuple[int, str], bool]()
     for row in connection.execute(statement).mappings():
         key = row["hour"], names[row["line_id"]]
-        whole[key] = whole.get(key, True) and row["seen_s"] >= _SEEN * HOUR_S
+        whole[key] = whole.get(key, True) and row["seen_s"] >= _SEEN * _HOUR_S
         of_hour = sums.setdefault(key, dict.fromkeys(VEHICLES, 0.0))
         for name in VEHICLES:
             of_hour[name] += float(row[name])
