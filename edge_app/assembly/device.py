@@ -32,6 +32,7 @@ from edge_app.storage.counts import Counting
 from edge_app.storage.ledger import Ledger
 from edge_app.storage.outbox import Outbox
 from edge_app.system.clock import SteadyClock
+from edge_app.system.processor import processor
 
 
 def build_device(config: Config, model: str) -> Device:
@@ -103,6 +104,7 @@ def build_meta(config: Config, device: Device, lines: Sequence[Line], model_name
         version=__version__,
         counting=config.counting_settings(device.model, COUNTING_REVISION),
         model_name=model_name,
+        processor=processor(),
     )
 
 

@@ -77,6 +77,12 @@ class KnownDevice:
         return found if isinstance(found, str) else ""
 
     @property
+    def processor(self) -> str:
+        """Processor of the device's system, such as aarch64, empty where the device has not told it."""
+        found = self.meta.get("processor")
+        return found if isinstance(found, str) else ""
+
+    @property
     def lost(self) -> str:
         """One sentence on why nobody can tell here what the office sets on the device, empty where that is known.
 
@@ -93,6 +99,15 @@ class KnownDevice:
         if self.revision == used and other_time(self.written, self.reported.at):
             return f"the broker has another revision {used} of the office than the device uses"
         return ""
+
+    @property
+    def went_back(self) -> str:
+        """One sentence on that the device does not use what the broker retains, empty where it does."""
+        if self.reported.state != "rolled_back" or self.reported.highest != self.revision:
+            return ""
+        return (
+            f"it went back from revision {self.revision} ({'; '.join(self.reported.problems) or 'it gives no reason'})"
+        )
 
     def base(self) -> Layer:
         """Return what a change begins with. Raises ConfigError: where that is lost."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from edge_app.city.conversation import Commanding, Outcome
 from edge_app.city.desired import Reported, read_reported
-from edge_app.city.office import command
+from edge_app.city.office import KnownDevice, command
 from edge_app.errors import ConfigError, reason_of
 from edge_app.mqtt.events import Message
 from edge_app.rollout.release_sums import find_archive
@@ -55,6 +55,14 @@ def release_args(archive: Path, url: str, *, older: bool = False) -> dict[str, A
         raise ConfigError(f"{signature}: is no Ed25519 signature; RELEASE_KEY must be an Ed25519 key")
     text = base64.b64encode(raw).decode()
     return {"url": url, "bytes": size, "sha256": sha256, "sums": told, "sums_signature": text, "older": older}
+
+
+def other_processors(devices: Sequence[KnownDevice], processor: str) -> Mapping[str, str]:
+    """Return name -> processor of the devices for which a release is not made; those that tell none may be.
+
+    processor: that it is made for, empty for any.
+    """
+    return {one.name: one.processor for one in devices if processor and one.processor not in ("", processor)}
 
 
 def send_release(

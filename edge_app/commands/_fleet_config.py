@@ -89,6 +89,8 @@ def configure(
             print(error)
             lost += 1
             continue
+        if one.went_back:
+            print(f"{one.name}: {one.went_back}; this change begins with it: --leave what did not work")
         layer = make(before)
         change = differences(before, layer)
         mine = signer_of(one.retained) == signer.key  # what a former key has signed is signed anew

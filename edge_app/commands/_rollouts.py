@@ -59,11 +59,12 @@ def run_rollout(
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What a roll-out gives. args: of the command by which devices fetch it."""
+    """What a roll-out gives. args: of the command by which devices fetch it. processor: it is for, empty for each."""
 
     name: str
     wanted: Wanted
     args: Mapping[str, Any]
+    processor: str = ""
 
 
 def read_candidate(arguments: argparse.Namespace) -> Candidate:
@@ -85,7 +86,7 @@ def _release(arguments: argparse.Namespace) -> Candidate:
     archive = find_archive(args["sums"], args["sha256"])
     assert archive is not None  # release_args has found it
     name = arguments.name or arguments.file.name.removesuffix(_ARCHIVE)
-    return Candidate(name, WantedRelease(args["sha256"], archive.version), args)
+    return Candidate(name, WantedRelease(args["sha256"], archive.version), args, archive.processor)
 
 
 def _detector(arguments: argparse.Namespace) -> Candidate:
@@ -125,21 +126,28 @@ def _start(
     known: Sequence[KnownDevice],
 ) -> int:
     from edge_app.city.database.orders import read_holder
+    from edge_app.city.releasing import other_processors
     from edge_app.city.rollouts import start_rollout
 
     cascade = cascade_of(arguments.groups, arguments.hours)
     found = [one for one in known if fnmatchcase(one.name, arguments.devices)]
     if not found:
         raise ConfigError(f"{arguments.devices}: the broker knows no such device; `edge-app fleet list` shows them")
+    others = other_processors(found, given.processor)
+    fitting = [one for one in found if one.name not in others]
+    if not fitting:
+        raise ConfigError(f"{arguments.file}: is for {given.processor}, and none of the {len(found)} devices is")
     now = time.time()
     with database.begin() as connection:
-        kept, members = start_rollout(connection, given.name, given.wanted, given.args, found, cascade, person(), now)
+        kept, members = start_rollout(connection, given.name, given.wanted, given.args, fitting, cascade, person(), now)
         alive = read_holder(connection).alive(now)
     parts = Counter(one.group for one in members)
     sizes = ", ".join(str(parts[number]) for number in sorted(parts))
     print(f"{kept.rollout.name}: begun, {len(members)} devices in {len(parts)} groups ({sizes}).")
-    if left := len(found) - len(members):
+    if left := len(fitting) - len(members):
         print(f"{left} devices run it already, and are left out.")
+    if others:
+        print(f"{len(others)} devices have another processor than {given.processor}, and are left out.")
     print(f"How it goes: edge-app fleet rollout show {kept.rollout.name}")
     if not alive:
         print(NOBODY)

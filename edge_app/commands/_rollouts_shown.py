@@ -89,7 +89,8 @@ def _show_evidence(kept: Kept) -> None:
     for name, (candidate, before) in evidence.sums.items():
         change = f"{(candidate - before) / before:+.1%}" if before else "-"
         rows.add_row(name, f"{candidate:,.0f}", f"{before:,.0f}", change)
-    terminal.stdout().print(rows)
+    if evidence.sums:
+        terminal.stdout().print(rows)
     print(f"{evidence.hours:,} hours of devices in this group: {evidence.decision}")
     for reason in evidence.reasons:
         print(f"stop: {reason}")

@@ -133,6 +133,7 @@ EXAMPLES: Final[dict[str, Any]] = {
         "contract": "1.3",
         "installation": "5b1f09c4",
         "model_name": "ssdlite_mobilenet_v2_512x288",
+        "processor": "aarch64",
     },
     "meta_config": _CONFIG,
     "counts": _COUNTS,

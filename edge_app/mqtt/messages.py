@@ -314,6 +314,7 @@ class Meta(ConfigMeta):
     contract: Contract = CONTRACT
     installation: Installation = ""
     model_name: str = Field(default="", description="Of the detector, text for people; may be empty")
+    processor: str = Field(default="", description="Of the system, such as aarch64; a release must be made for it")
 
 
 def lines_of(meta: ConfigMeta) -> frozenset[str]:

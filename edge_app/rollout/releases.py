@@ -23,6 +23,7 @@ from edge_app.mqtt.messages import ReleaseReported, ReleaseState
 from edge_app.rollout.download import download
 from edge_app.rollout.release_sums import find_archive
 from edge_app.system.files import alone_in, write_atomic
+from edge_app.system.processor import processor
 from edge_app.system.readings import readings
 
 ORDER: Final = "order.json"
@@ -78,8 +79,8 @@ class Releases:
         archive = find_archive(args.sums, args.archive.sha256)
         if archive is None:
             raise CommandError("SHA256SUMS of the order has no archive for devices of that hash.")
-        if archive.processor != os.uname().machine:
-            raise CommandError(f"{archive.name} is for {archive.processor}, and this device is {os.uname().machine}.")
+        if archive.processor != (mine := processor()):
+            raise CommandError(f"{archive.name} is for {archive.processor}, and this device is {mine}.")
         try:
             self._fetch(args.archive, message)
         except OSError as error:

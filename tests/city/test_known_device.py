@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge_app.city.desired import Layer, genuine
+from edge_app.city.desired import Layer, Reported, State, genuine
 from edge_app.city.office import KnownDevice, known_devices
 from edge_app.errors import ConfigError
 from edge_app.mqtt.events import Message
@@ -92,3 +93,11 @@ def test_a_new_message_takes_the_place_of_a_forged_one(office: SigningOffice) ->
     known = device(office, "{}", report(12, 12))
     known.take("config/desired", office.configuration(13, SET).encode())
     assert known.base() == Layer(SET)
+
+
+def test_a_device_that_went_back_from_what_is_retained_says_so() -> None:
+    device = KnownDevice("harbour/pole-7", revision=12, reported=Reported("rolled_back", 11, 12, ("no frames",)))
+    assert device.went_back == "it went back from revision 12 (no frames)"
+    others: list[tuple[int, State]] = [(13, "rolled_back"), (12, "applied")]
+    for revision, state in others:
+        assert not replace(device, revision=revision, reported=Reported(state, 11, 12)).went_back

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,14 +15,17 @@ from edge_app.city.database.rollouts import Kept
 from edge_app.city.rollouts import change_by_hand
 from edge_app.cli import main
 from edge_app.mqtt.embedded_broker import HOST
+from edge_app.mqtt.events import Acked, Connected, Message
+from edge_app.mqtt.identity import ROOT
 from edge_app.rollout.plan import Cascade, groups
-from tests.support.brokers import eventually, needs_mosquitto
+from tests.support.brokers import eventually, needs_mosquitto, run_until, session
 from tests.support.led_fleet import NEXT, LedFleet, led_fleet
 from tests.support.simulated_root import SimulatedRoot
 
 pytestmark = [needs_mosquitto, pytest.mark.servers, pytest.mark.timeout(300)]
 QUICK = Cascade((0.3, 1.0), hours=4.0)
 OLD = "0.1.0"
+OTHER = "harbour/other-1"
 
 
 @pytest.fixture
@@ -138,6 +142,18 @@ def test_a_release_is_taken_back_by_hand_and_one_that_was_away_goes_back_later(c
     assert [len(root.carried_out) for root in first(city)] == [2, 2]
 
 
+def tell_other_processor(port: int) -> None:
+    """Let the broker know a device that none of the archives is for."""
+    topic = f"{ROOT}/{OTHER}"
+    told = {"status": {"state": "online", "version": OLD}, "meta": {"processor": "z80"}}
+    device = session(port, "other")
+    run_until(device, Connected)
+    for kind, fields in told.items():
+        device.publish(Message(f"{topic}/{kind}", json.dumps(fields).encode(), qos=1, retained=True))
+    run_until(device, Acked, 2)
+    device.close()
+
+
 def test_the_command_begins_a_release_and_shows_it(
     city: LedFleet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -159,7 +175,15 @@ def test_the_command_begins_a_release_and_shows_it(
     (tmp_path / "SHA256SUMS").write_text(sums)
     (tmp_path / "SHA256SUMS.sig").write_bytes(bytes(64))
     name = archive.name.removesuffix(".tar.xz")
-    assert f"{name}: begun, 6 devices in 2 groups (2, 4)." in rollout(*start)
+    tell_other_processor(city.port)
+    begun = rollout(*start)
+    assert f"{name}: begun, 6 devices in 2 groups (2, 4)." in begun
+    assert f"1 devices have another processor than {os.uname().machine}, and are left out." in begun
+    alone = ("start", str(archive), OTHER, "--url", "https://x/y")
+    assert "none of the 1 devices is" in rollout(*alone, code=2)
+    by_hand = ["fleet", "release", str(archive), "--to", OTHER, "--url", "https://x/y", "--config", str(toml)]
+    assert main(by_hand) == 2
+    assert f"{OTHER}: is z80, and {archive.name} is for another; nothing was sent" in capsys.readouterr().err
     assert "has not ended there" in rollout(*start, code=2)
     assert "--older" in rollout("start", "new.zip", "*", "--url", "https://x/y", "--older", code=2)
     assert f"release {NEXT}" in rollout("list")
