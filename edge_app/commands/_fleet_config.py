@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ def change_of(arguments: argparse.Namespace) -> Callable[[Layer], Layer] | None:
     from edge_app.city.desired import Change, Layer, changed
     from edge_app.city.order_wishes import office_keys
     from edge_app.config.files import parse_value, read_tables
-    from edge_app.system.tables import flat
+    from edge_app.system.tables import DEEPEST, flat, is_toml
 
     values = dict(_pair(text, parse_value) for text in arguments.set)
     change: Change = Change(values, tuple(arguments.default), tuple(arguments.leave))
@@ -48,18 +47,13 @@ def change_of(arguments: argparse.Namespace) -> Callable[[Layer], Layer] | None:
         made = changed(layer if tables is None and not arguments.clear else Layer(tables or {}), change)
         if refused := refused_keys(made):
             raise ConfigError(f"the office may not set {', '.join(refused)}: that stands in the device's own file")
-        _refuse_odd(made.set)
+        if not is_toml(dict(made.set)):
+            raise ConfigError(
+                f"a value is text, true, false, a number or, {DEEPEST} deep at most, lists and tables of those"
+            )
         return made
 
     return make
-
-
-def _refuse_odd(tables: Mapping[str, Any]) -> None:
-    """Refuse what TOML has and a message has not. Raises ConfigError."""
-    try:
-        json.dumps(tables, allow_nan=False)
-    except (TypeError, ValueError):
-        raise ConfigError("a date, a time, nan or inf is no value of a configuration") from None
 
 
 def _pair(text: str, parse: Callable[[str], Any]) -> tuple[str, Any]:

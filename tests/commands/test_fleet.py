@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from zipfile import ZipFile
 
 import pytest
 
+from edge_app.city.desired import Layer
 from edge_app.city.releasing import release_args
 from edge_app.cli import main
+from edge_app.commands._fleet_config import change_of
 from edge_app.detectors.manifest import load
 from edge_app.errors import ConfigError
 from edge_app.mqtt.embedded_broker import HOST
@@ -78,6 +81,15 @@ def test_what_cannot_be_is_told_in_a_sentence(tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "SHA256SUMS.sig").write_bytes(bytes(63))
     with pytest.raises(ConfigError, match="RELEASE_KEY must be an Ed25519 key"):
         release_args(archive, "https://a")
+
+
+@pytest.mark.parametrize("value", ["2026-12-01", "nan", "[1, inf]", "9223372036854775808"])
+def test_what_no_message_can_hold_is_no_value(value: str) -> None:
+    given = Namespace(set=[f"log.level={value}"], default=[], leave=[], file=None, clear=False)
+    make = change_of(given)
+    assert make is not None
+    with pytest.raises(ConfigError, match="a value is text, true, false, a number or"):
+        make(Layer())
 
 
 def sign_release(archive: Path) -> None:
