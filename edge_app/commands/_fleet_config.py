@@ -94,7 +94,7 @@ def configure(
         if not change and one.revision and not one.lost and mine:
             print(f"{one.name}: nothing to change")
             continue
-        if arguments.sign and not before.set and not before.unset:
+        if arguments.sign and not one.retained:
             print(f"{one.name}: the office sets nothing there")
             continue
         payload = signer.layer(one.name, layer, one.next_revision, author)

@@ -141,9 +141,13 @@ def test_what_a_former_key_has_signed_is_signed_anew_as_it_is(
         assert "revision 1 is" in fleet_at(city, broker.port, "old", "config", DEVICE, "--set", "log.level=debug")
         signed = fleet_at(city, broker.port, "new", "config", "delft/*", "--sign", former=old)
         assert "delft/cam-1: revision 2 is" in signed
-        assert "delft/cam-2: the office sets nothing there" in signed
-        assert "nothing to change" in fleet_at(city, broker.port, "new", "config", DEVICE, "--sign")
         assert 'level = "debug"' in fleet_at(city, broker.port, "new", "config", DEVICE)
+        assert "delft/cam-2: the office sets nothing there" in signed
+        assert "revision 3 is" in fleet_at(city, broker.port, "new", "config", DEVICE, "--clear")
+        emptied = fleet_at(city, broker.port, "old", "config", DEVICE, "--sign", former=new)
+        assert "delft/cam-1: revision 4 is" in emptied, "a layer without keys is one, and refused when its key goes"
+        assert "revision 5 is" in fleet_at(city, broker.port, "new", "config", DEVICE, "--sign", former=old)
+        assert "nothing to change" in fleet_at(city, broker.port, "new", "config", DEVICE, "--sign")
         assert "changes nothing, so" in city.fleet("config", DEVICE, "--sign", "--clear", code=2)
 
 
