@@ -38,6 +38,7 @@ from edge_app.city.reading import (
     check_text,
     read_counts,
     read_flows,
+    read_levels,
     read_payload,
     read_result,
     read_review,
@@ -59,6 +60,7 @@ from edge_app.mqtt.messages import (
     Status,
 )
 from edge_app.records import FLOWS
+from edge_app.system.names import clean
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +92,9 @@ _PAUSE_S: Final = 2.0
 _RARELY: Final = (50_000, 20, 50)
 """When Python looks for circles of objects: a batch is many that live until its commit, and none is a circle."""
 _PENDING: Final = "pending"
+_OF_VALUES: Final = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
+"""Faults that a value of a message may provoke here. One that is retained comes again at every start: it must not end
+the ingest of all others. What this machine lacks, such as memory, ends the worker as before."""
 
 
 @dataclass(slots=True)
@@ -215,14 +220,17 @@ class Worker:
         return batch
 
     def _take_each(self, batch: Sequence[Message]) -> None:
-        """Store a batch; where the database refuses a value, by halves, until the message that has it is kept aside."""
+        """Store a batch; where a value of it is refused, by halves, until the message that has it is kept aside."""
         try:
             self._take(batch)
-        except ValueRefusedError as error:
+        except (ValueRefusedError, *_OF_VALUES) as error:
             self._storing.forget()
             if len(batch) == 1:
+                own = isinstance(error, ValueRefusedError)
+                why = str(error) if own else f"this program cannot take it ({type(error).__name__}: {error})"
+                log.debug("%s", why, exc_info=not own)
                 with self._database.begin() as connection:
-                    self._refuse(connection, batch[0], str(error), self._utc())
+                    self._refuse(connection, batch[0], why, self._utc())
                 return
             self._take_each(batch[: len(batch) // 2])
             self._take_each(batch[len(batch) // 2 :])
@@ -231,8 +239,8 @@ class Worker:
         arrived, intervals, others = self._utc(), list[Interval](), list[tuple[Message, list[str]]]()
         with self._database.begin() as connection:
             for message in batch:
-                levels = message.topic[len(self._root) + 1 :].split("/")
                 try:
+                    levels = read_levels(message.topic, self._root)
                     if (interval := _interval(levels, message.payload, arrived)) is not None:
                         intervals.append(interval)
                     else:
@@ -280,7 +288,8 @@ class Worker:
 
     def _refuse(self, connection: Connection, message: Message, why: str, arrived: float) -> None:
         self.tally.counts["poison"] += 1
-        log.warning("kept aside, no message of the contract: %.200s (%.200s)", message.topic, why)
+        topic = clean(message.topic[:200]) or "a topic that is no text"
+        log.warning("kept aside, no message of the contract: %s (%s)", topic, clean(why[:200]))
         keep_aside(connection, message.topic, message.payload, why, arrived)
 
     def _note(self, connection: Connection, told: _Told, message: Message, levels: Sequence[str]) -> None:
