@@ -127,6 +127,9 @@ def open_database(url: str, *, workers: int = 4, archive: Path | None = None) ->
         with engine.begin() as connection:
             _judge_encoding(connection, where)
             _migrate(connection)
+    except StoreError:
+        engine.dispose()
+        raise
     except CommandError as error:
         raise StoreError(f"database {where}: made by a newer release ({error}): install that one") from error
     except SQLAlchemyError as error:
