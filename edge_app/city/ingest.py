@@ -21,6 +21,7 @@ from edge_app.city.database import fleet, missing
 from edge_app.city.database.comparing import note_compared
 from edge_app.city.database.engine import Connection, Database, ValueRefusedError
 from edge_app.city.database.figures import forget_figures, note_figures
+from edge_app.city.database.reading import is_there
 from edge_app.city.database.reviews import forget_reviews, store_reviews
 from edge_app.city.database.rolling import roll_up
 from edge_app.city.database.storing import Storing, keep_aside
@@ -88,7 +89,8 @@ _RECALL_EVERY_S: Final = 5.0
 _RECALL_AT_ONCE: Final = 50
 _FORGET_EVERY_S: Final = 3600.0
 _PAUSE_S: Final = 2.0
-"""Wait after the database could not be used."""
+_LONGEST_PAUSE_S: Final = 8.0
+"""Wait after the database could not be used, longer where it answers and stores nothing, as with a full disk."""
 _RARELY: Final = (50_000, 20, 50)
 """When Python looks for circles of objects: a batch is many that live until its commit, and none is a circle."""
 _PENDING: Final = "pending"
@@ -153,7 +155,7 @@ class Worker:
         self._inbox, self._database, self._root = inbox, database, root
         self._asking, self._on_stored, self._utc, self._clock = asking, on_stored, utc, clock
         self._storing, self._pictures_s = Storing(database.archive), pictures_s
-        self._pace = Pace()
+        self._pace, self._pause_s = Pace(), _PAUSE_S
         self._fault: Exception | None = None
         self._rolling = Portion(_ROLL_LEAST, _ROLL_MOST)
         self._ask_at = self._roll_at = self._recall_at = 0.0
@@ -188,6 +190,8 @@ class Worker:
 
     def turn(self) -> None:
         """Take one batch, and do what is due. While the database fails nothing is acknowledged."""
+        if self.tally.database_problem and not self._answers_again():
+            return
         batch = self._collect()
         self._pace.looked(self._clock(), connected=not self._inbox.problem, came=bool(batch))
         try:
@@ -201,10 +205,27 @@ class Worker:
             if problem != self.tally.database_problem:
                 log.warning("%s", problem)
             self.tally.database_problem = problem
-            time.sleep(_PAUSE_S)
             self._inbox.drop()
+            time.sleep(self._pause_s)
+            self._pause_s = min(2.0 * self._pause_s, _LONGEST_PAUSE_S)
         else:
-            self.tally.database_problem = ""
+            if self.tally.database_problem:
+                log.info("the database can be used again")
+            self.tally.database_problem, self._pause_s = "", _PAUSE_S
+
+    def _answers_again(self) -> bool:
+        """Return whether the database that has failed answers; while it does not, wait for a moment.
+
+        The broker is left alone meanwhile: each new connection would only bring again what cannot be stored.
+        """
+        try:
+            with self._database.connect() as connection:
+                is_there(connection)
+        except StoreError:
+            self._pace.looked(self._clock(), connected=False, came=False)
+            time.sleep(_PAUSE_S)
+            return False
+        return True
 
     def _collect(self) -> list[Message]:
         batch: list[Message] = []

@@ -261,6 +261,7 @@ class _Client(Client):
 
 _WORDS: Final = {
     "'Authorization Violation'": "refuses the login; check user name, password or certificate",
+    "unexpected EOF": "connection lost",
     "empty response from server when expecting INFO message": "answers no NATS; is this its port of NATS?",
 }
 

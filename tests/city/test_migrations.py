@@ -100,6 +100,16 @@ def test_every_release_before_this_one_is_tried() -> None:
     assert tuple(versions[:-1]) == REVISIONS
 
 
+def test_only_a_start_that_changes_tables_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    url = f"sqlite:///{tmp_path / 'city.sqlite3'}"
+    for _ in range(2):
+        open_database(url).close()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"database {tmp_path / 'city.sqlite3'}: its tables are made"
+    ]
+
+
 def test_a_database_of_a_newer_release_is_left_alone(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'city.sqlite3'}"
     database = open_database(url)

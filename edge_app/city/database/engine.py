@@ -6,6 +6,7 @@ Only this file and that of the days of intervals know the dialects.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from enum import Enum
@@ -47,6 +48,9 @@ from sqlalchemy.types import TypeEngine
 from edge_app.city.archive import Archive
 from edge_app.city.database.turns import Turns
 from edge_app.errors import ConfigError, StoreError
+
+log = logging.getLogger(__name__)
+logging.getLogger("alembic").setLevel(logging.WARNING)  # what it does at every start is one sentence here, when it does
 
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
 _WAIT_S: Final = 10.0
@@ -126,7 +130,7 @@ def open_database(url: str, *, workers: int = 4, archive: Path | None = None) ->
     try:
         with engine.begin() as connection:
             _judge_encoding(connection, where)
-            _migrate(connection)
+            _migrate(connection, where)
     except StoreError:
         engine.dispose()
         raise
@@ -363,7 +367,7 @@ def _fast_and_safe(connection: Any, _: object) -> None:
     cursor.close()
 
 
-def _migrate(connection: Connection) -> None:
+def _migrate(connection: Connection, where: str) -> None:
     """Raise the tables to this release; a page and its workers may start together, and only one of them does it."""
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(_RAISING)))
@@ -371,7 +375,11 @@ def _migrate(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     config = _scripts()
     config.attributes["connection"] = connection
+    known = MigrationContext.configure(connection)
+    before = known.get_current_revision()
     command.upgrade(config, "head")
+    if before != (now := known.get_current_revision()):
+        log.info("database %s: its tables are %s", where, f"raised from {before} to {now}" if before else "made")
 
 
 def _scripts() -> Config:
