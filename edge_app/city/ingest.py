@@ -295,6 +295,7 @@ class Worker:
             except UnreadableError as error:
                 self._refuse(connection, message, str(error), arrived)
         missing.note_newest(connection, {self._storing.series(connection, *of): n for of, n in told.newest.items()})
+        missing.expect_again(connection, [name for name, one in told.status.items() if one.state == "online"])
         fleet.note_status(connection, told.status, at)
         fleet.note_health(connection, told.health, at)
         fleet.note_config(connection, told.configs)
@@ -398,6 +399,10 @@ class Worker:
             with self._database.begin() as connection:
                 forget_figures(connection, int(self._utc()))
                 forget_reviews(connection, int(self._utc()), self._pictures_s)
+                gone = missing.give_up(connection, int(self._utc())) if self._asking else 0
+            if gone:
+                days = missing.AWAY_S // 86_400
+                log.info("%d intervals are given up: their devices were not heard for %d days", gone, days)
             self._forget_at = now + _FORGET_EVERY_S
         if self._asking and now >= self._recall_at:
             self._recall_at = now + _RECALL_EVERY_S
