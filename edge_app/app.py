@@ -166,7 +166,7 @@ def service(
             follows=follows,
         )
         review = build_review(config, lambda: live.device, publisher.review)
-        notes = StatusText(source, pipeline, publisher, lambda: running.frames, lambda: quality.raised)
+        notes = StatusText(source, pipeline, publisher, lambda: running.frames, lambda: report.components.raised)
         running = Service(
             source,
             pipeline,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -146,6 +146,11 @@ class Service:
     def measures_problem(self) -> str:
         """One sentence on why something that is configured is not measured; empty when all is."""
         return self._measures_fault or (self._measures.problem if self._measures else "")
+
+    @property
+    def slow_lines(self) -> Sequence[str]:
+        """Lines at which frames came too rarely for the traffic within the last minute. Any thread may ask."""
+        return sorted(self._slow.copy())
 
     def take_over(self, takeover: Takeover) -> None:
         """Let another detector take over between two frames, within about a second; any thread may call it.

@@ -112,9 +112,10 @@ class KnownDevice:
     def base(self) -> Layer:
         """Return what a change begins with. Raises ConfigError: where that is lost."""
         if self.lost:
+            former = "a key of before belongs into signing.former; " if self.forged else ""
             raise ConfigError(
-                f"{self.name}: {self.lost}; `edge-app fleet config {self.name} --file` or `--clear` sets all anew, and "
-                "the audit has what was set"
+                f"{self.name}: {self.lost}; {former}`edge-app fleet config {self.name} --file` or `--clear` sets all "
+                "anew, and the audit has what was set"
             )
         return self.desired
 

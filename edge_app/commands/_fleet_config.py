@@ -31,9 +31,12 @@ def change_of(arguments: argparse.Namespace) -> Callable[[Layer], Layer] | None:
 
     values = dict(_pair(text, parse_value) for text in arguments.set)
     change: Change = Change(values, tuple(arguments.default), tuple(arguments.leave))
-    if not (values or change.unset or change.left or arguments.file or arguments.clear):
+    changes = bool(values or change.unset or change.left or arguments.file)
+    if not (changes or arguments.clear or arguments.sign):
         return None
-    if arguments.clear and (values or change.unset or change.left or arguments.file):
+    if arguments.sign and (changes or arguments.clear):
+        raise ConfigError("--sign: changes nothing, so no other option goes with it")
+    if arguments.clear and changes:
         raise ConfigError("--clear: takes all away, so no other option goes with it")
     tables = read_tables(arguments.file) if arguments.file else None
 
@@ -91,6 +94,9 @@ def configure(
         if not change and one.revision and not one.lost and mine:
             print(f"{one.name}: nothing to change")
             continue
+        if arguments.sign and not one.retained:
+            print(f"{one.name}: the office sets nothing there")
+            continue
         payload = signer.layer(one.name, layer, one.next_revision, author)
         topic, patient = signer.topic(one.name), not arguments.no_wait
         talks.append(Configuring(topic, payload, one.next_revision, one.report, one.retained, patient=patient))
@@ -106,6 +112,8 @@ def show_layers(found: Sequence[KnownDevice]) -> None:
     for one in found:
         told = f"{one.reported.state.replace('_', ' ')}, revision {one.reported.revision} is in use"
         print(f"# {one.name}: the office has set revision {one.revision}; {told if one.report else 'no report'}")
+        if one.lost:
+            print(f"# {one.lost}")
         for problem in one.reported.problems:
             print(f"# {problem}")
         print(tables_text(one.desired.set), end="")

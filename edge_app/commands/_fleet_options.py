@@ -85,6 +85,7 @@ def _add_configure(kinds: Any) -> None:
     add("--leave", action="append", default=[], metavar="KEY", help="the key is the page's or the file's again")
     add("--file", type=Path, metavar="TOML", help="all that the office sets, instead of what it sets now")
     add("--clear", action="store_true", help="the office sets nothing more")
+    add("--sign", action="store_true", help="sign what it sets anew, with the present key, and change nothing")
     add("--no-wait", action="store_true", help="end when devices have accepted it, not when they have tried it")
     _add_devices(configure)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,10 +13,27 @@ from edge_app.system.names import clean
 if TYPE_CHECKING:
     from edge_app.city.database.rollouts import Kept
     from edge_app.rollout.leading import Rollout
-    from edge_app.rollout.members import Member
+    from edge_app.rollout.members import Member, MemberState
 
 _MOST_EVENTS: Final = 30
 _MOST_DEVICES: Final = 50
+_STATES: Final[Mapping[MemberState, str]] = {
+    "waiting": "waiting",
+    "sent": "sent",
+    "trying": "on trial",
+    "running": "running",
+    "back": "gone back",
+    "gone": "gone",
+    "returned": "as before",
+}
+"""States of a device for people, for one and for several."""
+_NEVER: Final = "did not get it"
+_DECISIONS: Final = {
+    "stop": "The counts stop it",
+    "pass": "The counts let this group pass",
+    "wait": "The counts are not enough yet to stop it, or to let it go on",
+}
+_HOUR_S: Final = 3600
 NOBODY: Final = (
     "No process of the office runs: sudo systemctl enable --now edge-app-city-office, or edge-app fleet serve"
 )
@@ -46,13 +63,16 @@ def show_one(connection: Any, kept: Kept) -> None:
     from edge_app.rollout.leading import words
 
     one, members = kept.rollout, read_members(connection, kept.id)
-    print(f"{one.name}: {words(one.state)} since {_at(one.changed)}, {one.why} ({one.who})")
+    now = time.time()
+    print(f"{one.name}: {words(one.state)} since {_at(one.changed)}, by {_person(one.who)}")
+    print(f"  {clean(one.why)}")
     print(f"{one.wanted.words}, from {one.bundle['url']}\n")
-    _show_groups(one.begins, members)
+    _show_groups(one, members)
     _show_evidence(kept)
+    _show_open(kept, now)
     told = [one for one in members if one.reason and one.state in ("back", "gone", "trying", "sent")]
     for member in sorted(told, key=lambda one: one.state)[:_MOST_DEVICES]:
-        print(f"{member.name}: {member.state}, {member.reason}")
+        print(f"{member.name}: {_STATES[member.state]}, {member.reason}")
     if len(told) > _MOST_DEVICES:
         print(f"... and {len(told) - _MOST_DEVICES} more")
     print()
@@ -61,20 +81,29 @@ def show_one(connection: Any, kept: Kept) -> None:
         print(f"... and {len(events) - _MOST_EVENTS} before")
     for event in events[-_MOST_EVENTS:]:
         about = f"{event.subject}: " if event.subject else ""
-        print(f"{_at(event.at)}  {event.what.replace('_', ' ')}: {about}{event.why} ({event.who})")
-    if one.state in ("running", "taking_back") and not read_holder(connection).alive(time.time()):
+        print(f"{_at(event.at)}  {event.what.replace('_', ' ')}: {about}{event.why} (by {_person(event.who)})")
+    if one.state in ("running", "taking_back") and not read_holder(connection).alive(now):
         print(f"\n{NOBODY}")
 
 
-def _show_groups(begins: Sequence[float], members: Sequence[Member]) -> None:
+def _person(who: str) -> str:
+    """Return who has decided, for people."""
+    from edge_app.rollout.leading import RULE
+
+    return "the rule" if who == RULE else who
+
+
+def _show_groups(one: Rollout, members: Sequence[Member]) -> None:
     from edge_app.console import terminal
 
-    states = ("waiting", "sent", "trying", "running", "back", "gone", "returned")
+    spared = {"waiting": _NEVER} if one.state in ("taking_back", "taken_back") else {}
     rows = terminal.table("group", "since", "devices", "of them")
     for number in sorted({one.group for one in members}):
         of_group = Counter[str](one.state for one in members if one.group == number)
-        since = _at(begins[number]) if number < len(begins) else "-"
-        told = ", ".join(f"{of_group[state]} {state}" for state in states if of_group[state])
+        since = _at(one.begins[number]) if number < len(one.begins) else "-"
+        told = ", ".join(
+            f"{of_group[state]} {spared.get(state, text)}" for state, text in _STATES.items() if of_group[state]
+        )
         rows.add_row(str(number + 1), since, str(of_group.total()), told)
     rows.columns[-1].no_wrap, rows.columns[-1].justify = False, "left"
     terminal.stdout().print(rows)
@@ -91,11 +120,25 @@ def _show_evidence(kept: Kept) -> None:
         rows.add_row(name, f"{candidate:,.0f}", f"{before:,.0f}", change)
     if evidence.sums:
         terminal.stdout().print(rows)
-    print(f"{evidence.hours:,} hours of devices in this group: {evidence.decision}")
+    group = kept.rollout.group + 1
+    if evidence.decision == "pass" and not evidence.hours:
+        print(f"There was nothing to compare the counts of group {group} with: health alone decides.")
+        return
+    print(f"{_DECISIONS[evidence.decision]}: {evidence.hours:,} hours of the devices of group {group} were compared.")
     for reason in evidence.reasons:
-        print(f"stop: {reason}")
-    if evidence.open and kept.rollout.state in ("running", "paused"):
-        print(f"not counted enough yet to pass: {', '.join(evidence.open)}")
+        print(f"  {reason}")
+
+
+def _show_open(kept: Kept, now: float) -> None:
+    """Print what the present group still lacks."""
+    one, evidence = kept.rollout, kept.evidence
+    if one.state not in ("running", "paused"):
+        return
+    lasted = ((now if one.state == "running" else one.changed) - one.since) / _HOUR_S
+    if lasted < one.cascade.hours:
+        print(f"Group {one.group + 1} has lasted for {lasted:.1f} of {one.cascade.hours:.0f} hours at least.")
+    if evidence.open:
+        print(f"Too little was counted of: {', '.join(evidence.open)}.")
 
 
 def _at(seconds: float) -> str:

@@ -131,3 +131,6 @@ def _show_list(found: Sequence[KnownDevice]) -> None:
         cells = (told.get("state"), program, one.meta.get("model"), one.meta.get("config"))
         rows.add_row(one.name, *(str(cell or "-") for cell in cells), office)
     terminal.stdout().print(rows)
+    for one in found:
+        if one.lost:
+            print(f"{one.name}: {one.lost}")

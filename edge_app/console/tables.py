@@ -167,9 +167,11 @@ def is_online(device: DeviceEntry) -> bool:
 def problems(device: DeviceEntry) -> Iterator[str]:
     """Yield the problems that an online device reports; an offline one's are outdated."""
     if device.health and is_online(device):
-        source = device.health.source
-        yield from (shortened(clean(text), _SENTENCE) for text in (device.health.problem, source.detail) if text)
-        if source.state not in ("ok", "opening") and not source.detail:
+        source, problem = device.health.source, device.health.problem
+        for text in dict.fromkeys((problem, source.detail)):  # a lost camera is mostly the gravest problem itself
+            if text:
+                yield shortened(clean(text), _SENTENCE)
+        if source.state not in ("ok", "opening") and not source.detail and source.state not in problem:
             yield f"source: {clean(source.state)}"
 
 

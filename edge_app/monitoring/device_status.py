@@ -108,7 +108,7 @@ class DeviceStatus(Payload):
         newest = [line.newest for line in self.lines if line.newest is not None]
         flags = {*self.quality, *(flag for interval in newest for flag in interval.quality)}
         # `problem` tells all faults of the view in one sentence, where it tells them.
-        told = set(VIEW_FLAGS) if self.problem_code in VIEW_FLAGS else set()
+        told = set(VIEW_FLAGS) if self.problem_code in VIEW_FLAGS else {self.problem_code}
         doubts = [f"{sentence} (flag {flag})" for flag, sentence in _DOUBTS.items() if flag in flags - told]
         # The interval in which the program started cannot be whole, and nothing is to be done about it.
         started = self.health.at - timedelta(seconds=self.health.uptime_s)
@@ -185,7 +185,7 @@ class StatusReport:
             broker=self._broker,
             connected=components.publisher.connected,
             clock_set=not components.quality.unsynced,
-            quality=sorted(components.quality.raised),
+            quality=components.raised,
             certificates=self._certificates(),
             office=redacted(components.office.sentence) if components.office else "",
             lines=[self._line(line, newest.get(line.id)) for line in self._lines],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,6 +20,7 @@ from edge_app.monitoring.figures import FigureReport, Sample
 from edge_app.mqtt.figures import Percentiles
 from edge_app.mqtt.messages import Health, ReviewHealth, ShadowHealth, SourceHealth
 from edge_app.mqtt.publisher import Publisher
+from edge_app.records import Quality
 from edge_app.service import Service
 from edge_app.sources import Source
 from edge_app.storage.ledger import Ledger
@@ -78,6 +79,20 @@ class Components:
     figures: FigureReport | None = None
     review: ReviewDraw | None = None
 
+    @property
+    def raised(self) -> tuple[Quality, ...]:
+        """All flags that are up now, in order of name; those of view and clock are of the last counted frame."""
+        return self._with_slow(self.quality.raised)
+
+    @property
+    def present(self) -> tuple[Quality, ...]:
+        """Flags of view, clock and rate that are up now, in order of name."""
+        return self._with_slow(self.quality.present)
+
+    def _with_slow(self, flags: Collection[Quality]) -> tuple[Quality, ...]:
+        slow: tuple[Quality, ...] = ("slow",) if self.service.slow_lines else ()
+        return tuple(sorted({*flags, *slow}))
+
 
 class HealthReport:
     """Health of the device.
@@ -121,7 +136,7 @@ class HealthReport:
             memory_available_mb=_rounded(device.available_mb),
             disk_free_mb=_rounded(device.disk_free_mb),
             source=self._source(),
-            quality=components.quality.present,
+            quality=components.present,
             drift=sorted(self._drift.kinds),
             harvest_until=self._harvest_until(),
             installation=ledger.installation,
@@ -167,27 +182,43 @@ class HealthReport:
     def problem_code(self) -> str:
         """Which problem that is; empty without any.
 
-        "store", "broker", "certificate", "office", a flag of view or clock, "drift_data" or "drift_model".
+        "camera", "store", "broker", "certificate", "office", a flag of view, rate or clock, "drift_data" or
+        "drift_model".
         """
         return self._gravest()[0]
 
     def _gravest(self) -> tuple[str, str]:
         """Return code and sentence of the gravest problem.
 
-        Lost data come first, then data that are not delivered, a certificate that ends, a configuration of the office
-        that was taken back, view and clock, and what has changed over weeks; other traffic is no problem.
+        A camera without a picture comes first, then lost data, data that are not delivered, a certificate that ends, a
+        configuration of the office that was taken back, view, rate and clock, and what has changed over weeks; other
+        traffic is no problem.
         """
-        components, quality, drift = self.components, self.components.quality, self._drift
-        view = (flag for flag in VIEW_FLAGS if flag in quality.present)
+        components, drift = self.components, self._drift
         found = (
+            ("camera", self._no_picture),
             ("store", components.ledger.problem),
             ("broker", components.publisher.problem),
             ("certificate", expiry_warning(components.certificates.values(), time.time())),
             ("office", components.office.problem if components.office else ""),
-            (next(view, "clock_unsynced"), quality.problem),
+            *self._seen(),
             *((f"drift_{kind}", drift.sentence) for kind in ("data", "model") if kind in drift.kinds),
         )
         return next((one for one in found if one[1]), ("", ""))
+
+    @property
+    def _no_picture(self) -> str:
+        """One sentence on a camera that gives no picture, or always the same one; empty while it is being opened."""
+        source = self.components.source.status
+        return (source.detail or f"the camera is {source.state}") if source.state in ("lost", "frozen") else ""
+
+    def _seen(self) -> tuple[tuple[str, str], ...]:
+        """Return code and sentence of view, rate and clock, the gravest first; empty where nothing is wrong."""
+        quality, lines = self.components.quality, ", ".join(self.components.service.slow_lines)
+        view = next((flag for flag in VIEW_FLAGS if flag in quality.present), None)
+        slow = f"frames come too rarely for the traffic at {lines}: vehicles can pass unseen" if lines else ""
+        picture = quality.problem if view else ""
+        return (view or "", picture), ("slow", slow), ("clock_unsynced", "" if view else quality.problem)
 
     @property
     def _drift(self) -> DriftState:

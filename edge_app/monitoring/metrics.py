@@ -90,7 +90,7 @@ class _MetricsCollector(Collector):
         }
 
     def _camera(self) -> Iterator[Metric]:
-        service, status, quality = self._components.service, self._components.source.status, self._components.quality
+        service, status = self._components.service, self._components.source.status
         age = service.heart.age("frame")
         last = time.time() - age if math.isfinite(age) else 0.0
         yield _counter("frames_processed", "Frames that were processed.", service.frames)
@@ -106,7 +106,9 @@ class _MetricsCollector(Collector):
         )
         yield _counter("camera_reconnects", "Times the camera was opened again.", status.reconnects)
         yield _counter("camera_repeated_frames", "Frames identical to their predecessor.", status.repeated)
-        yield _state_set("quality", "1 for each raised quality flag.", "flag", get_args(Quality), quality.raised)
+        yield _state_set(
+            "quality", "1 for each raised quality flag.", "flag", get_args(Quality), self._components.raised
+        )
         yield _state_set("drift", "1 for each change over weeks.", "kind", get_args(Kind), self._drifted())
         yield self._stages()
 

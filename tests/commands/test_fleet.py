@@ -6,7 +6,7 @@ import hashlib
 import json
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -21,8 +21,11 @@ from edge_app.commands._fleet_config import change_of
 from edge_app.detectors.manifest import load
 from edge_app.errors import ConfigError
 from edge_app.mqtt.embedded_broker import HOST
+from edge_app.system.key_names import key_name
+from edge_app.system.signatures import make_key
 from tests.support.brokers import eventually, mosquitto, needs_mosquitto
 from tests.support.bundle_server import Behaviour, bundle_server
+from tests.support.field_devices import FieldDevice, Time
 from tests.support.paths import ROOT
 from tests.support.program import Program
 
@@ -118,6 +121,42 @@ def city(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[City]:
 
 
 pytestmark = [needs_mosquitto, pytest.mark.timeout(240)]
+
+
+@pytest.mark.long
+def test_what_a_former_key_has_signed_is_signed_anew_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    city, clock = City(tmp_path, None, capsys), Time(1_796_083_200.0)  # type: ignore[arg-type]
+    old, new = (make_key(tmp_path / f"{name}.key").public_key for name in ("old", "new"))
+    with mosquitto(tmp_path / "broker") as broker, ExitStack() as stack:
+        for name in ("cam-1", "cam-2"):
+            device = FieldDevice(
+                tmp_path / name, f"delft/{name}", broker.port, "0a" * 32, old, tmp_path / "none", clock
+            )
+            device.setting.keys[key_name(new)] = new  # type: ignore[index]
+            device.start()
+            stack.callback(device.stop)
+        eventually(lambda: "cam-2" in fleet_at(city, broker.port, "old", "list"), 60)
+        assert "revision 1 is" in fleet_at(city, broker.port, "old", "config", DEVICE, "--set", "log.level=debug")
+        signed = fleet_at(city, broker.port, "new", "config", "delft/*", "--sign", former=old)
+        assert "delft/cam-1: revision 2 is" in signed
+        assert 'level = "debug"' in fleet_at(city, broker.port, "new", "config", DEVICE)
+        assert "delft/cam-2: the office sets nothing there" in signed
+        assert "revision 3 is" in fleet_at(city, broker.port, "new", "config", DEVICE, "--clear")
+        emptied = fleet_at(city, broker.port, "old", "config", DEVICE, "--sign", former=new)
+        assert "delft/cam-1: revision 4 is" in emptied, "a layer without keys is one, and refused when its key goes"
+        assert "revision 5 is" in fleet_at(city, broker.port, "new", "config", DEVICE, "--sign", former=old)
+        assert "nothing to change" in fleet_at(city, broker.port, "new", "config", DEVICE, "--sign")
+        assert "changes nothing, so" in city.fleet("config", DEVICE, "--sign", "--clear", code=2)
+
+
+def fleet_at(city: City, port: int, key: str, *arguments: str, former: str = "") -> str:
+    """Run the command with a key of the city's folder, without waiting for the end of a trial."""
+    signing = f'[signing]\nkey_file = "{key}.key"\n' + (f'former = ["{former}"]\n' if former else "")
+    (city.folder / "city.toml").write_text(f'[mqtt]\nhost = "{HOST}"\nport = {port}\n{signing}')
+    more = ("--no-wait", "--most", "2") if len(arguments) > 2 else ()
+    return city.fleet(*arguments, *more)
 
 
 @pytest.mark.long

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from edge_app.commands._rollouts_shown import _show_groups, in_lines
+from edge_app.city.database.engine import Database, open_database
+from edge_app.city.database.rollouts import find_rollout
+from edge_app.commands._rollouts_shown import _show_groups, in_lines, show_one
 from edge_app.rollout.leading import Rollout
 from edge_app.rollout.members import Member
 from edge_app.rollout.plan import Cascade
 from edge_app.rollout.wanted_detector import WantedDetector
+from tests.support.fleet_city import add_release_rollout, add_stopped_rollout
 
 NAME = "ssdlite_mobilenet_v2_300x300-a4901ea67a64"
 MEMBERS = [
@@ -16,12 +25,12 @@ MEMBERS = [
     Member("harbour/pole-2", 1, "waiting"),
     Member("harbour/pole-3", 1, "gone"),
 ]
+WANTED = WantedDetector("detector.fetched", "a4901ea67a64" + 52 * "0")
+BEGUN = Rollout(NAME, WANTED, {}, Cascade(), "running", 0, (0.0,), 0.0, "it has begun", "anna", 0.0)
 
 
 def test_the_list_has_names_whole_and_reasons_clean() -> None:
-    wanted = WantedDetector("detector.fetched", "a4901ea67a64" + 52 * "0")
-    one = Rollout(NAME, wanted, {}, Cascade(), "paused", 0, (0.0,), 0.0, "a \x1bholiday", "anna", 0.0)
-    name, far, why = in_lines(one, MEMBERS)
+    name, far, why = in_lines(replace(BEGUN, state="paused", why="a \x1bholiday"), MEMBERS)
     assert name == NAME
     assert far == "  detector a4901ea67a64: paused, group 1 of 2, 2 of 4 devices run it"
     assert "\x1b" not in why
@@ -29,8 +38,36 @@ def test_the_list_has_names_whole_and_reasons_clean() -> None:
 
 
 def test_groups_tell_their_devices_by_state_in_whole_words(capsys: pytest.CaptureFixture[str]) -> None:
-    _show_groups([0.0], MEMBERS)
+    _show_groups(BEGUN, MEMBERS)
     heading, first, second = (line.split() for line in capsys.readouterr().out.splitlines())
     assert heading == ["group", "since", "devices", "of", "them"]
     assert first == ["1", "1970-01-01", "00:00", "UTC", "2", "2", "running"]
     assert second == ["2", "-", "2", "1", "waiting,", "1", "gone"]
+
+
+def test_one_that_runs_says_what_its_group_still_lacks(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    with database.begin() as connection:
+        add_release_rollout(connection, int(time.time()) - 9000)
+        show_one(connection, find_rollout(connection, "next"))
+    told = capsys.readouterr().out
+    assert "by user anna\n  it has begun\n" in told
+    assert "go on: 4 hours of the devices of group 1 were compared." in told
+    assert "Group 1 has lasted for 2.5 of 24 hours at least.\nToo little was counted of: all classes." in told
+
+
+def test_one_that_was_stopped_says_who_never_had_it(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    with database.begin() as connection:
+        add_stopped_rollout(connection, int(time.time()))
+        show_one(connection, find_rollout(connection, "roads-b"))
+    told = capsys.readouterr().out
+    assert "by the rule\n  of all classes it counts 10.4% fewer" in told
+    assert "10 did not get it" in told
+    assert "harbour/pole-8: gone back, took it back by itself: frames no longer come" in told
+    assert "at least" not in told
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """Yield an empty database of a city."""
+    with closing(open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}")) as opened:
+        yield opened

@@ -88,6 +88,12 @@ WELL: dict[str, Any] = {"counting": True, "quality": [], "problem_code": ""}
         (WELL, {"coverage": 0.09}, {}, "counting, but only 9 % of the last interval was seen"),
         (WELL, {"coverage": 0.09}, {"uptime_s": 20.0}, "counting"),  # it was under way when the program started
         (WELL, {"quality": ["slow"]}, {}, "counting, but frames come too rarely"),
+        (
+            {**WELL, "problem_code": "slow", "quality": ["slow"]},
+            {},
+            {"problem": "too rarely"},
+            "counting, but too rarely",
+        ),
         ({**WELL, "quality": ["synthetic"]}, {}, {}, "counting, but there is NO CAMERA"),
         ({**WELL, "problem_code": "dark", "quality": ["dark"]}, {}, {"problem": "too dark"}, "counting, but too dark"),
         (WELL, {}, {"limits": ["the disk is full"]}, "counting, but the disk is full"),
@@ -126,6 +132,7 @@ def test_the_first_line_and_the_exit_code_agree(
     first = capsys.readouterr().out.replace("\n", " ")
     assert first.startswith(f"a/b  {headline}")
     assert first.count("too dark") <= 1
+    assert first.count("too rarely") <= 1
     assert code == int(headline != "counting")
 
 

@@ -203,6 +203,12 @@ def test_late_and_missing_intervals_and_reported_problems_are_shown() -> None:
     assert "source: lost" in text
 
 
+def test_a_camera_without_a_picture_is_told_once() -> None:
+    for state, problem, detail in (("lost", "camera gone", "camera gone"), ("frozen", "the camera is frozen", "")):
+        told = health(problem=problem, state=state, detail=detail)
+        assert shown(devices_view(device_table(status("online"), told), at(0))).count("camera") == 1, problem
+
+
 def test_an_offline_device_shows_no_problem() -> None:
     assert "camera" not in shown(devices_view(device_table(health(detail="camera gone"), status("offline")), at(0)))
 

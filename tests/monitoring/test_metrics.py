@@ -155,6 +155,31 @@ def test_health_says_why_speeds_are_not_measured(rig: Rig) -> None:
     assert rig.report.health().problem == ""
 
 
+def test_health_tells_of_frames_that_come_too_rarely_until_they_come_often_enough(rig: Rig) -> None:
+    note = rig.case.service._note_slow
+    note(frozenset({"main"}), 0.0)
+    health = rig.report.health()
+    assert (health.quality, rig.report.problem_code) == (("slow",), "slow")
+    assert health.problem == "frames come too rarely for the traffic at main: vehicles can pass unseen"
+    assert value(rig.now, "quality", flag="slow") == 1
+    note(frozenset(), 59.0)
+    assert rig.report.problem_code == "slow"
+    note(frozenset(), 60.0)
+    assert (rig.report.health().quality, rig.report.problem, value(rig.now, "quality", flag="slow")) == ((), "", 0)
+
+
+def test_health_tells_of_a_camera_that_gives_no_picture_before_all_else(rig: Rig) -> None:
+    rig.case.service._note_slow(frozenset({"main"}), 0.0)
+    for status, problem in (
+        (SourceStatus("lost", detail="rtsp://camera does not answer."), "rtsp://camera does not answer."),
+        (SourceStatus("frozen"), "the camera is frozen"),
+    ):
+        rig.case.camera.status = status
+        assert (rig.report.problem_code, rig.report.health().problem) == ("camera", problem)
+    rig.case.camera.status = SourceStatus("opening")
+    assert rig.report.problem_code == "slow"
+
+
 def test_every_metric_exists_before_the_first_frame(rig: Rig) -> None:
     now = rig.now
     assert value(now, "frames_processed_total") == value(now, "last_frame_timestamp_seconds") == 0

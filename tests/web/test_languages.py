@@ -34,7 +34,7 @@ def used() -> set[str]:
 
 def prefixes() -> set[str]:
     """Return the beginnings of the keys that the page puts together, as `class.${label}`."""
-    return set(re.findall(r"`((?:[a-z]+\.)+)\$\{", PAGE))
+    return set(re.findall(r"`((?:[a-z_]+\.)+)\$\{", PAGE))
 
 
 @pytest.mark.parametrize("language", NAMES)
@@ -55,7 +55,7 @@ def test_every_text_that_is_used_exists() -> None:
         *(f"direction.{direction}" for direction in DIRECTIONS),
         *(f"source.{state}" for state in ("opening", "ok", "frozen", "lost", "ended")),
         *(f"why.{state}" for state in ("opening", "frozen", "lost", "ended", "no_frame")),
-        *(f"problem.{code}" for code in ("store", "broker", "dark", "blind", "blurred", "moved")),
+        *(f"problem.{code}" for code in ("store", "broker", "dark", "blind", "blurred", "moved", "slow")),
         *(f"error.{code}" for code in re.findall(r'code="(\w+)"', CODE)),
         *(f"{group}.{kind}" for group in ("tool", "hint", "shape") for kind in ("line", "region", "mask", "geometry")),
     }

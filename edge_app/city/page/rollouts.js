@@ -9,7 +9,10 @@ const EVERY_MS = 10000;
 const MOST_ROWS = 200;
 const ORDER = ["running", "trying", "sent", "waiting", "gone", "back", "returned"];
 const MARKS = { running: "counting", done: "counting", paused: "late", taking_back: "offline", taken_back: "offline", back: "offline", gone: "late" };
-const mark = (state, group) => element("span", { class: `state ${MARKS[state] ?? "unknown"}` }, text(`fleet.${group}.${state}`));
+const mark = (state, words) => element("span", { class: `state ${MARKS[state] ?? "unknown"}` }, words);
+const ENDED = ["taking_back", "taken_back"];
+// A device by its state; one that waits for a roll-out that is taken back never gets it.
+const memberText = (state, rollout) => text(`fleet.member.${state === "waiting" && ENDED.includes(rollout.state) ? "never" : state}`);
 
 export async function showRollouts(view) {
   document.title = text("city.rollouts");
@@ -32,7 +35,7 @@ function card(rollout) {
 }
 
 function head(rollout) {
-  return element("div", {}, element("p", { class: "row" }, mark(rollout.state, "rollout"), element("span", {}, givenText(rollout))),
+  return element("div", {}, element("p", { class: "row" }, mark(rollout.state, text(`fleet.rollout.${rollout.state}`)), element("span", {}, givenText(rollout))),
     element("p", {}, text("fleet.why", { at: moment(rollout.changed), who: whoText(rollout.who), why: rollout.why })));
 }
 
@@ -43,7 +46,7 @@ const whoText = (who) => (who === "rule" ? text("fleet.rule") : who);
 function groups(rollout) {
   return element("ul", { class: "plain groups" }, rollout.groups.map((group) => {
     const states = ORDER.filter((state) => group.states[state]);
-    const words = states.map((state) => `${text(`fleet.member.${state}`)} ${number(group.states[state])}`).join(", ");
+    const words = states.map((state) => `${memberText(state, rollout)} ${number(group.states[state])}`).join(", ");
     return element("li", { class: group.number === rollout.group ? "present" : "" },
       element("span", {}, text("fleet.group", { n: number(group.number), all: number(group.devices) }), group.begun ? ` · ${text("fleet.since", { at: moment(group.begun) })}` : ""),
       element("span", { class: "bar", role: "img", "aria-label": words }, states.map((state) => element("span", { class: `part ${state}`, style: `flex-grow: ${group.states[state]}` }))),
@@ -82,8 +85,8 @@ export async function showRollout(view, id) {
   buttons.append(...Object.values(made)); // they stay, so that the keyboard's focus does
   const listMembers = () => {
     const words = search.value.trim().toLowerCase();
-    const found = state.members.filter((one) => `${one.device} ${one.state} ${text(`fleet.member.${one.state}`)} ${one.reason}`.toLowerCase().includes(words));
-    members.replaceChildren(memberTable(found.slice(0, MOST_ROWS)), ...(found.length > MOST_ROWS ? [element("p", { class: "muted" }, text("city.more", { n: number(found.length - MOST_ROWS) }))] : []));
+    const found = state.members.filter((one) => `${one.device} ${one.state} ${memberText(one.state, state.rollout)} ${one.reason}`.toLowerCase().includes(words));
+    members.replaceChildren(memberTable(found.slice(0, MOST_ROWS), state.rollout), ...(found.length > MOST_ROWS ? [element("p", { class: "muted" }, text("city.more", { n: number(found.length - MOST_ROWS) }))] : []));
   };
   const draw = () => {
     now.replaceChildren(head(state.rollout), groups(state.rollout));
@@ -131,12 +134,12 @@ function evidenceCard(whole) {
     lacks.length ? [element("h3", {}, text("fleet.open")), element("ul", { class: "changes" }, lacks.map((one) => element("li", {}, one)))] : null);
 }
 
-function memberTable(found) {
+function memberTable(found, rollout) {
   const heads = ["city.device", "fleet.group_head", "city.device_state", "city.reason", "fleet.changed"];
   if (!found.length) return element("p", { class: "muted" }, text("city.nothing_found"));
   return element("div", { class: "scroll", tabindex: "0" }, element("table", { class: "stack" }, element("thead", {}, element("tr", {}, heads.map((one) => element("th", { scope: "col", class: "text" }, text(one))))),
     element("tbody", {}, found.map((one) => stacked(heads, [element("th", { scope: "row" }, element("a", { href: `/device/${one.device}`, "data-view": true }, one.device)),
-      ...[number(one.group), mark(one.state, "member"), one.reason || "–", moment(one.changed)].map((cell) => element("td", { class: "text" }, cell))])))));
+      ...[number(one.group), mark(one.state, memberText(one.state, rollout)), one.reason || "–", moment(one.changed)].map((cell) => element("td", { class: "text" }, cell))])))));
 }
 
 function historyCard(events) {

@@ -9,7 +9,7 @@ const LEAST_DISK_MB = 500, HOT_C = 80, SEEN = 0.95, DAY_MS = 86_400_000, CLOCK_A
 const DOUBTS = ["synthetic", "blind", "dark", "blurred", "moved", "slow"];
 
 // Problems that the fact of another name tells in full.
-const TOLD_BELOW = ["clock_unsynced", "certificate"];
+const TOLD_BELOW = ["camera", "clock_unsynced", "certificate"];
 
 // Why the device does not count, or what else is wrong: [in the person's language, what the service says about it].
 export function because(answer, state) {
