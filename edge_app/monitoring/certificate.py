@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Iterable, Iterator
-from datetime import datetime, timezone
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Final
 
@@ -39,22 +40,36 @@ def ends_at(file: Path) -> float:
         raise ConfigError(f"certificate {file} is damaged") from error
 
 
-def expiry_warning(files: Iterable[Path], now: float) -> str:
-    """Return one sentence on the first certificate that has ended, ends within WARN_DAYS or cannot be read.
+def ended(files: Iterable[Path], now: float) -> str:
+    """Return one sentence on the first certificate that has ended, empty when none has. now: UTC s."""
+    for file in files:
+        with suppress(ConfigError):
+            if (end := ends_at(file)) <= now:
+                return f"certificate {file} ended on {_day(end)}; install a new one"
+    return ""
+
+
+def expiry_warning(files: Collection[Path], now: float) -> str:
+    """Return one sentence on a certificate that has ended, else on the first that ends within WARN_DAYS or is unread.
 
     now: UTC s. The sentence is empty when all is well.
     """
+    return ended(files, now) or next(_doubtful(files, now), "")
+
+
+def _doubtful(files: Iterable[Path], now: float) -> Iterator[str]:
     for file in files:
         try:
-            left = ends_at(file) - now
+            end = ends_at(file)
         except ConfigError as error:
-            return str(error)
-        day = datetime.fromtimestamp(now + left, timezone.utc).date()
-        if left <= 0:
-            return f"certificate {file} ended on {day}; install a new one"
-        if left < WARN_DAYS * _DAY_S:
-            return f"certificate {file} ends on {day}, in {int(left / _DAY_S)} days; install a new one before"
-    return ""
+            yield str(error)
+            continue
+        if (left := end - now) < WARN_DAYS * _DAY_S:
+            yield f"certificate {file} ends on {_day(end)}, in {int(left / _DAY_S)} days; install a new one before"
+
+
+def _day(end: float) -> date:
+    return datetime.fromtimestamp(end, timezone.utc).date()
 
 
 def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -15,7 +15,7 @@ from edge_app.counting.pipeline import Pipeline
 from edge_app.counting.stage_times import Percentiles as StagePercentiles
 from edge_app.drift.watch import DriftState, DriftWatch
 from edge_app.harvest.reviews import ReviewDraw
-from edge_app.monitoring.certificate import expiry_warning
+from edge_app.monitoring.certificate import ended, expiry_warning
 from edge_app.monitoring.figures import FigureReport, Sample
 from edge_app.mqtt.figures import Percentiles
 from edge_app.mqtt.messages import Health, ReviewHealth, ShadowHealth, SourceHealth
@@ -190,16 +190,17 @@ class HealthReport:
     def _gravest(self) -> tuple[str, str]:
         """Return code and sentence of the gravest problem.
 
-        A camera without a picture comes first, then lost data, data that are not delivered, a certificate that ends, a
-        configuration of the office that was taken back, view, rate and clock, and what has changed over weeks; other
-        traffic is no problem.
+        A camera without a picture comes first, then lost data, a certificate that has ended, which no broker takes,
+        data that are not delivered, a certificate that ends, a configuration of the office that was taken back, view,
+        rate and clock, and what has changed over weeks; other traffic is no problem.
         """
-        components, drift = self.components, self._drift
+        components, drift, now = self.components, self._drift, time.time()
         found = (
             ("camera", self._no_picture),
             ("store", components.ledger.problem),
+            ("certificate", ended(components.certificates.values(), now)),
             ("broker", components.publisher.problem),
-            ("certificate", expiry_warning(components.certificates.values(), time.time())),
+            ("certificate", expiry_warning(components.certificates.values(), now)),
             ("office", components.office.problem if components.office else ""),
             *self._seen(),
             *((f"drift_{kind}", drift.sentence) for kind in ("data", "model") if kind in drift.kinds),

@@ -38,6 +38,8 @@ def test_the_warning_comes_thirty_days_before_the_end(tmp_path: Path) -> None:
     assert "in 29 days; install a new one" in expiry_warning([certificate], end - 29.5 * DAY_S)
     assert "ended on " in expiry_warning([certificate], end + 1)
     assert str(authority.ca) in expiry_warning([authority.ca, certificate], end - 60 * DAY_S)
+    over, _ = authority.sign("over", days=-1)
+    assert str(over) in expiry_warning([authority.ca, over], time.time()), "one that has ended goes before all others"
 
 
 @needs_openssl

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -260,6 +261,21 @@ def test_the_end_of_each_certificate_is_a_metric(tmp_path: Path) -> None:
     assert (
         value(now, "certificate_expiry_timestamp_seconds", certificate="broken") == 0
     )  # 1970, so that the alert fires
+
+
+@needs_openssl
+def test_a_certificate_that_has_ended_is_told_before_the_broker_that_refuses_it(tmp_path: Path) -> None:
+    for days, code in ((-1, "certificate"), (20, "broker")):
+        certificate, _ = Authority(tmp_path).sign("device", days=days)
+        with contextlib.closing(Rig(tmp_path / f"state{days}", {"device": certificate})) as rig:
+            soon(partial(broker_problem, rig))
+            assert rig.report.problem_code == code
+
+
+def broker_problem(rig: Rig) -> str:
+    """Let the publisher look for its broker; return what it says of it."""
+    rig.publisher.step(0.01)
+    return rig.publisher.problem
 
 
 def test_a_candidate_that_counts_beside_has_its_own_metrics_and_a_limit_when_it_fails(rig: Rig) -> None:

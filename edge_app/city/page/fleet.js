@@ -88,7 +88,7 @@ function row(device) {
     element("th", { scope: "row" }, element("a", { href: `/device/${device.device}`, "data-view": true }, device.device)),
     element("td", { class: "text whole" }, stateMark(device.state)), element("td", { class: "text whole" }, moment(device.heard)),
     element("td", { class: "text" }, device.version || "–"), element("td", { class: "text model" }, modelText(device.model, device.model_name)),
-    element("td", { class: "text" }, ["refused", "rolled_back"].includes(device.office) ? element("span", { class: "state late" }, office) : office),
+    element("td", { class: "text office" }, ["refused", "rolled_back"].includes(device.office) ? element("span", { class: "state late" }, office) : office),
     element("td", { class: "text trouble" }, troubles(device) || "–"),
     element("td", {}, number(device.unsent)), element("td", {}, device.temperature_c === null ? "–" : `${number(device.temperature_c)} °C`), element("td", {}, number(device.frames_per_s, 1))]);
 }
