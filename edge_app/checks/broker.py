@@ -30,9 +30,17 @@ def check_broker(config: Config, *, running: bool) -> Finding:
 
 
 def try_broker(
-    endpoints: Sequence[Endpoint], client_id: str, protocol: ProtocolChoice, timing: Timing | None = None
+    endpoints: Sequence[Endpoint],
+    client_id: str,
+    protocol: ProtocolChoice,
+    timing: Timing | None = None,
+    *,
+    wants_mqtt_5: bool = True,
 ) -> Finding:
-    """Try each address of the broker; one of them is needed. client_id, timing: see `probe`."""
+    """Try each address of the broker; one of them is needed.
+
+    client_id, timing: see `probe`. wants_mqtt_5: False for a broker of a kind that has none.
+    """
     accepted: list[tuple[Endpoint, Connected]] = []
     problems: list[str] = []
     for to in endpoints:
@@ -44,7 +52,7 @@ def try_broker(
             problems.append(as_sentence(error).removeprefix("broker "))
     if not accepted:
         return Finding("FAIL", "broker", " ".join(problems))
-    old = [to for to, found in accepted if found.protocol != "5"]
+    old = [to for to, found in accepted if found.protocol != "5" and wants_mqtt_5]
     sentences = [f"{', '.join(str(to) for to, _ in accepted)} accept{'s' * (len(accepted) == 1)} us with MQTT "]
     sentences[0] += f"{', '.join(dict.fromkeys(found.protocol for _, found in accepted))}."
     if old:

@@ -116,6 +116,14 @@ class CountsOfStep(Answer):
     doubtful: Annotated[
         int, Field(ge=0, description="Vehicles of all classes of which the detector is unsure; some are right")
     ]
+    estimated: Annotated[
+        Mapping[str, Mapping[str, float]] | None,
+        Field(
+            exclude_if=lambda value: value is None,
+            description="Counts as they would be if the rest of the step was as what was seen of it: only where asked "
+            "for, of quarters and hours that are over and of which half was seen. An estimate, in no sum",
+        ),
+    ] = None
 
 
 class LostDay(Answer):

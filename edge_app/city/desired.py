@@ -18,6 +18,8 @@ REPORTED: Final = "edge-app/config-reported/1"
 State: TypeAlias = Literal["none", "trying", "applied", "refused", "rolled_back", "unknown"]
 _LARGEST: Final = 2**53 - 1
 """Largest revision."""
+_DEEPEST: Final = 32
+"""Levels of lists and tables within each other; a configuration has a third of it."""
 _SAME_S: Final = 0.01
 """Seconds by which two texts of one time may differ."""
 _STATES: Final[Collection[str]] = ("none", "trying", "applied", "refused", "rolled_back")
@@ -178,10 +180,7 @@ def json_in(payload: bytes) -> Any:
     Texts have spaces for what a terminal could take for a command, and for what no database takes: one device must not
     keep the office from noting what becomes of all others.
     """
-    try:
-        return _fit(_raw(payload))
-    except RecursionError:
-        return None
+    return _fit(_raw(payload))
 
 
 def _fit(value: Any) -> Any:
@@ -193,13 +192,30 @@ def _fit(value: Any) -> Any:
 
 
 def _raw(payload: bytes | str) -> Any:
-    """Return the same with its texts as they are: what was signed."""
+    """Return the same with its texts as they are: what was signed.
+
+    What is nested deeper than any message is none: who writes it into a database would reach the end of Python's stack.
+    """
     try:
         given = json.loads(payload, parse_constant=_finite, parse_float=_finite)
         json.dumps(given, ensure_ascii=False).encode()  # a lone half of a surrogate pair is no text
     except (ValueError, RecursionError):
         return None
-    return given
+    return None if _is_deep(given) else given
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _finite(text: str) -> float:

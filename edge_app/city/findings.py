@@ -1,4 +1,4 @@
-"""Check what the city side needs: secrets, database, archive, room, broker, certificates, the page and its tiles."""
+"""Check what the city side needs: database, archive, room, broker and queue, certificates, the page and its tiles."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 import stat
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -19,13 +20,15 @@ from edge_app.city.database.archived import all_files
 from edge_app.city.database.engine import Tables, state_of
 from edge_app.city.database.lost import lost_files
 from edge_app.city.running import Running, ask_running
-from edge_app.city.service import client_id_of, opened, timing_of
+from edge_app.city.service import client_id_of, open_queue, opened, queue_addresses, timing_of
 from edge_app.city.tiles import read_tiles
 from edge_app.errors import ConfigError, StoreError
 from edge_app.monitoring.certificate import expiry_warning
 from edge_app.web.line_check import Finding
 
 _ASK_S: Final = 3.0
+_LOGIN_S: Final = 5.0
+_PROTOCOLS: Final = {"nats": "NATS", "rabbitmq": "AMQP"}
 _ROOM_MB: Final = 2000.0
 """Free room, MB, below which a thousand lines fill a disk within weeks."""
 _NOT_SHOWN: Final = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
@@ -42,6 +45,8 @@ def findings(config: CityConfig, folder: Path) -> Iterator[Finding]:
         yield _room(folder / config.database.url.removeprefix("sqlite:///"))
     running = ask_running(config.page.host, config.page.port, timeout=_ASK_S) if config.page.port else None
     yield _broker(config, running)
+    if config.broker.kind != "mqtt":
+        yield _queue(config)
     files = [file for file in (config.mqtt.cert_file, config.mqtt.ca_file) if file]
     if unread := [file for file in files if hidden(file)] if (folder / "credentials").is_dir() else []:
         sentence = f"{unread[0]}: the user of the service cannot read it; copy it to {folder}, readable by all."
@@ -111,13 +116,29 @@ def _broker(config: CityConfig, running: Running | None) -> Finding:
     A broker may bind client ids to certificates or user names (mosquitto's use_username_as_clientid): whoever logs in
     as the worker then is the worker, ends its connection, and with a clean session drops all that waits for it.
     """
-    mqtt, endpoints = config.mqtt, endpoints_of(config.mqtt)
+    mqtt, endpoints, plain = config.mqtt, endpoints_of(config.mqtt), config.broker.kind == "mqtt"
     if not (mqtt.cert_file or mqtt.username):
-        return try_broker(endpoints, f"{client_id_of(config)}-check", mqtt.protocol)
+        return try_broker(endpoints, f"{client_id_of(config)}-check", mqtt.protocol, wants_mqtt_5=plain)
     if running is not None and running.there:
         return _asked(running, " or ".join(map(str, endpoints)))
-    kept = timing_of(config) if config.broker.kind == "mqtt" else None
-    return try_broker(endpoints, client_id_of(config), mqtt.protocol, kept)
+    kept = timing_of(config) if plain else None
+    return try_broker(endpoints, client_id_of(config), mqtt.protocol, kept, wants_mqtt_5=plain)
+
+
+def _queue(config: CityConfig) -> Finding:
+    """Log in to NATS or RabbitMQ as a worker does; without topics nothing is made there."""
+    try:
+        queue = open_queue(config, ())
+    except ConfigError as error:
+        return Finding("FAIL", "queue", as_sentence(error))
+    with closing(queue):
+        deadline = time.monotonic() + _LOGIN_S
+        while queue.problem and time.monotonic() < deadline:
+            queue.read(1, 0.2)
+        if queue.problem:
+            return Finding("FAIL", "queue", f"{as_sentence(queue.problem.removeprefix('broker '))} See broker.port.")
+    where = " or ".join(map(str, queue_addresses(config)))
+    return Finding("ok", "queue", f"{where} accepts us with {_PROTOCOLS[config.broker.kind]}.")
 
 
 def _asked(running: Running, where: str) -> Finding:

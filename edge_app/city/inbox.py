@@ -62,6 +62,11 @@ class Inbox(Queue, Protocol):
         ...
 
 
+def topic_in(raw: bytes) -> str:
+    """Return a topic as text; bytes that are no UTF-8, which some brokers take of a device, as `\\xff`."""
+    return raw.decode("utf-8", "backslashreplace")
+
+
 class Attempts:
     """Attempts to connect of a queue, further and further apart. problem: why there is no connection, "" with one."""
 

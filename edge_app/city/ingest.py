@@ -21,6 +21,7 @@ from edge_app.city.database import fleet, missing
 from edge_app.city.database.comparing import note_compared
 from edge_app.city.database.engine import Connection, Database, ValueRefusedError
 from edge_app.city.database.figures import forget_figures, note_figures
+from edge_app.city.database.reading import is_there
 from edge_app.city.database.reviews import forget_reviews, store_reviews
 from edge_app.city.database.rolling import roll_up
 from edge_app.city.database.storing import Storing, keep_aside
@@ -38,6 +39,7 @@ from edge_app.city.reading import (
     check_text,
     read_counts,
     read_flows,
+    read_levels,
     read_payload,
     read_result,
     read_review,
@@ -59,6 +61,7 @@ from edge_app.mqtt.messages import (
     Status,
 )
 from edge_app.records import FLOWS
+from edge_app.system.names import clean
 
 log = logging.getLogger(__name__)
 
@@ -86,10 +89,14 @@ _RECALL_EVERY_S: Final = 5.0
 _RECALL_AT_ONCE: Final = 50
 _FORGET_EVERY_S: Final = 3600.0
 _PAUSE_S: Final = 2.0
-"""Wait after the database could not be used."""
+_LONGEST_PAUSE_S: Final = 8.0
+"""Wait after the database could not be used, longer where it answers and stores nothing, as with a full disk."""
 _RARELY: Final = (50_000, 20, 50)
 """When Python looks for circles of objects: a batch is many that live until its commit, and none is a circle."""
 _PENDING: Final = "pending"
+_OF_VALUES: Final = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
+"""Faults that a value of a message may provoke here. One that is retained comes again at every start: it must not end
+the ingest of all others. What this machine lacks, such as memory, ends the worker as before."""
 
 
 @dataclass(slots=True)
@@ -148,7 +155,7 @@ class Worker:
         self._inbox, self._database, self._root = inbox, database, root
         self._asking, self._on_stored, self._utc, self._clock = asking, on_stored, utc, clock
         self._storing, self._pictures_s = Storing(database.archive), pictures_s
-        self._pace = Pace()
+        self._pace, self._pause_s = Pace(), _PAUSE_S
         self._fault: Exception | None = None
         self._rolling = Portion(_ROLL_LEAST, _ROLL_MOST)
         self._ask_at = self._roll_at = self._recall_at = 0.0
@@ -183,6 +190,8 @@ class Worker:
 
     def turn(self) -> None:
         """Take one batch, and do what is due. While the database fails nothing is acknowledged."""
+        if self.tally.database_problem and not self._answers_again():
+            return
         batch = self._collect()
         self._pace.looked(self._clock(), connected=not self._inbox.problem, came=bool(batch))
         try:
@@ -196,10 +205,27 @@ class Worker:
             if problem != self.tally.database_problem:
                 log.warning("%s", problem)
             self.tally.database_problem = problem
-            time.sleep(_PAUSE_S)
             self._inbox.drop()
+            time.sleep(self._pause_s)
+            self._pause_s = min(2.0 * self._pause_s, _LONGEST_PAUSE_S)
         else:
-            self.tally.database_problem = ""
+            if self.tally.database_problem:
+                log.info("the database can be used again")
+            self.tally.database_problem, self._pause_s = "", _PAUSE_S
+
+    def _answers_again(self) -> bool:
+        """Return whether the database that has failed answers; while it does not, wait for a moment.
+
+        The broker is left alone meanwhile: each new connection would only bring again what cannot be stored.
+        """
+        try:
+            with self._database.connect() as connection:
+                is_there(connection)
+        except StoreError:
+            self._pace.looked(self._clock(), connected=False, came=False)
+            time.sleep(_PAUSE_S)
+            return False
+        return True
 
     def _collect(self) -> list[Message]:
         batch: list[Message] = []
@@ -214,15 +240,24 @@ class Worker:
             batch += came
         return batch
 
-    def _take_each(self, batch: Sequence[Message]) -> None:
-        """Store a batch; where the database refuses a value, by halves, until the message that has it is kept aside."""
+    def _take_each(self, batch: Sequence[Message], *, again: bool = False) -> None:
+        """Store a batch; where a value of it is refused, by halves, until the message that has it is kept aside.
+
+        again: a single one is tried for the second time: what another worker stored at the same moment is there by now.
+        """
         try:
             self._take(batch)
-        except ValueRefusedError as error:
+        except (ValueRefusedError, *_OF_VALUES) as error:
             self._storing.forget()
+            if len(batch) == 1 and not again:
+                self._take_each(batch, again=True)
+                return
             if len(batch) == 1:
+                own = isinstance(error, ValueRefusedError)
+                why = str(error) if own else f"this program cannot take it ({type(error).__name__}: {error})"
+                log.debug("%s", why, exc_info=not own)
                 with self._database.begin() as connection:
-                    self._refuse(connection, batch[0], str(error), self._utc())
+                    self._refuse(connection, batch[0], why, self._utc())
                 return
             self._take_each(batch[: len(batch) // 2])
             self._take_each(batch[len(batch) // 2 :])
@@ -231,8 +266,8 @@ class Worker:
         arrived, intervals, others = self._utc(), list[Interval](), list[tuple[Message, list[str]]]()
         with self._database.begin() as connection:
             for message in batch:
-                levels = message.topic[len(self._root) + 1 :].split("/")
                 try:
+                    levels = read_levels(message.topic, self._root)
                     if (interval := _interval(levels, message.payload, arrived)) is not None:
                         intervals.append(interval)
                     else:
@@ -266,6 +301,7 @@ class Worker:
             except UnreadableError as error:
                 self._refuse(connection, message, str(error), arrived)
         missing.note_newest(connection, {self._storing.series(connection, *of): n for of, n in told.newest.items()})
+        missing.expect_again(connection, [name for name, one in told.status.items() if one.state == "online"])
         fleet.note_status(connection, told.status, at)
         fleet.note_health(connection, told.health, at)
         fleet.note_config(connection, told.configs)
@@ -280,7 +316,8 @@ class Worker:
 
     def _refuse(self, connection: Connection, message: Message, why: str, arrived: float) -> None:
         self.tally.counts["poison"] += 1
-        log.warning("kept aside, no message of the contract: %.200s (%.200s)", message.topic, why)
+        topic = clean(message.topic[:200]) or "a topic that is no text"
+        log.warning("kept aside, no message of the contract: %s (%s)", topic, clean(why[:200]))
         keep_aside(connection, message.topic, message.payload, why, arrived)
 
     def _note(self, connection: Connection, told: _Told, message: Message, levels: Sequence[str]) -> None:
@@ -368,6 +405,10 @@ class Worker:
             with self._database.begin() as connection:
                 forget_figures(connection, int(self._utc()))
                 forget_reviews(connection, int(self._utc()), self._pictures_s)
+                gone = missing.give_up(connection, int(self._utc())) if self._asking else 0
+            if gone:
+                days = missing.AWAY_S // 86_400
+                log.info("%d intervals are given up: their devices were not heard for %d days", gone, days)
             self._forget_at = now + _FORGET_EVERY_S
         if self._asking and now >= self._recall_at:
             self._recall_at = now + _RECALL_EVERY_S

@@ -21,12 +21,18 @@ from nats.aio.client import Client
 from nats.errors import Error
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import NotFoundError
+from nats.protocol import parser
 
-from edge_app.city.inbox import GROUP, Attempts
+from edge_app.city.inbox import GROUP, Attempts, topic_in
 from edge_app.mqtt.endpoint import Backoff, Endpoint, explain_unreachable, tls_context
 from edge_app.mqtt.events import Message
 
 log = logging.getLogger(__name__)
+logging.getLogger("nats").setLevel(logging.CRITICAL)  # it logs with tracebacks what becomes a sentence here
+# The server takes topics with tabs and line ends, never with a space, and parts a line by single spaces. As nats-py
+# reads lines, one message with such a topic would end the connection of every worker that it is given to, for ever.
+parser.MSG_RE = re.compile(rb"\AMSG ([^ ]+) (\d+) ((\S+) )?(\d+)\r\n")
+parser.HMSG_RE = re.compile(rb"\AHMSG ([^ ]+) (\d+) ((\S+) )?(\d+) (\d+)\r\n")
 
 _STREAM: Final = "$MQTT_msgs"
 _SUBJECTS: Final = "$MQTT.msgs."
@@ -231,16 +237,31 @@ class NatsQueue:
 
 
 class _Client(Client):
-    """The client of nats-py, which by itself goes on without TLS where the server, or whoever answers, offers none."""
+    """The client of nats-py.
+
+    By itself it goes on without TLS where the server, or whoever answers, offers none; and it ends reading without a
+    word at what it cannot read, such as a topic that is no UTF-8, which NATS takes of any device.
+    """
 
     def _connect_command(self) -> bytes:
         if "tls" in self.options and not self._server_info.get("tls_required"):
             raise Error("offers no TLS, which mqtt.tls wants")
         return bytes(super()._connect_command())
 
+    def _build_message(self, sid: int, subject: bytes, *others: Any) -> Any:
+        return super()._build_message(sid, topic_in(subject).encode(), *others)
+
+    async def _read_loop(self) -> None:
+        await super()._read_loop()
+        if not self.is_closed:
+            error = Error("sends what nobody can read")
+            await self._error_cb(error)
+            await self._process_op_err(error)
+
 
 _WORDS: Final = {
     "'Authorization Violation'": "refuses the login; check user name, password or certificate",
+    "unexpected EOF": "connection lost",
     "empty response from server when expecting INFO message": "answers no NATS; is this its port of NATS?",
 }
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pika
 from pika.exceptions import AMQPError
 
-from edge_app.city.inbox import GROUP, Attempts
+from edge_app.city.inbox import GROUP, Attempts, topic_in
 from edge_app.mqtt.endpoint import Backoff, Endpoint, Tls, explain_unreachable, tls_context
 from edge_app.mqtt.events import Message
 
@@ -128,7 +128,8 @@ class RabbitMqQueue:
 
     def _take(self, _: Any, method: Any, __: Any, body: bytes) -> None:
         self._newest = self._before + method.delivery_tag
-        topic = method.routing_key.replace(".", "/")
+        key: str | bytes = method.routing_key  # pika leaves what is no UTF-8 as it is
+        topic = (topic_in(key) if isinstance(key, bytes) else key).replace(".", "/")
         self._waiting.append(Message(topic, body, qos=1, unacknowledged=self._newest))
 
 

@@ -29,6 +29,7 @@ from edge_app.mqtt.messages import (
     ShadowMessage,
 )
 from edge_app.records import DIRECTIONS, FLOWS, VEHICLES
+from edge_app.system.names import clean
 
 AHEAD_S: Final = 300
 """An interval that ends later than so after its arrival is set aside (docs/mqtt.md)."""
@@ -45,8 +46,9 @@ _LONGEST_SIDE: Final = 10_000
 _LARGEST_PICTURE: Final = 16_000
 _OF_FLOWS: Final = ("flows", "entered", "entered_only", "left_only")
 _NUL: Final = rb"\u0000"
-_PERHAPS_ENDLESS: Final = re.compile(rb"NaN|Infinity|[:,\[\s]-?[0-9.]+[eE]\+?[0-9]{3}|[0-9]{300}")
-"""What a payload has where one of its numbers may be none, or too large for a float; nearly no other has it."""
+_PERHAPS_ENDLESS: Final = re.compile(rb"NaN|Infinity|[:,\[\s]-?[0-9.]+[eE]\+?[0-9]{3}|[0-9]{200}")
+"""What a payload has where one of its numbers may be none, or too large for a float, as 210 digits with two of an
+exponent; nearly no other has it."""
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _LONGEST_NAME: Final = 100
 _LONGEST_FLAGS: Final = 200
@@ -54,6 +56,8 @@ _LONGEST_FLAGS: Final = 200
 _MODEL: Final = re.compile(r"[0-9a-f]{12}")
 _INSTALLATION: Final = re.compile(r"[0-9a-f]{8}")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_LEVEL: Final = re.compile(r"[a-z0-9-]+")
+_EDGE: Final = re.compile(r"[0-9]{1,4}")
 _M = TypeVar("_M", bound=Payload)
 
 
@@ -110,8 +114,8 @@ def read_result(model: type[_M], result: Mapping[str, Any] | None) -> _M:
 
 def _unreadable(error: ValidationError) -> UnreadableError:
     first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "the message"
-    return UnreadableError(f"{where}: {first['msg'][:200]}")
+    where = ".".join(str(part) for part in first["loc"]) or "the message"  # keys, which the message chooses
+    return UnreadableError(f"{clean(where[:_LONGEST_NAME])}: {clean(first['msg'][:200])}")
 
 
 def _finite(number: str) -> float:
@@ -139,6 +143,17 @@ def read_shadow(name: LineName, payload: bytes) -> ShadowMessage:
     return message
 
 
+def read_levels(topic: str, root: str) -> list[str]:
+    """Return the levels of a topic below the root of all. Raises UnreadableError: for that of no device.
+
+    A broker may deliver such a one: a topic that is no UTF-8 arrives as none.
+    """
+    begin, *levels = topic.removeprefix(root).split("/")
+    if not topic.startswith(root) or begin or len(levels) < len(("site", "device", "kind")):
+        raise UnreadableError("topic: is that of no device")
+    return levels
+
+
 def check_name(name: LineName, installation: str = "") -> None:
     """Refuse what is no name of a line, or no id of an installation; the database could not put it into an index.
 
@@ -146,8 +161,11 @@ def check_name(name: LineName, installation: str = "") -> None:
     """
     if not _NAME.fullmatch(name.line):
         raise UnreadableError(f"line: {name.line[:80]!r} is no name of a line")
-    if max(len(name.site), len(name.device)) > _LONGEST_NAME:
-        raise UnreadableError(f"site or device: longer than {_LONGEST_NAME} characters")
+    for level in (name.site, name.device):
+        if len(level) > _LONGEST_NAME:
+            raise UnreadableError(f"site or device: longer than {_LONGEST_NAME} characters")
+        if not _LEVEL.fullmatch(level):
+            raise UnreadableError(f"site or device: {level[:80]!r} has other signs than a-z, 0-9 and hyphens")
     if installation and not _INSTALLATION.fullmatch(installation):
         raise UnreadableError(f"installation: {installation[:80]!r} is not 8 hexadecimal digits")
 
@@ -174,9 +192,7 @@ def read_counts(name: LineName, payload: bytes, arrived: float) -> Interval:
     message = read_payload(CountsMessage, payload)
     if name.line == FLOWS:
         raise UnreadableError(f"line: {name.line!r} is no name of a line")
-    counted = sum(n.left_to_right + n.right_to_left for n in message.counts.values())
-    if sum((message.doubtful or {}).values()) > counted:
-        raise UnreadableError("doubtful: more than it counts")
+    _check_measures(message)
     measures = {key: message.model_dump(mode="json", include={key})[key] for key in MEASURES if getattr(message, key)}
     return _interval(
         name,
@@ -187,6 +203,15 @@ def read_counts(name: LineName, payload: bytes, arrived: float) -> Interval:
         others=_others(message.counts),
         measures=json.dumps(measures, sort_keys=True) if measures else "",
     )
+
+
+def _check_measures(message: CountsMessage) -> None:
+    counted = sum(n.left_to_right + n.right_to_left for n in message.counts.values())
+    if sum((message.doubtful or {}).values()) > min(counted, _MOST_VEHICLES):
+        raise UnreadableError("doubtful: more than it counts, or than any road has")
+    speeds = (sums for ways in (message.speed or {}).values() for sums in ways.values())
+    if not all(_EDGE.fullmatch(edge) for sums in speeds for edge in sums.bins):
+        raise UnreadableError("speed: a bin whose edge is no speed in km/h")
 
 
 def read_flows(name: LineName, payload: bytes, arrived: float) -> Interval:

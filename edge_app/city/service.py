@@ -14,11 +14,12 @@ from edge_app.city.config import CityConfig, FeedsConfig, database_url
 from edge_app.city.database.engine import Database, open_database
 from edge_app.city.database.worker_lock import WorkerLock, worker_lock
 from edge_app.city.feeds.datex2 import Publisher
-from edge_app.city.inbox import GROUP, BesideMqtt, Inbox, beside_topics, queued_topics, topics
+from edge_app.city.inbox import GROUP, BesideMqtt, Inbox, Queue, beside_topics, queued_topics, topics
 from edge_app.city.ingest import Worker
 from edge_app.city.mqtt_inbox import MqttInbox
 from edge_app.city.records import Interval
 from edge_app.errors import ConfigError
+from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Timing
 from edge_app.mqtt.identity import root_below
 from edge_app.mqtt.session import Session
@@ -80,16 +81,25 @@ def open_inbox(config: CityConfig) -> Inbox:
         raise ConfigError(
             f'mqtt.prefix: may have no dot with broker.kind = "{kind}", which puts one between all levels'
         )
-    port = config.broker.queue_port(tls=mqtt.tls)
-    addresses = [replace(address, port=port) for address in endpoints_of(mqtt)]
     beside = MqttInbox(_session(config, keep=False), beside_topics(root)) if fleet else None
-    if kind == "nats":
+    return BesideMqtt(open_queue(config, queued_topics(root, fleet=fleet)), beside)
+
+
+def queue_addresses(config: CityConfig) -> list[Endpoint]:
+    """Return where the queue of a broker with one is, with login and TLS. Raises ConfigError: see `open_inbox`."""
+    port = config.broker.queue_port(tls=config.mqtt.tls)
+    return [replace(address, port=port) for address in endpoints_of(config.mqtt)]
+
+
+def open_queue(config: CityConfig, topics: Sequence[str]) -> Queue:
+    """Return the queue of a broker with one, NATS or RabbitMQ; otherwise like `open_inbox`."""
+    if config.broker.kind == "nats":
         from edge_app.city.nats_inbox import NatsQueue
 
-        return BesideMqtt(NatsQueue(addresses, queued_topics(root, fleet=fleet)), beside)
+        return NatsQueue(queue_addresses(config), topics)
     from edge_app.city.rabbitmq_inbox import RabbitMqQueue
 
-    return BesideMqtt(RabbitMqQueue(addresses, queued_topics(root, fleet=fleet)), beside)
+    return RabbitMqQueue(queue_addresses(config), topics)
 
 
 def _session(config: CityConfig, *, keep: bool) -> Session:

@@ -42,7 +42,8 @@ _OFFICE_STATES: Final[Collection[str]] = get_args(ConfigState)
 LATE_S: Final = 900
 """A device that is online and has told nothing for so long is late."""
 SEEN: Final = 0.5
-"""Share of a quarter that must have been seen for its rate to be told."""
+"""Share of a quarter that must have been seen for its rate to be told, and of a step for an estimate."""
+_ESTIMATED: Final = ("quarter", "hour")
 _HOUR_S: Final = 3600
 _PAIRS: Final = [(name, direction) for name in VEHICLES for direction in DIRECTIONS]
 _SPAN: Final = ("site", "start", "end", "covered", "flagged", "synthetic")
@@ -58,25 +59,44 @@ def end_of(total: Total, step: AnyStep, tz: ZoneInfo) -> int:
     return total.start + QUARTER_S if step == "quarter" else step_around(total.start, step, tz)[1]
 
 
-def counts_of(total: Total, step: AnyStep, tz: ZoneInfo, classes: Collection[str] = VEHICLES) -> CountsOfStep:
-    """Return a step as the API tells it. classes: that are asked for."""
+def counts_of(
+    total: Total,
+    step: AnyStep,
+    tz: ZoneInfo,
+    classes: Collection[str] = VEHICLES,
+    *,
+    estimated_until: float | None = None,
+) -> CountsOfStep:
+    """Return a step as the API tells it.
+
+    classes: that are asked for. estimated_until: UTC s, by which a step that is estimated too is over; None for no
+    estimates. A longer step than an hour has none: a night that was not seen is not as the day.
+    """
     end = end_of(total, step, tz)
     length = end - total.start
     counts: dict[str, dict[str, int]] = {name: {} for name in VEHICLES if name in classes}
     for (name, direction), many in zip(_PAIRS, total.counts, strict=True):
         if name in classes:
             counts[name][direction] = many
+    seen = min(1.0, total.covered_s / length)
+    is_over = estimated_until is not None and end <= estimated_until
+    estimates = is_over and step in _ESTIMATED and seen >= SEEN
     return CountsOfStep(
         start=moment(total.start),
         end=moment(end),
-        covered=round(min(1.0, total.covered_s / length), 4),
+        covered=round(seen, 4),
         flagged=round(min(1.0, total.flagged_s / length), 4),
         synthetic=total.synthetic,
         straddling_s=total.straddling_s,
         counts=counts,
         flags=sorted(total.flags),
         doubtful=total.doubtful,
+        estimated=_divided(counts, seen) if estimates else None,
     )
+
+
+def _divided(counts: Mapping[str, Mapping[str, int]], seen: float) -> dict[str, dict[str, float]]:
+    return {name: {way: round(many / seen, 1) for way, many in ways.items()} for name, ways in counts.items()}
 
 
 def hours_of(site: Site, tz: ZoneInfo, begin: int, sums: Sequence[HourSum]) -> Hours:

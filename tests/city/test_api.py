@@ -139,6 +139,32 @@ def test_what_was_not_seen_lowers_covered_and_what_has_no_data_is_left_out(
     assert [(step["start"], step["covered"]) for step in steps] == [(at(hour), 0.5)]
 
 
+def test_what_was_not_seen_is_estimated_apart_and_only_where_that_is_asked_for(
+    database: Database, client: httpx.Client
+) -> None:
+    """Of hours that are over and of which half was seen; the last one here is not over."""
+    site, hour = make_site(database, "UTC"), START // 3600 * 3600
+    seen = (1.0, 0.5, 0.25, 0.75)
+    intervals = series(240, start=hour - 3 * 3600)
+    store(database, [changed(one, coverage=seen[at // 60]) for at, one in enumerate(intervals)])
+    roll(database)
+    asked = span(hour - 3 * 3600, hour + 3600)
+    plain = client.get(f"/api/v1/sites/{site}/counts", params=asked).json()["steps"]
+    assert [step["covered"] for step in plain] == list(seen)
+    assert not any("estimated" in step for step in plain)
+    steps = client.get(f"/api/v1/sites/{site}/counts", params={**asked, "estimate": "true", "class": "car"}).json()
+    cars = [step["counts"]["car"]["left_to_right"] for step in plain]
+    assert [step["counts"]["car"]["left_to_right"] for step in steps["steps"]] == cars
+    assert [step.get("estimated") for step in steps["steps"]] == [
+        {"car": {"left_to_right": cars[0], "right_to_left": 0}},
+        {"car": {"left_to_right": 2 * cars[1], "right_to_left": 0}},
+        None,
+        None,
+    ]
+    days = client.get(f"/api/v1/sites/{site}/counts", params={**asked, "step": "day", "estimate": "true"}).json()
+    assert not any("estimated" in step for step in days["steps"])
+
+
 def test_gaps_and_contradictions_are_told(database: Database, client: httpx.Client) -> None:
     intervals = series(9)
     store(database, [*intervals[:2], *intervals[5:], *series(1, installation="0c9e77a1")])
@@ -283,7 +309,7 @@ def test_only_the_classes_that_are_asked_for_are_told(database: Database, client
 @pytest.mark.parametrize(
     ("path", "name", "takes"),
     [
-        ("sites/{site}/counts", "colour", "it takes class, from, step, time_zone, to"),
+        ("sites/{site}/counts", "colour", "it takes class, estimate, from, step, time_zone, to"),
         ("sites/{site}/counts.parquet", "class", "it takes from, step, time_zone, to"),
         ("sites", "From", "it takes after, limit"),
         ("public/sites", "x", "it takes none"),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from edge_app.city.database.engine import open_database
 from edge_app.city.database.tables import DEVICE, INTERVAL, POISON, SITE
 from edge_app.city.inbox import Inbox
 from edge_app.city.ingest import Worker
+from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.events import Acked, Connected, Message
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.identity import ROOT
@@ -157,6 +159,33 @@ def test_two_workers_share_the_counts_and_one_takes_over_from_the_other(broker: 
                 again += new
                 box.acknowledge(new)
         assert Counter(content(again)) == Counter(content(by_second))
+
+
+def test_a_topic_that_is_no_text_or_has_signs_of_a_protocol_stops_nothing(broker: Broker, root: str) -> None:
+    """mosquitto refuses it, the others take it, and a worker that could not read it would get it for ever."""
+    sent = counts(root, 3)
+    with closing(open_inbox(broker, root)) as box:
+        for name in (b"q\tz", b"q\r\nz", b"q\t1\t2\r\n", b"\xff\xfe", b"\x01", b"", b"*", b"n" * 200):
+            publish_raw(broker.port, f"{root}/harbour/pole-7/counts/".encode() + name)
+        publish(broker, sent)
+        got = list[Message]()
+        while not {*content(sent)} <= {*content(got)}:
+            new = read(box, 1)
+            box.acknowledge(new)
+            got += new
+        assert box.problem == ""
+
+
+def publish_raw(port: int, topic: bytes) -> None:
+    """Publish under a topic that no client of ours would send; return when the broker has answered, or ended it."""
+    with socket.create_connection((HOST, port), 10) as connection:
+        who = b"\x00\x04MQTT\x04\x02\x00\x3c\x00\x05odd-1"
+        connection.sendall(bytes([0x10, len(who)]) + who)
+        assert connection.recv(4) == b"\x20\x02\x00\x00"
+        rest = len(topic).to_bytes(2, "big") + topic + b"\x00\x01" + b"{}"
+        connection.sendall(bytes([0x32, len(rest) % 128 | 0x80, len(rest) // 128]) + rest)
+        with suppress(ConnectionError):
+            connection.recv(4)
 
 
 def test_a_broker_that_is_killed_keeps_what_it_has_acknowledged(broker: Broker, root: str) -> None:

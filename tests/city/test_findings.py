@@ -37,6 +37,7 @@ from tests.support.brokers import (
     run_until,
 )
 from tests.support.disks import small_disk
+from tests.support.nats_server import nats_server, needs_nats
 
 __all__ = ["small_disk"]  # a fixture
 
@@ -77,6 +78,23 @@ def test_a_file_that_the_user_of_the_service_cannot_read_is_told(
     (tmp_path / "credentials").mkdir()
     told = " ".join(check(tmp_path, capsys)[1])
     assert f"FAIL certificates: {authority}: the user of the service cannot read it; copy it to {tmp_path}" in told
+
+
+@needs_nats
+@pytest.mark.servers
+def test_the_brokers_own_protocol_is_tried_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with nats_server(tmp_path / "nats") as server:
+        for port, code, told in (
+            (server.queue_port, 0, f"ok queue: 127.0.0.1:{server.queue_port} accepts us with NATS."),
+            (wrong := free_port(), 1, f"FAIL queue: 127.0.0.1:{wrong}: connection refused"),
+        ):
+            (tmp_path / "city.toml").write_text(
+                f'[mqtt]\nport = {server.port}\n[broker]\nkind = "nats"\nport = {port}\n[page]\nport = {free_port()}\n'
+            )
+            found = check(tmp_path, capsys)
+            assert found[0] == code
+            assert told in "\n".join(found[1])
+            assert f"ok broker: 127.0.0.1:{server.port} accepts us with MQTT 3.1.1." in "\n".join(found[1])
 
 
 @pytest.mark.parametrize(

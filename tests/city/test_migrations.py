@@ -14,7 +14,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, select, text
 
-from edge_app.city.database.engine import Database, open_database
+from edge_app.city.database.engine import Database, open_database, state_of
 from edge_app.city.database.inventory import read_inventory
 from edge_app.city.database.tables import METADATA, SERIES
 from edge_app.errors import ConfigError, StoreError
@@ -100,6 +100,16 @@ def test_every_release_before_this_one_is_tried() -> None:
     assert tuple(versions[:-1]) == REVISIONS
 
 
+def test_only_a_start_that_changes_tables_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    url = f"sqlite:///{tmp_path / 'city.sqlite3'}"
+    for _ in range(2):
+        open_database(url).close()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"database {tmp_path / 'city.sqlite3'}: its tables are made"
+    ]
+
+
 def test_a_database_of_a_newer_release_is_left_alone(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'city.sqlite3'}"
     database = open_database(url)
@@ -119,6 +129,16 @@ def test_what_is_no_database_is_told(tmp_path: Path) -> None:
     for url in ("postgresql://h:x/y", "mysql://127.0.0.1/counts", "nothing"):
         with pytest.raises(ConfigError, match="must be postgresql://"):
             open_database(url)
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_without_room_for_every_text_is_refused(postgres_server: Postgres, encoding: str) -> None:
+    """A server that was set up without a locale makes such databases by itself."""
+    url = postgres_server.encoded(encoding)
+    for use in (open_database, state_of):
+        with pytest.raises(StoreError, match=f"encoding is {encoding}, .* createdb --encoding UTF8"):
+            use(url)
 
 
 def test_programs_that_start_together_on_an_empty_database_raise_its_tables_once(tmp_path: Path) -> None:

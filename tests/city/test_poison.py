@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -13,12 +13,14 @@ import pytest
 from sqlalchemy import select
 
 from edge_app.city.asking import Asking
-from edge_app.city.database.engine import Database, open_database
-from edge_app.city.database.tables import INTERVAL, POISON, QUARTER
+from edge_app.city.database import fleet
+from edge_app.city.database.engine import Database, ValueRefusedError, open_database
+from edge_app.city.database.tables import ATTACHMENT, INTERVAL, POISON, QUARTER, SITE
 from edge_app.city.ingest import Worker
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.identity import ROOT
+from edge_app.mqtt.messages import Health
 from edge_app.records import VEHICLES
 from tests.support.postgres import Postgres
 
@@ -84,6 +86,7 @@ def between(start: str, end: str) -> Message:
 
 
 ENDLESS = "1" + "0" * 400
+NEARLY_ENDLESS = "1" + "0" * 290 + "e99"
 REPLY = {"schema": "edge-app/reply/1", "id": "city-1", "at": "2026-12-01T00:00:00Z", "ok": True}
 HOSTILE = {
     "NUL in a text that repeats": counts(model="a\0b"),
@@ -118,6 +121,21 @@ HOSTILE = {
     "ping of a line that is a number": ping(installations={"5b1f09c4": {"main": 5}}),
     "ping without end": raw(ping(installations={"5b1f09c4": {"main": {"newest_seq": 12345}}}), "12345", "1e999"),
     "more vehicles than a day has": counts(counts={"car": {"left_to_right": 1_000_001, "right_to_left": 0}}),
+    "more doubtful vehicles than a day has": counts(
+        counts={**COUNTS["counts"], "tram": {"left_to_right": 2**53 - 1, "right_to_left": 0}},
+        doubtful={"tram": 2**53 - 1},
+    ),
+    "bin of no speed": counts(
+        speed={"car": {"left_to_right": {"n": 1, "unmeasured": 0, "sum": 9, "sum_inverse": 1, "bins": {"fast": 1}}}}
+    ),
+    "health with digits and an exponent": raw(other("health", frames_per_s=12345), "12345", NEARLY_ENDLESS),
+    "topic that is no text": Message("", b"{}", qos=1),
+    "topic of a site alone": Message(f"{ROOT}/harbour/counts", b"{}", qos=1),
+    "topic of nobody": Message(f"{ROOT}//pole-7/status", json.dumps(EXAMPLES["status"]).encode(), 1),
+    "topic with a command for a terminal": Message(
+        f"{ROOT}/\x1b[2J/pole-7/status", json.dumps(EXAMPLES["status"]).encode(), 1
+    ),
+    "key of a whole book": other("status", version={"a" * 100_000: 1}),
 }
 
 
@@ -129,6 +147,83 @@ def test_it_is_kept_aside_and_the_rest_of_the_batch_is_stored(database: Database
     with database.connect() as connection:
         assert len(connection.execute(select(INTERVAL)).all()) == 1
         assert len(connection.execute(select(POISON)).all()) == 1
+
+
+def test_what_is_told_of_it_is_short_and_commands_no_terminal(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    batch = [one for what, one in HOSTILE.items() if "terminal" in what or "book" in what]
+    batch.append(Message(f"{DEVICE}/meta", b'{"lines": {"\xc2\x9b2J\\u001b[2J": ' + b"[" * 300, qos=1))
+    Worker(Given(batch), database, ROOT).turn()
+    with database.connect() as connection:
+        reasons = list(connection.execute(select(POISON.c.reason)).scalars())
+    assert len(reasons) == len(batch)
+    assert max(map(len, reasons)) <= 500
+    assert all(text.isprintable() for text in (*reasons, *(record.getMessage() for record in caplog.records)))
+
+
+@pytest.mark.parametrize("text", ["[" * 985 + "]" * 985, "[" * 600 + '"\\u0000"' + "]" * 600])
+def test_an_office_that_nests_deeply_ends_nothing(database: Database, text: str) -> None:
+    """What it sets is retained, and would come again at every start."""
+    document = {"schema": "edge-app/config-desired/1", "revision": 1, "at": REPLY["at"], "set": {}, "unset": []}
+    deep = json.dumps({**document, "more": 12345}).replace("12345", text)
+    signed = {"schema": "edge-app/signed/1", "key": "0" * 8, "signature": "A" * 86, "document": deep}
+    inbox = Given([Message(f"{DEVICE}/config/desired", json.dumps(signed).encode(), 1, retained=True), counts()])
+    worker = Worker(inbox, database, ROOT)
+    worker.turn()
+    assert (len(inbox.stored), worker.tally.counts["stored"]) == (2, 1)
+
+
+@pytest.mark.parametrize("fault", [RecursionError("too deep"), OverflowError("too large"), KeyError("x")])
+def test_a_fault_of_the_program_over_one_message_ends_nothing(
+    database: Database, fault: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def note_health(_: object, told: Mapping[Any, Health], __: object) -> None:
+        if any(one.uptime_s == 13 for one in told.values()):
+            raise fault
+
+    monkeypatch.setattr("edge_app.city.database.fleet.note_health", note_health)
+    inbox = Given([other("health"), other("status"), other("health", uptime_s=13), counts()])
+    worker = Worker(inbox, database, ROOT)
+    worker.turn()
+    assert len(inbox.stored) == 4
+    with database.connect() as connection:
+        assert len(connection.execute(select(INTERVAL)).all()) == 1
+        (aside,) = connection.execute(select(POISON)).all()
+        assert (aside.topic, type(fault).__name__ in aside.reason) == (f"{DEVICE}/health", True)
+
+
+def test_what_another_worker_stores_at_the_same_moment_is_no_fault_of_a_message(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note_health, tries = fleet.note_health, list[int]()
+
+    def quicker(*arguments: Any) -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise ValueRefusedError("the database refuses a value (a key is there already)")
+        note_health(*arguments)
+
+    monkeypatch.setattr("edge_app.city.database.fleet.note_health", quicker)
+    inbox = Given([other("health")])
+    worker = Worker(inbox, database, ROOT)
+    worker.turn()
+    assert (len(inbox.stored), worker.tally.counts["poison"], len(tries)) == (1, 0, 2)
+
+
+def test_a_line_that_was_detached_gets_a_site_as_often_as_that_happens(database: Database) -> None:
+    ids = []
+    for _ in range(4):
+        inbox = Given([other("meta"), counts()])
+        Worker(inbox, database, ROOT).turn()
+        assert len(inbox.stored) == 2
+        with database.begin() as connection:
+            (site,) = connection.execute(select(ATTACHMENT.c.site_id)).scalars()
+            connection.execute(ATTACHMENT.delete())
+            connection.execute(SITE.update().values(by_hand=True))
+        ids.append(site)
+    assert len(set(ids)) == 4
+    assert all(site.startswith("harbour-pole-7-quay-road") for site in ids)
 
 
 @pytest.mark.servers
@@ -151,11 +246,17 @@ def test_what_the_database_alone_refuses_is_found_in_its_batch(
 
 def test_the_most_vehicles_of_a_quarter_can_be_added_up(database: Database) -> None:
     most = {"left_to_right": 1_000_000, "right_to_left": 1_000_000}
+    doubtful = {"bus": 1_000_000}
     start = datetime(2026, 11, 29, 9, tzinfo=timezone.utc)
     seconds = [(start + timedelta(seconds=number)).isoformat() for number in range(901)]
     batch = [
         counts(
-            id=f"{at:032x}", seq=at + 1, start=seconds[at], end=seconds[at + 1], counts=dict.fromkeys(VEHICLES, most)
+            id=f"{at:032x}",
+            seq=at + 1,
+            start=seconds[at],
+            end=seconds[at + 1],
+            counts=dict.fromkeys(VEHICLES, most),
+            doubtful=doubtful,
         )
         for at in range(900)
     ]
@@ -164,4 +265,4 @@ def test_the_most_vehicles_of_a_quarter_can_be_added_up(database: Database) -> N
     assert worker.tally.database_problem == ""
     with database.connect() as connection:
         quarter = connection.execute(select(QUARTER)).one()
-    assert quarter.car_left_to_right == 900_000_000
+    assert (quarter.car_left_to_right, quarter.doubtful) == (900_000_000, 900_000_000)

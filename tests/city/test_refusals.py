@@ -12,6 +12,7 @@ import pytest
 from edge_app.city.api import build_api
 from edge_app.city.database import accounts
 from edge_app.city.database.engine import Database
+from edge_app.city.database.missing import AWAY
 from edge_app.city.invalid import CODES
 from edge_app.city.live import Live
 from edge_app.city.records import WORDS, number_in
@@ -45,7 +46,8 @@ def test_every_code_has_words_in_every_language_and_all_words_a_code(language: s
 @pytest.mark.parametrize("language", NAMES)
 def test_reasons_of_gaps_and_contradictions_have_words_in_every_language(language: str) -> None:
     texts = messages(language)
-    reasons = {f"gone.{code}" for code in ("expired", "dropped", "damaged", "unknown")}  # docs/mqtt.md names them
+    of_devices = ("expired", "dropped", "damaged", "unknown")  # docs/mqtt.md names them
+    reasons = {f"gone.{code}" for code in (*of_devices, AWAY)}
     kinds = {f"contradiction.{kind}" for kind in WORDS}
     assert {key for key in texts if key.startswith(("gone.", "contradiction."))} == reasons | kinds
     assert all("{number}" in texts[key] for key in kinds)

@@ -12,9 +12,9 @@ from sqlalchemy import func, select
 
 from edge_app.city.calendar import STEPS
 from edge_app.city.database.engine import Database
-from edge_app.city.database.fleet import note_meta
+from edge_app.city.database.fleet import note_heard, note_meta
 from edge_app.city.database.inventory import put_sites, read_inventory
-from edge_app.city.database.missing import find_gaps, note_gone, note_newest
+from edge_app.city.database.missing import AWAY_S, expect_again, find_gaps, give_up, note_gone, note_newest
 from edge_app.city.database.reading import read_totals
 from edge_app.city.database.rolling import roll_up
 from edge_app.city.database.storing import Storing
@@ -113,6 +113,30 @@ def test_gaps_are_found_up_to_what_was_told_and_gone_ones_are_not_asked_for(
     assert gaps(database) == [Gap(NAME, "5b1f09c4", 5, 7), Gap(NAME, "5b1f09c4", 10, 10)]
     store(database, intervals, storing)
     assert gaps(database) == []
+
+
+def test_what_a_device_that_is_gone_has_not_sent_is_given_up_until_it_comes_back(database: Database) -> None:
+    intervals, storing, device = series(10), Storing(), (NAME.site, NAME.device)
+    neighbour = NAME._replace(device="pole-8")
+    others = [changed(one, name=neighbour) for one in intervals]
+    store(database, [intervals[4], intervals[9], others[1]], storing)
+    with database.begin() as connection:
+        note_gone(connection, storing.series(connection, NAME, "5b1f09c4"), [(1, 1, "expired")])
+        note_heard(connection, [device], START)
+        note_heard(connection, [(neighbour.site, neighbour.device)], START + 60)
+    mine, its = gaps(database)[:2], gaps(database)[2:]
+    assert (len(mine), len(its)) == (2, 1)
+    with database.begin() as connection:
+        assert give_up(connection, START + AWAY_S) == 0
+        assert give_up(connection, START + AWAY_S + 1) == 3 + 4
+        assert give_up(connection, START + AWAY_S + 1) == 0
+    assert gaps(database) == its
+    with database.begin() as connection:
+        expect_again(connection, [(neighbour.site, neighbour.device), ("harbour", "pole-9")])
+    assert gaps(database) == its
+    with database.begin() as connection:
+        expect_again(connection, [device])
+    assert gaps(database) == [*mine, *its]
 
 
 def test_a_device_of_contract_1_0_has_no_series_and_is_stored_too(database: Database) -> None:

@@ -74,6 +74,12 @@ class Postgres:
         self._run_sql(f"CREATE DATABASE copy_{self._raised} TEMPLATE pattern")
         return self._url_of(f"copy_{self._raised}")
 
+    def encoded(self, encoding: str) -> str:
+        """Return the URL of an empty database of an encoding."""
+        name = encoding.lower()
+        self._run_sql(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+        return self._url_of(name)
+
     def _url_of(self, database: str) -> str:
         return f"postgresql://counts@{HOST}:{self.port}/{database}"
 

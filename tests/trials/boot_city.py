@@ -36,6 +36,7 @@ INSTALLER = "/opt/edge-app-city/current/install.sh"
 PORT = 8883
 NAMES = ("pole-1", "pole-2", "pole-3")
 PASSWORD = "a password of the trial"
+_TEXTS = ("--encoding", "UTF8", "--template", "template0")
 WRONG = "SELECT (SELECT count(*) FROM poison) + (SELECT count(*) FROM contradiction)"
 
 
@@ -147,7 +148,7 @@ def set_up(city: City, tree: Path) -> None:
     done = city.run("systemctl", "restart", BROKER)
     assert done.returncode == 0, done.stderr
     city.run("runuser", "-u", "postgres", "--", "psql", "-c", f"CREATE ROLE counts LOGIN PASSWORD '{PASSWORD}'")
-    city.run("runuser", "-u", "postgres", "--", "createdb", "--owner", "counts", "counts")
+    city.run("runuser", "-u", "postgres", "--", "createdb", "--owner", "counts", *_TEXTS, "counts")
     done = city.run("sh", "/usb/install.sh", "install", "--offline")
     assert done.returncode == 0, done.stderr
     for name, place in (("ca.pem", "ca.pem"), ("issued/control.city.pem", "city.pem")):

@@ -6,6 +6,7 @@ Only this file and that of the days of intervals know the dialects.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from enum import Enum
@@ -41,20 +42,23 @@ from sqlalchemy import (
 from sqlalchemy import Connection as Connection  # others name it by this module
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.types import TypeEngine
 
 from edge_app.city.archive import Archive
 from edge_app.city.database.turns import Turns
 from edge_app.errors import ConfigError, StoreError
 
+log = logging.getLogger(__name__)
+logging.getLogger("alembic").setLevel(logging.WARNING)  # what it does at every start is one sentence here, when it does
+
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
 _WAIT_S: Final = 10.0
 _PORT: Final = 5432
 _RAISING: Final = 7202
 """Of PostgreSQL's advisory locks, the one of whoever raises the tables."""
-_OF_DATA: Final = "22"
-"""Class of PostgreSQL's error codes for values; SQLite takes any."""
+_OF_DATA: Final = ("22", "23", "54")
+"""Classes of PostgreSQL's error codes for values: of data, of what tables hold together, of sizes."""
 
 
 class ValueRefusedError(StoreError):
@@ -97,11 +101,18 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        if isinstance(error, DBAPIError) and str(getattr(error.orig, "sqlstate", "")).startswith(_OF_DATA):
+        if _is_of_data(error):
             raise ValueRefusedError(f"the database refuses a value ({reason(error)})") from error
         if "database is locked" in (why := reason(error)):  # SQLite's words, when another program writes all the time
             raise StoreError("another program writes to the database: try again in a minute", code="busy") from error
         raise StoreError(f"the database cannot be used ({why})") from error
+
+
+def _is_of_data(error: SQLAlchemyError) -> bool:
+    if not isinstance(error, DBAPIError):
+        return False
+    of_data = isinstance(error, DataError | IntegrityError)  # of SQLite too
+    return of_data or str(getattr(error.orig, "sqlstate", "")).startswith(_OF_DATA)
 
 
 def open_database(url: str, *, workers: int = 4, archive: Path | None = None) -> Database:
@@ -110,7 +121,7 @@ def open_database(url: str, *, workers: int = 4, archive: Path | None = None) ->
     url: postgresql://USER@HOST/NAME or sqlite:///FILE. workers: connections at a time. archive: folder of the intervals
     of days that have left it.
     Raises ConfigError: for a URL that names none of both, or a folder that is not there.
-    Raises StoreError: when it cannot be used.
+    Raises StoreError: when it cannot be used, or cannot hold every text.
     """
     engine, where = _engine(url, workers)
     folder = Path(engine.url.database or "").parent
@@ -118,7 +129,11 @@ def open_database(url: str, *, workers: int = 4, archive: Path | None = None) ->
         raise ConfigError(f"database.url: there is no folder {folder}: make it, or name another")
     try:
         with engine.begin() as connection:
-            _migrate(connection)
+            _judge_encoding(connection, where)
+            _migrate(connection, where)
+    except StoreError:
+        engine.dispose()
+        raise
     except CommandError as error:
         raise StoreError(f"database {where}: made by a newer release ({error}): install that one") from error
     except SQLAlchemyError as error:
@@ -145,6 +160,7 @@ def state_of(url: str) -> tuple[str, Tables]:
     scripts = ScriptDirectory.from_config(_scripts())
     try:
         with engine.connect() as connection:
+            _judge_encoding(connection, where)
             found = MigrationContext.configure(connection).get_current_revision()
             version = ".".join(map(str, connection.dialect.server_version_info or ()))
     except SQLAlchemyError as error:
@@ -175,9 +191,21 @@ def _engine(url: str, workers: int) -> tuple[Engine, str]:
         engine = create_engine(parsed, connect_args={"timeout": _WAIT_S})
         event.listen(engine, "connect", _fast_and_safe)
     else:
-        arguments = {"connect_timeout": int(_WAIT_S)}
+        arguments = {"connect_timeout": int(_WAIT_S), "client_encoding": "UTF8"}  # told, not guessed from the database
         engine = create_engine(parsed, pool_size=workers, pool_pre_ping=True, connect_args=arguments)
     return engine, _place(parsed)
+
+
+def _judge_encoding(connection: Connection, where: str) -> None:
+    """Refuse a database in which names of roads of every language have no place. Raises StoreError."""
+    if connection.dialect.name != "postgresql":
+        return
+    encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
+    if encoding != "UTF8":
+        raise StoreError(
+            f"database {where}: its encoding is {encoding}, in which most names of roads cannot be kept; make one with "
+            "createdb --encoding UTF8 --template template0"
+        )
 
 
 def _place(url: URL) -> str:
@@ -295,7 +323,7 @@ def _without_nul(value: Any) -> Any:
         return value.replace("\0", "\ufffd")
     if isinstance(value, list):
         return [_without_nul(one) for one in value]
-    return {key: _without_nul(one) for key, one in value.items()} if isinstance(value, dict) else value
+    return {_without_nul(key): _without_nul(one) for key, one in value.items()} if isinstance(value, dict) else value
 
 
 def wanted(connection: Connection, names: Mapping[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]]) -> Subquery:
@@ -339,7 +367,7 @@ def _fast_and_safe(connection: Any, _: object) -> None:
     cursor.close()
 
 
-def _migrate(connection: Connection) -> None:
+def _migrate(connection: Connection, where: str) -> None:
     """Raise the tables to this release; a page and its workers may start together, and only one of them does it."""
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(_RAISING)))
@@ -347,7 +375,11 @@ def _migrate(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     config = _scripts()
     config.attributes["connection"] = connection
+    known = MigrationContext.configure(connection)
+    before = known.get_current_revision()
     command.upgrade(config, "head")
+    if before != (now := known.get_current_revision()):
+        log.info("database %s: its tables are %s", where, f"raised from {before} to {now}" if before else "made")
 
 
 def _scripts() -> Config:

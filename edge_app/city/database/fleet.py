@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
@@ -147,18 +148,32 @@ def _with_counts(connection: Connection, lines: Collection[int]) -> set[int]:
 
 
 def _free_names(connection: Connection, names: Mapping[int, LineName]) -> dict[int, str]:
-    """Return the ids of new sites: two lines may read alike without the signs that an id has not."""
-    plain = {line: re.sub("[^a-z0-9-]+", "-", "-".join(name).lower())[:_LONGEST_ID] for line, name in names.items()}
-    plain = {line: text.strip("-") for line, text in plain.items()}
-    taken = set(
-        connection.execute(select(SITE.c.id).where(among(connection, SITE.c.id, set(plain.values())))).scalars()
-    )
+    """Return the ids of new sites.
+
+    Two lines may read alike without the signs that an id has not, and a line that somebody has detached from its site
+    gets another one, as often as that happens.
+    """
+    wishes = {line: _wishes(name) for line, name in names.items()}
     free: dict[int, str] = {}
-    for line, text in plain.items():
-        mark = hashlib.sha256("/".join(names[line]).encode()).hexdigest()[:8]
-        free[line] = f"{text}-{mark}" if text in taken else text
-        taken.add(text)
+    while wishes:
+        asked = {line: next(wishes[line]) for line in wishes}
+        found = select(SITE.c.id).where(among(connection, SITE.c.id, set(asked.values())))
+        taken = {*connection.execute(found).scalars(), *free.values()}
+        for line, text in asked.items():
+            if text not in taken:
+                free[line] = text
+                taken.add(text)
+                del wishes[line]
     return free
+
+
+def _wishes(name: LineName) -> Iterator[str]:
+    """Yield ids for the site of a line, of which no other line has but the first."""
+    text = re.sub("[^a-z0-9-]+", "-", "-".join(name).lower())[:_LONGEST_ID].strip("-")
+    mark = hashlib.sha256("/".join(name).encode()).hexdigest()[:8]
+    yield text
+    yield f"{text}-{mark}"
+    yield from (f"{text}-{mark}-{number}" for number in count(2))
 
 
 def _described(device: tuple[str, str], meta: Meta, line: LineMeta) -> dict[str, Any]:

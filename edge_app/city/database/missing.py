@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, Text, and_, bindparam, cast, delete, select, tuple_, update
 
-from edge_app.city.database.tables import CLOSED_GAP, LINE, SERIES
+from edge_app.city.database.tables import CLOSED_GAP, DEVICE, LINE, SERIES
 from edge_app.city.numbers import Numbers, Range
 from edge_app.city.records import NONE, Gap, LineName
 
 _KEPT_S: Final = 7 * 86_400
 """How long a gap that has closed is told."""
+AWAY_S: Final = 90 * 86_400
+"""A device that was not heard for so long, s, is not waited for; most do not keep what they have counted for longer."""
+AWAY: Final = "device_away"
+"""Reason of what such a device has not sent: the only one that is taken back."""
 
 
 def numbered_series(connection: Connection) -> Iterable[Any]:
@@ -56,6 +60,34 @@ def note_gone(connection: Connection, key: int, gone: Sequence[tuple[int, int, s
     row = connection.execute(select(SERIES.c.gone).where(SERIES.c.id == key).with_for_update()).scalar_one()
     merged = _merged([*(tuple(one) for one in row), *gone])
     connection.execute(update(SERIES).where(SERIES.c.id == key).values(gone=merged))
+
+
+def give_up(connection: Connection, now: int) -> int:
+    """Note all that is missing of devices that are away as what will never come; return how many numbers that is.
+
+    now: UTC s. A device that comes back all the same is asked for it again, see `expect_again`.
+    """
+    same = and_(DEVICE.c.topic_site == LINE.c.topic_site, DEVICE.c.device == LINE.c.device)
+    statement = select(SERIES).join(LINE, LINE.c.id == SERIES.c.line_id).join(DEVICE, same)
+    away = statement.where(SERIES.c.installation != "", DEVICE.c.heard < now - AWAY_S).order_by(SERIES.c.id)
+    many = 0
+    for row in connection.execute(away).all():
+        gaps = list(gaps_of(row))
+        note_gone(connection, row.id, [(first, last, AWAY) for first, last in gaps])
+        many += sum(last - first + 1 for first, last in gaps)
+    return many
+
+
+def expect_again(connection: Connection, devices: Collection[tuple[str, str]]) -> None:
+    """Take back what was given up of devices because they were away. devices: site and device, that are here again."""
+    if not devices:
+        return
+    of_devices = tuple_(LINE.c.topic_site, LINE.c.device).in_(sorted(devices))
+    given_up = cast(SERIES.c.gone, Text).contains(AWAY)
+    statement = select(SERIES.c.id, SERIES.c.gone).join(LINE, LINE.c.id == SERIES.c.line_id)
+    for key, gone in connection.execute(statement.where(of_devices, given_up).order_by(SERIES.c.id)).all():
+        kept = [one for one in gone if one[2] != AWAY]
+        connection.execute(update(SERIES).where(SERIES.c.id == key).values(gone=kept))
 
 
 def note_closed(connection: Connection, key: int, gap: Gap, asked: int, now: int) -> int:

@@ -166,7 +166,8 @@ def _transfer(parsed: URL, file: Path, *options: str, chosen: str = "") -> None:
 @contextmanager
 def opened(url: URL, level: IsolationLevel | None = None) -> Iterator[Connection]:
     """Yield a connection to a database as it is, its tables of whatever release. Raises StoreError."""
-    engine = create_engine(url, **({"isolation_level": level} if level else {}))
+    utf8 = {"client_encoding": "UTF8"} if url.drivername.startswith("postgresql") else {}  # told, not guessed
+    engine = create_engine(url, connect_args=utf8, **({"isolation_level": level} if level else {}))
     try:
         with engine.connect() as connection:
             yield connection

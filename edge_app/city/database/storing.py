@@ -23,9 +23,11 @@ from edge_app.city.records import COLUMNS, NONE, WORDS, Contradiction, Interval,
 from edge_app.city.spans import Spans
 from edge_app.city.sums import QUARTER_S
 from edge_app.records import FLOWS
+from edge_app.system.names import clean
 
 _T = TypeVar("_T")
 _KEPT_CHARACTERS: Final = 16_384
+_LONGEST_REASON: Final = 500
 _OF_SETTINGS: Final = [one.name for one in fields(Settings)]
 _SAME: Final = ("seq", "length_s", "frames", "dropped", "settings_id", "series_id", "others", *COLUMNS)
 
@@ -288,7 +290,7 @@ def keep_aside(connection: Connection, topic: str, payload: bytes, why: str, arr
     row = {
         "topic": topic.replace("\0", "\\x00"),
         "payload": text[:_KEPT_CHARACTERS],
-        "reason": why,
+        "reason": clean(why[:_LONGEST_REASON]),
         "arrived": int(arrived),
     }
     connection.execute(POISON.insert(), row)

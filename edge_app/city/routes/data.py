@@ -120,16 +120,19 @@ def _add_counts(routes: APIRouter, city: City) -> None:
         step: StepQuery = "hour",
         classes: Classes = (),
         time_zone: ZoneQuery = None,
+        estimate: Annotated[bool, Query(description="Also estimate, apart in `estimated`, what was not seen")] = False,
     ) -> Counts:
         with city.database.connect() as connection:
             one = known_site(connection, site, city.utc())
             tz, span, totals = _asked(connection, one, begin, to, step, time_zone)
             lost = lost_of_site(connection, site, *span)
+        until = city.utc() if estimate else None
+        wanted = classes or VEHICLES
         return Counts(
             site=site,
             step=step,
             time_zone=tz.key,
-            steps=[telling.counts_of(total, step, tz, classes or VEHICLES) for total in totals],
+            steps=[telling.counts_of(total, step, tz, wanted, estimated_until=until) for total in totals],
             lost=[telling.lost_day_of(day) for day in lost],
         )
 
