@@ -525,3 +525,27 @@ def test_a_view_of_what_is_not_there_says_so(address: tuple[str, str], tmp_path:
         assert browser.errors == []
     finally:
         browser.close()
+
+
+def test_a_broker_that_is_away_is_told_beside_what_was_true_before(tmp_path: Path) -> None:
+    database, broker = open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}"), ["connection refused"]
+    city = City(database, Live(), broker=lambda: broker[0])
+    browser = Browser(tmp_path / "profile", 390, 844)
+    hidden = "document.getElementById('unheard')?.hidden"
+    try:
+        with Server(build_api(city), "127.0.0.1", 0) as server:
+            browser.open(f"http://127.0.0.1:{server.port}/fleet")
+            browser.wait_for(f"{hidden} === false")
+            told = browser.run("document.getElementById('unheard').textContent")
+            assert told == messages("en")["city.broker_away"]
+            assert AXE is None or violations(browser) == []
+            broker[0] = ""
+            browser.open(f"http://127.0.0.1:{server.port}/fleet?trouble=true")
+            browser.wait_for("document.querySelector('h1') !== null")
+            browser.wait_for(
+                f"{hidden} && performance.getEntriesByType('resource').some((one) => one.name.endsWith('/health'))"
+            )
+            assert browser.errors == []
+    finally:
+        browser.close()
+        database.close()

@@ -6,6 +6,7 @@ import { may, showAccount, showLogin, whoAmI } from "/page/login.js";
 
 let leave = () => {};
 let shown = location.pathname;
+const LISTENS_MS = 20000;
 
 // Each view is loaded when it is first shown: who looks at the map needs no charts.
 const VIEWS = {
@@ -97,9 +98,17 @@ document.getElementById("language").addEventListener("change", async (event) => 
   show();
 });
 
+// Without the broker no device can say that it is away: what is shown then is old, and looks well.
+async function listen() {
+  const answer = await fetch("/health").catch(() => null); // of a page that is gone `ask` tells
+  if (answer?.ok) document.getElementById("unheard").hidden = (await answer.json()).broker !== "away";
+}
+
 // The view and the rights are on their way while the texts come.
 const asked = ask("/api/v1/me");
 for (const early of [asked, route(location.pathname)]) early.catch(() => {});
 await speak(localStorage.getItem("language") ?? "");
 await whoAmI(asked);
 show();
+listen();
+setInterval(listen, LISTENS_MS);
