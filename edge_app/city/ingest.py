@@ -242,12 +242,18 @@ class Worker:
             batch += came
         return batch
 
-    def _take_each(self, batch: Sequence[Message]) -> None:
-        """Store a batch; where a value of it is refused, by halves, until the message that has it is kept aside."""
+    def _take_each(self, batch: Sequence[Message], *, again: bool = False) -> None:
+        """Store a batch; where a value of it is refused, by halves, until the message that has it is kept aside.
+
+        again: a single one is tried for the second time: what another worker stored at the same moment is there by now.
+        """
         try:
             self._take(batch)
         except (ValueRefusedError, *_OF_VALUES) as error:
             self._storing.forget()
+            if len(batch) == 1 and not again:
+                self._take_each(batch, again=True)
+                return
             if len(batch) == 1:
                 own = isinstance(error, ValueRefusedError)
                 why = str(error) if own else f"this program cannot take it ({type(error).__name__}: {error})"

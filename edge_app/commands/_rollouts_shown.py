@@ -72,7 +72,8 @@ def show_one(connection: Any, kept: Kept) -> None:
     _show_open(kept, now)
     told = [one for one in members if one.reason and one.state in ("back", "gone", "trying", "sent")]
     for member in sorted(told, key=lambda one: one.state)[:_MOST_DEVICES]:
-        print(f"{member.name}: {_STATES[member.state]}, {member.reason}")
+        state = _STATES[member.state]
+        print(f"{member.name}: {member.reason if member.reason.startswith(state) else f'{state}, {member.reason}'}")
     if len(told) > _MOST_DEVICES:
         print(f"... and {len(told) - _MOST_DEVICES} more")
     print()
@@ -114,7 +115,7 @@ def _show_evidence(kept: Kept) -> None:
 
     evidence = kept.evidence
     heads = ("candidate", "before") if kept.rollout.wanted.kind == "detector" else ("with it", "to be expected")
-    rows = terminal.table("counted", *heads, "change")
+    rows = terminal.table("in all groups", *heads, "change")
     for name, (candidate, before) in evidence.sums.items():
         change = f"{(candidate - before) / before:+.1%}" if before else "-"
         rows.add_row(name, f"{candidate:,.0f}", f"{before:,.0f}", change)

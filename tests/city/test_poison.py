@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import select
 
 from edge_app.city.asking import Asking
-from edge_app.city.database.engine import Database, open_database
+from edge_app.city.database import fleet
+from edge_app.city.database.engine import Database, ValueRefusedError, open_database
 from edge_app.city.database.reading import read_poison, read_tallies
 from edge_app.city.database.tables import ATTACHMENT, INTERVAL, POISON, QUARTER, SITE
 from edge_app.city.ingest import Worker
@@ -200,6 +201,24 @@ def test_a_fault_of_the_program_over_one_message_ends_nothing(
         assert len(connection.execute(select(INTERVAL)).all()) == 1
         (aside,) = connection.execute(select(POISON)).all()
         assert (aside.topic, type(fault).__name__ in aside.reason) == (f"{DEVICE}/health", True)
+
+
+def test_what_another_worker_stores_at_the_same_moment_is_no_fault_of_a_message(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note_health, tries = fleet.note_health, list[int]()
+
+    def quicker(*arguments: Any) -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise ValueRefusedError("the database refuses a value (a key is there already)")
+        note_health(*arguments)
+
+    monkeypatch.setattr("edge_app.city.database.fleet.note_health", quicker)
+    inbox = Given([other("health")])
+    worker = Worker(inbox, database, ROOT)
+    worker.turn()
+    assert (len(inbox.stored), worker.tally.counts["poison"], len(tries)) == (1, 0, 2)
 
 
 def test_a_line_that_was_detached_gets_a_site_as_often_as_that_happens(database: Database) -> None:

@@ -53,6 +53,7 @@ def test_one_that_runs_says_what_its_group_still_lacks(database: Database, capsy
     assert "by user anna\n  it has begun\n" in told
     assert "go on: 4 hours of the devices of group 1 were compared." in told
     assert "Group 1 has lasted for 2.5 of 24 hours at least.\nToo little was counted of: all classes." in told
+    assert "in all groups" in told
 
 
 def test_one_that_was_stopped_says_who_never_had_it(database: Database, capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,6 +66,7 @@ export async function showRollout(view, id) {
   const orders = element("div");
   const told = element("p", { role: "status" });
   const why = element("input", { maxlength: 300, autocomplete: "off" });
+  const reason = element("label", { class: "field" }, element("span", {}, text("fleet.reason")), why);
   const buttons = element("div", { class: "row" });
   const search = searchField();
   const members = element("div");
@@ -73,7 +74,7 @@ export async function showRollout(view, id) {
   let state = first;
   let open = new Set();
   view.append(element("p", {}, element("a", { href: "/rollouts", "data-view": true }, text("fleet.back_to_rollouts"))), element("h1", {}, name), note,
-    element("section", { class: "card lead" }, element("h2", {}, text("fleet.now")), now, element("label", { class: "field" }, element("span", {}, text("fleet.reason")), why), buttons, told, element("h3", {}, text("fleet.orders")), orders), judged,
+    element("section", { class: "card lead" }, element("h2", {}, text("fleet.now")), now, reason, buttons, told, element("h3", {}, text("fleet.orders")), orders), judged,
     element("section", { class: "card" }, element("h2", {}, text("fleet.members")), search, members), history);
   const act = (kind) => async () => {
     if (kind === "take_back" && !confirm(text("fleet.take_back_sure", { name }))) return;
@@ -91,6 +92,7 @@ export async function showRollout(view, id) {
   const draw = () => {
     now.replaceChildren(head(state.rollout), groups(state.rollout));
     for (const [kind, button] of Object.entries(made)) button.hidden = !able[state.rollout.state]?.includes(kind);
+    reason.hidden = !able[state.rollout.state];
     judged.replaceChildren(evidenceCard(state));
     history.replaceChildren(historyCard(state.events));
     listMembers();
