@@ -24,7 +24,7 @@ from edge_app.city.database.figures import forget_figures, note_figures
 from edge_app.city.database.reading import is_there
 from edge_app.city.database.reviews import forget_reviews, store_reviews
 from edge_app.city.database.rolling import roll_up
-from edge_app.city.database.storing import Storing, keep_aside
+from edge_app.city.database.storing import Storing, forget_aside, keep_aside
 from edge_app.city.desired import read_document
 from edge_app.city.inbox import Inbox
 from edge_app.city.pace import Pace, State
@@ -88,6 +88,8 @@ _HEARD_EVERY_S: Final = 15
 _RECALL_EVERY_S: Final = 5.0
 _RECALL_AT_ONCE: Final = 50
 _FORGET_EVERY_S: Final = 3600.0
+_MOST_ASIDE: Final = 50_000
+"""Messages that stay kept aside, the newest: 800 MB at most."""
 _PAUSE_S: Final = 2.0
 _LONGEST_PAUSE_S: Final = 8.0
 """Wait after the database could not be used, longer where it answers and stores nothing, as with a full disk."""
@@ -405,6 +407,7 @@ class Worker:
             with self._database.begin() as connection:
                 forget_figures(connection, int(self._utc()))
                 forget_reviews(connection, int(self._utc()), self._pictures_s)
+                forget_aside(connection, _MOST_ASIDE)
                 gone = missing.give_up(connection, int(self._utc())) if self._asking else 0
             if gone:
                 days = missing.AWAY_S // 86_400

@@ -31,8 +31,9 @@ log = logging.getLogger(__name__)
 logging.getLogger("nats").setLevel(logging.CRITICAL)  # it logs with tracebacks what becomes a sentence here
 # The server takes topics with tabs and line ends, never with a space, and parts a line by single spaces. As nats-py
 # reads lines, one message with such a topic would end the connection of every worker that it is given to, for ever.
-parser.MSG_RE = re.compile(rb"\AMSG ([^ ]+) (\d+) ((\S+) )?(\d+)\r\n")
-parser.HMSG_RE = re.compile(rb"\AHMSG ([^ ]+) (\d+) ((\S+) )?(\d+) (\d+)\r\n")
+# Where no reply is named there are two spaces: so ends a request that ran out.
+parser.MSG_RE = re.compile(rb"\AMSG ([^ ]+) (\d+) ((\S*) )?(\d+)\r\n")
+parser.HMSG_RE = re.compile(rb"\AHMSG ([^ ]+) (\d+) ((\S*) )?(\d+) (\d+)\r\n")
 
 _STREAM: Final = "$MQTT_msgs"
 _SUBJECTS: Final = "$MQTT.msgs."

@@ -57,3 +57,23 @@ def test_a_nats_server_without_tls_is_refused(tmp_path: Path) -> None:
         assert not queue.read(1, 0.1)
         assert queue.problem == f"broker {HOST}:{server.queue_port}: offers no TLS, which mqtt.tls wants"
         queue.close()
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b"MSG a.b 1 5\r\nhello 7\r\n", (b"a.b", b"1", None, b"5")),
+        (b"MSG a.b 12 $JS.ACK.x 5\r\n", (b"a.b", b"12", b"$JS.ACK.x", b"5")),
+        (b"MSG a.b\tc\r\n 1 r 5\r\n", (b"a.b\tc\r\n", b"1", b"r", b"5")),
+        (b"HMSG _INBOX.x 8  84 84\r\n", (b"_INBOX.x", b"8", b"", b"84", b"84")),
+        (b"HMSG a.b\x0bc 8 r 12 90\r\n", (b"a.b\x0bc", b"8", b"r", b"12", b"90")),
+    ],
+)
+def test_lines_of_nats_are_parted_by_single_spaces(line: bytes, told: tuple[bytes | None, ...]) -> None:
+    pytest.importorskip("edge_app.city.nats_inbox")
+    from nats.protocol import parser
+
+    found = (parser.HMSG_RE if line.startswith(b"H") else parser.MSG_RE).match(line)
+    assert found
+    subject, sid, _, reply, *sizes = found.groups()
+    assert (subject, sid, reply, *sizes) == told

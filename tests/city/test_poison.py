@@ -15,6 +15,7 @@ from sqlalchemy import select
 from edge_app.city.asking import Asking
 from edge_app.city.database import fleet
 from edge_app.city.database.engine import Database, ValueRefusedError, open_database
+from edge_app.city.database.reading import read_poison, read_tallies
 from edge_app.city.database.tables import ATTACHMENT, INTERVAL, POISON, QUARTER, SITE
 from edge_app.city.ingest import Worker
 from edge_app.mqtt.events import Message
@@ -160,6 +161,15 @@ def test_what_is_told_of_it_is_short_and_commands_no_terminal(
     assert len(reasons) == len(batch)
     assert max(map(len, reasons)) <= 500
     assert all(text.isprintable() for text in (*reasons, *(record.getMessage() for record in caplog.records)))
+
+
+def test_one_device_fills_no_disk_with_what_is_kept_aside(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_app.city.ingest._MOST_ASIDE", 3)
+    worker = Worker(Given([Message(f"{DEVICE}/counts/main", f"no {n}".encode(), 1) for n in range(8)]), database, ROOT)
+    worker.turn()
+    with database.connect() as connection:
+        assert [row.payload for row in read_poison(connection)] == ["no 7", "no 6", "no 5"]
+        assert read_tallies(connection)[1] == 8  # what is watched never falls
 
 
 @pytest.mark.parametrize("text", ["[" * 985 + "]" * 985, "[" * 600 + '"\\u0000"' + "]" * 600])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
@@ -13,10 +13,13 @@ from edge_app.city.api import build_api
 from edge_app.city.database import accounts
 from edge_app.city.database.engine import Database
 from edge_app.city.database.missing import AWAY
+from edge_app.city.database.orders import OrderKind
 from edge_app.city.invalid import CODES
 from edge_app.city.live import Live
 from edge_app.city.records import WORDS, number_in
+from edge_app.city.rollouts import CHANGES
 from edge_app.city.routes.city import City
+from edge_app.rollout.members import COMMANDS
 from edge_app.web.languages import NAMES, messages
 from tests.city.cases import START
 from tests.city.test_storing import make_site
@@ -27,6 +30,7 @@ SERVER = "\n".join(path.read_text("utf-8") for path in sorted((ROOT / "edge_app/
 OF_PLACES = {"in_row", "in_feature"}
 SITE = {"road": "Quay Road", "time_zone": "UTC"}
 CSV = "text/csv"
+_OF_DEVICE = ("config", "restart", "snapshot", "harvest")
 
 
 def codes() -> set[str]:
@@ -51,6 +55,17 @@ def test_reasons_of_gaps_and_contradictions_have_words_in_every_language(languag
     kinds = {f"contradiction.{kind}" for kind in WORDS}
     assert {key for key in texts if key.startswith(("gone.", "contradiction."))} == reasons | kinds
     assert all("{number}" in texts[key] for key in kinds)
+
+
+@pytest.mark.parametrize("language", NAMES)
+def test_every_action_of_the_audit_has_words_in_every_language(language: str) -> None:
+    """The page *Administration* shows the action itself where it has none."""
+    kinds = {"order": get_args(OrderKind), "rollout": CHANGES, "device": (*COMMANDS, "diagnose", *_OF_DEVICE)}
+    actions = {f"{subject}.{kind}" for subject, all_kinds in kinds.items() for kind in all_kinds}
+    written = set(re.findall(r'\bnote_change\([^"]*"((?:\w+\.)+\w+)"', SERVER))
+    assert {"site.put", "user.add", "rollout.start", "archive.lost", "review.answer"} <= written
+    worded = {key.removeprefix("city.done.") for key in messages(language) if key.startswith("city.done.")}
+    assert worded >= actions | written
 
 
 @pytest.mark.parametrize("kind", WORDS)

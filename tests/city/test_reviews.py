@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import func, select
 
 from edge_app.city.api import build_api
+from edge_app.city.database.audit import read_audit
 from edge_app.city.database.engine import Database
 from edge_app.city.database.figures import KEPT_S, forget_figures, note_figures, read_figures
 from edge_app.city.database.reviews import answered_pictures, forget_reviews, store_reviews
@@ -119,6 +120,13 @@ def test_pictures_are_answered_and_the_accuracy_is_weighted(database: Database, 
     assert (
         client.put(f"/api/v1/reviews/{three}", json={"answer": "car"}).json()["right"] is True
     )  # thought better of it
+    with database.connect() as connection:
+        (change,) = read_audit(connection)
+    assert (change.action, change.subject, change.change) == (
+        "review.answer",
+        str(three),
+        {"answer": ["unclear", "car"]},
+    )
     (device,) = client.get("/api/v1/accuracy").json()["devices"]
     assert (device["waiting"], device["answered"]) == (0, 3)
     assert device["share"] == pytest.approx((6 * 0.5 + 12) / 18, abs=1e-4)

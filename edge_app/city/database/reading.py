@@ -237,11 +237,14 @@ def read_poison(connection: Connection, most: int = 200) -> Sequence[Row[Any]]:
 
 
 def read_tallies(connection: Connection) -> tuple[dict[str, int], int, int]:
-    """Return contradictions by kind, messages that were kept aside, and quarters that wait to be added up."""
+    """Return contradictions by kind, messages that were kept aside so far, and quarters that wait to be added up.
+
+    The oldest messages are deleted; those were numbered too.
+    """
     by_kind = select(CONTRADICTION.c.kind, func.count().label("many")).group_by(CONTRADICTION.c.kind)
     kinds = {row.kind: row.many for row in connection.execute(by_kind)}
-    tables = [select(func.count()).select_from(table) for table in (POISON, DIRTY)]
-    aside, waiting = (connection.execute(statement).scalar_one() for statement in tables)
+    aside = connection.execute(select(func.max(POISON.c.id))).scalar() or 0
+    waiting = connection.execute(select(func.count()).select_from(DIRTY)).scalar_one()
     return kinds, aside, waiting
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, delete, func, select, update
 
 from edge_app.city.accuracy import Reviewed
+from edge_app.city.database.audit import note_change
 from edge_app.city.database.engine import insert_new
 from edge_app.city.database.tables import LINE, REVIEW
 from edge_app.city.reading import ReadReview
@@ -80,8 +81,12 @@ def read_picture(connection: Connection, identifier: UUID) -> bytes | None:
 def answer_review(connection: Connection, identifier: UUID, answer: str, who: str, now: int) -> str | None:
     """Note what a picture shows, in place of what was said before; return the class that was counted.
 
-    None where there is no such picture. now: UTC s.
+    None where there is no such picture. now: UTC s. Who said it is with the answer; an answer that takes the place of
+    another one is in the audit.
     """
+    before: str | None = connection.execute(select(REVIEW.c.answer).where(REVIEW.c.id == identifier)).scalar()
+    if before not in (None, answer):
+        note_change(connection, now, who, "review.answer", str(identifier), {"answer": (before, answer)})
     change = update(REVIEW).where(REVIEW.c.id == identifier).values(answer=answer, who=who, answered=now)
     counted: str | None = connection.execute(change.returning(REVIEW.c.label)).scalar()
     return counted

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, fields, replace
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, and_, select, tuple_
+from sqlalchemy import Connection, and_, delete, func, select, tuple_
 
 from edge_app.city.archive import Archive, part_of
 from edge_app.city.database.archived import disturb, past_of
@@ -294,6 +294,12 @@ def keep_aside(connection: Connection, topic: str, payload: bytes, why: str, arr
         "arrived": int(arrived),
     }
     connection.execute(POISON.insert(), row)
+
+
+def forget_aside(connection: Connection, most: int) -> None:
+    """Delete the oldest messages that were kept aside, until about so many are left: one device could fill the disk."""
+    newest = connection.execute(select(func.max(POISON.c.id))).scalar() or 0
+    connection.execute(delete(POISON).where(POISON.c.id <= newest - most))
 
 
 def _same(known: Any, row: Mapping[str, Any], interval: Interval) -> bool:
