@@ -85,7 +85,7 @@ def test_what_cannot_be_is_told_in_a_sentence(tmp_path: Path, capsys: pytest.Cap
 
 @pytest.mark.parametrize("value", ["2026-12-01", "nan", "[1, inf]", "9223372036854775808"])
 def test_what_no_message_can_hold_is_no_value(value: str) -> None:
-    given = Namespace(set=[f"log.level={value}"], default=[], leave=[], file=None, clear=False)
+    given = Namespace(set=[f"log.level={value}"], default=[], leave=[], file=None, clear=False, sign=False)
     make = change_of(given)
     assert make is not None
     with pytest.raises(ConfigError, match="a value is text, true, false, a number or"):
