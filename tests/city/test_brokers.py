@@ -162,10 +162,13 @@ def test_two_workers_share_the_counts_and_one_takes_over_from_the_other(broker: 
 
 
 def test_a_topic_that_is_no_text_or_has_signs_of_a_protocol_stops_nothing(broker: Broker, root: str) -> None:
-    """mosquitto refuses it, the others take it, and a worker that could not read it would get it for ever."""
+    """mosquitto refuses it, the others take it, and a worker that could not read it would get it for ever.
+
+    Topics of more than 255 bytes are left out: RabbitMQ takes them and can give them to nobody (docs/city.md).
+    """
     sent = counts(root, 3)
     with closing(open_inbox(broker, root)) as box:
-        for name in (b"q\tz", b"q\r\nz", b"q\t1\t2\r\n", b"\xff\xfe", b"\x01", b"", b"*", b"n" * 200):
+        for name in (b"q\tz", b"q\r\nz", b"q\t1\t2\r\n", b"\xff\xfe", b"\x01", b"", b"*", b"n" * 100):
             publish_raw(broker.port, f"{root}/harbour/pole-7/counts/".encode() + name)
         publish(broker, sent)
         got = list[Message]()

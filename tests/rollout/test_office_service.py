@@ -161,7 +161,11 @@ def test_frames_that_stop_in_a_trial_take_the_change_back(tmp_path: Path) -> Non
             assert (report["revision"], report["highest"]) == (0, 3)
             assert report["problems"] == ["frames no longer come, and they came before"]
             ears.until(lambda: ears.newest["meta"]["interval_s"] == 60)
-            ears.until(lambda: "taken back" in ears.newest["health"]["problem"])
+            ears.until(lambda: ears.newest["health"]["source"]["state"] == "lost")
+            health = ears.newest["health"]
+            assert health["problem"] == health["source"]["detail"] != "", (
+                "no picture is graver than what was taken back"
+            )
             assert "office nothing in use; configuration 3 of the office was taken back" in status(tmp_path)
             # The retained message has come again with the new connection, and changes nothing; nor does its revision.
             before = ears.newest["config/reported"]
