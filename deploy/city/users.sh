@@ -74,10 +74,10 @@ rabbitmq() {
             "\"auto_delete\": false, \"arguments\": {\"x-queue-type\": \"quorum\"}}")
     }
     # Each may use the queues of its own client id alone, over AMQP too: that of a device is edge-app-SITE.DEVICE, that of
-    # a reader begins with its name.
+    # a reader begins with its name. A device names 120 bytes at most: beyond 255 in all nothing can be given to a worker.
     /\// {
         at = index($0, "/"); own = substr($0, 1, at - 1) "\\\\." substr($0, at + 1)
-        user($0, "^traffic\\\\.v1\\\\." own "\\\\.(status|meta|meta\\\\..*|health|counts\\\\..*|latest\\\\..*|flows|crossings\\\\..*|shadow\\\\..*|reviews\\\\..*|replies\\\\..*|pieces\\\\..*|config\\\\.reported)$",
+        user($0, "^traffic\\\\.v1\\\\." own "\\\\.(status|meta|health|flows|config\\\\.reported|(meta|counts|latest|crossings|shadow|reviews|replies|pieces)\\\\.[^.]{1,120})$",
             "^traffic\\\\.v1\\\\." own "\\\\.(commands\\\\..*|config\\\\.desired)$", "mqtt-subscription-edge-app-" own "qos[01]")
     }
     /^reader\./ { user($0, "^$", "^traffic\\\\.v1\\\\..*$", "mqtt-subscription-reader\\\\." substr($0, 8) ".*") }
