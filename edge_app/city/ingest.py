@@ -251,18 +251,20 @@ class Worker:
             self._take(batch)
         except (ValueRefusedError, *_OF_VALUES) as error:
             self._storing.forget()
-            if len(batch) == 1 and not again:
+            if len(batch) > 1:
+                self._take_each(batch[: len(batch) // 2])
+                self._take_each(batch[len(batch) // 2 :])
+            elif not again:
                 self._take_each(batch, again=True)
-                return
-            if len(batch) == 1:
-                own = isinstance(error, ValueRefusedError)
-                why = str(error) if own else f"this program cannot take it ({type(error).__name__}: {error})"
-                log.debug("%s", why, exc_info=not own)
-                with self._database.begin() as connection:
-                    self._refuse(connection, batch[0], why, self._utc())
-                return
-            self._take_each(batch[: len(batch) // 2])
-            self._take_each(batch[len(batch) // 2 :])
+            else:
+                self._set_aside(batch[0], error)
+
+    def _set_aside(self, message: Message, error: Exception) -> None:
+        own = isinstance(error, ValueRefusedError)
+        why = str(error) if own else f"this program cannot take it ({type(error).__name__}: {error})"
+        log.debug("%s", why, exc_info=not own)
+        with self._database.begin() as connection:
+            self._refuse(connection, message, why, self._utc())
 
     def _take(self, batch: Sequence[Message]) -> None:
         arrived, intervals, others = self._utc(), list[Interval](), list[tuple[Message, list[str]]]()

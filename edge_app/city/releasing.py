@@ -14,7 +14,7 @@ from edge_app.city.desired import Reported, read_reported
 from edge_app.city.office import KnownDevice, command
 from edge_app.errors import ConfigError, reason_of
 from edge_app.mqtt.events import Message
-from edge_app.rollout.release_sums import find_archive
+from edge_app.rollout.release_sums import Archive, find_archive
 from edge_app.rollout.wanted_release import NEWS
 from edge_app.system.files import sha256_of
 from edge_app.system.signatures import SigningKey
@@ -55,6 +55,13 @@ def release_args(archive: Path, url: str, *, older: bool = False) -> dict[str, A
         raise ConfigError(f"{signature}: is no Ed25519 signature; RELEASE_KEY must be an Ed25519 key")
     text = base64.b64encode(raw).decode()
     return {"url": url, "bytes": size, "sha256": sha256, "sums": told, "sums_signature": text, "older": older}
+
+
+def archive_of(args: Mapping[str, Any]) -> Archive:
+    """Return the archive that arguments of `release` name. args: as `release_args` makes them."""
+    archive = find_archive(args["sums"], args["sha256"])
+    assert archive is not None  # they were made of it
+    return archive
 
 
 def other_processors(devices: Sequence[KnownDevice], processor: str) -> Mapping[str, str]:

@@ -41,14 +41,12 @@ def run_command(arguments: argparse.Namespace, config: CityConfig, office: Offic
 
 def run_release(arguments: argparse.Namespace, config: CityConfig, office: Office, found: Sequence[KnownDevice]) -> int:
     """Have devices install a release, or go back to the one before. Raises ConfigError, BrokerError, StoreError."""
-    from edge_app.city.releasing import other_processors, release_args, send_release
-    from edge_app.rollout.release_sums import find_archive
+    from edge_app.city.releasing import archive_of, other_processors, release_args, send_release
 
     args = None
     if arguments.kind == "release":
         args = release_args(arguments.archive, arguments.url, older=arguments.older)
-        archive = find_archive(args["sums"], args["sha256"])
-        assert archive is not None  # release_args has found it
+        archive = archive_of(args)
         for name, processor in other_processors(found, archive.processor).items():
             raise ConfigError(f"{name}: is {processor}, and {archive.name} is for another; nothing was sent")
     key, talks, entries = signing_key(config), list[Any](), list[tuple[str, str, Mapping[str, Any]]]()

@@ -78,13 +78,11 @@ def read_candidate(arguments: argparse.Namespace) -> Candidate:
 
 
 def _release(arguments: argparse.Namespace) -> Candidate:
-    from edge_app.city.releasing import release_args
-    from edge_app.rollout.release_sums import find_archive
+    from edge_app.city.releasing import archive_of, release_args
     from edge_app.rollout.wanted_release import WantedRelease
 
     args = release_args(arguments.file, arguments.url, older=arguments.older)
-    archive = find_archive(args["sums"], args["sha256"])
-    assert archive is not None  # release_args has found it
+    archive = archive_of(args)
     name = arguments.name or arguments.file.name.removesuffix(_ARCHIVE)
     return Candidate(name, WantedRelease(args["sha256"], archive.version), args, archive.processor)
 

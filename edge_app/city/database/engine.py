@@ -55,6 +55,8 @@ logging.getLogger("alembic").setLevel(logging.WARNING)  # what it does at every 
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
 _WAIT_S: Final = 10.0
 _PORT: Final = 5432
+UTF8: Final[Mapping[str, str]] = {"client_encoding": "UTF8"}
+"""What a connection to PostgreSQL is told, so that it does not guess it from the database."""
 _RAISING: Final = 7202
 """Of PostgreSQL's advisory locks, the one of whoever raises the tables."""
 _OF_DATA: Final = ("22", "23", "54")
@@ -191,7 +193,7 @@ def _engine(url: str, workers: int) -> tuple[Engine, str]:
         engine = create_engine(parsed, connect_args={"timeout": _WAIT_S})
         event.listen(engine, "connect", _fast_and_safe)
     else:
-        arguments = {"connect_timeout": int(_WAIT_S), "client_encoding": "UTF8"}  # told, not guessed from the database
+        arguments = {"connect_timeout": int(_WAIT_S), **UTF8}
         engine = create_engine(parsed, pool_size=workers, pool_pre_ping=True, connect_args=arguments)
     return engine, _place(parsed)
 

@@ -20,7 +20,7 @@ from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import SQLAlchemyError
 
 from edge_app.city.database.days import COUNTS
-from edge_app.city.database.engine import reason
+from edge_app.city.database.engine import UTF8, reason
 from edge_app.city.database.tables import METADATA
 from edge_app.errors import ConfigError, StoreError
 
@@ -166,8 +166,8 @@ def _transfer(parsed: URL, file: Path, *options: str, chosen: str = "") -> None:
 @contextmanager
 def opened(url: URL, level: IsolationLevel | None = None) -> Iterator[Connection]:
     """Yield a connection to a database as it is, its tables of whatever release. Raises StoreError."""
-    utf8 = {"client_encoding": "UTF8"} if url.drivername.startswith("postgresql") else {}  # told, not guessed
-    engine = create_engine(url, connect_args=utf8, **({"isolation_level": level} if level else {}))
+    utf8 = UTF8 if url.drivername.startswith("postgresql") else {}
+    engine = create_engine(url, connect_args=dict(utf8), **({"isolation_level": level} if level else {}))
     try:
         with engine.connect() as connection:
             yield connection
