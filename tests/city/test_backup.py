@@ -198,6 +198,7 @@ def test_more_days_than_are_locked_at_once_come_back_part_by_part(
         assert connection.execute("SELECT count(*) FROM pg_class WHERE relname LIKE 'counts%'").fetchone() == (0,)
         connection.execute("CREATE TABLE counts_20000 ()")  # what a restore leaves that was killed
         connection.execute("CREATE TABLE alembic_version ()")
+        connection.execute("CREATE SEQUENCE IF NOT EXISTS office_order_id_seq")
     (tmp_path / "saved").write_bytes(whole)
     assert city(tmp_path, "restore") == 0
     assert store(url, []) == 20

@@ -29,6 +29,10 @@ TABLES: Final = {COUNTS, "alembic_version"}
 _DROP: Final = (
     f"DROP TABLE IF EXISTS {', '.join([*(table.name for table in METADATA.sorted_tables), 'alembic_version'])} CASCADE"
 )
+_DROP_ORPHANS: Final = (
+    f"DROP SEQUENCE IF EXISTS {', '.join(f'{table.name}_id_seq' for table in METADATA.sorted_tables)}"
+)
+"""A server still carries out the statement at which a restore was killed: that may leave a sequence without a table."""
 _LOCKS_A_TABLE: Final = 4
 """The table of a day, its key, and where PostgreSQL keeps its long texts, with the key of that."""
 _SHARE: Final = 0.75
@@ -131,6 +135,7 @@ def _clear(parsed: URL) -> None:
         for name in connection.execute(days).scalars().all():
             connection.exec_driver_sql(f"DROP TABLE {name}")
         connection.exec_driver_sql(_DROP)
+        connection.exec_driver_sql(_DROP_ORPHANS)
 
 
 def _transfer(parsed: URL, file: Path, *options: str, chosen: str = "") -> None:
