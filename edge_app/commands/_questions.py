@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import select
 import signal
 import socket
 import sys
@@ -161,6 +163,7 @@ def read_line(prompt: str, *, secret: bool = False) -> str:
     with _until_stopped(), _without_echo() if secret else contextlib.nullcontext():
         # A prompt ends no line, so nothing else would flush it.
         print(f"{_wrapped(prompt)} ", end="", file=sys.stderr, flush=True)
+        _wait_for_line()
         line = sys.stdin.readline()
     if not line:
         raise StoppedError
@@ -171,6 +174,21 @@ def read_line(prompt: str, *, secret: bool = False) -> str:
     except UnicodeEncodeError:  # it could be written nowhere
         raise ConfigError("what was typed is no UTF-8 text: set the terminal to UTF-8, and begin again") from None
     return line.rstrip("\r\n")
+
+
+def _wait_for_line() -> None:
+    """Wait until a terminal holds a line, which it gives at once then, or until a signal comes.
+
+    A read alone would miss a signal between the prompt and the read, and wait for ever; the wakeup descriptor keeps it
+    (https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd).
+    """
+    with contextlib.suppress(OSError, ValueError), contextlib.ExitStack() as ends:  # no terminal, such as a pipe
+        if not os.isatty(terminal := sys.stdin.fileno()):
+            return
+        woken, waker = (ends.enter_context(end) for end in socket.socketpair())
+        waker.setblocking(False)
+        ends.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(waker.fileno()))
+        select.select([terminal, woken], [], [])
 
 
 @contextlib.contextmanager
