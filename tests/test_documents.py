@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 from edge_app import cli
 from edge_app.city import config as city
 from edge_app.config.model import Config, LineConfig
-from edge_app.mqtt.messages import SourceHealth
+from edge_app.mqtt.device_messages import SourceHealth
 from edge_app.mqtt.schemas import asyncapi, schemas
 from edge_app.records import Quality
 from tests.support.paths import ROOT

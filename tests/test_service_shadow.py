@@ -25,9 +25,9 @@ from edge_app.detectors.manifest import default_model, load
 from edge_app.errors import ConfigError
 from edge_app.monitoring.device_status import DeviceStatus
 from edge_app.monitoring.health_report import NO_CANDIDATE
+from edge_app.mqtt.device_messages import Health
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.identity import Device
-from edge_app.mqtt.messages import Health
 from edge_app.preview.snapshot_socket import request_status
 from edge_app.rollout import candidate_process
 from edge_app.service import Service

@@ -18,11 +18,11 @@ from edge_app.measures.interval_sums import nothing
 from edge_app.mqtt.command_desk import SignedWork
 from edge_app.mqtt.config_desk import MAX_PACKET as MAX_OFFICE_PACKET
 from edge_app.mqtt.connection import MAX_PACKET
+from edge_app.mqtt.device_messages import DirectionMeta, Health, LineMeta, Location, Meta
 from edge_app.mqtt.encoding import encode_counts
 from edge_app.mqtt.events import Timing
 from edge_app.mqtt.homeassistant import ANNOUNCED, Announcement, entities_of
 from edge_app.mqtt.identity import Device
-from edge_app.mqtt.messages import DirectionMeta, Health, LineMeta, Location, Meta
 from edge_app.mqtt.presence import will
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import Session

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from edge_app.errors import ConfigError
-from edge_app.mqtt.messages import DirectionCounts, ShadowMessage
+from edge_app.mqtt.count_messages import DirectionCounts, ShadowMessage
 from edge_app.rollout.stop_rule import StopRule
 from edge_app.system.names import clean
 

@@ -47,19 +47,12 @@ from edge_app.city.reading import (
 )
 from edge_app.city.records import Gap, Interval, LineName
 from edge_app.errors import StoreError
+from edge_app.mqtt.count_messages import ShadowMessage
+from edge_app.mqtt.device_messages import ConfigMeta, Health, Meta, Status
 from edge_app.mqtt.encoding import encode
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.figures import Figures
-from edge_app.mqtt.messages import (
-    CommandMessage,
-    ConfigMeta,
-    ConfigReported,
-    Health,
-    Meta,
-    ReplyMessage,
-    ShadowMessage,
-    Status,
-)
+from edge_app.mqtt.office_messages import CommandMessage, ConfigReported, ReplyMessage
 from edge_app.records import FLOWS
 from edge_app.system.names import clean
 

@@ -18,16 +18,15 @@ from pydantic import Field, ValidationError
 from edge_app.city.calendar import FAR
 from edge_app.city.records import NONE, Interval, LineName, Settings, Vector
 from edge_app.errors import EdgeAppError
-from edge_app.mqtt.messages import (
+from edge_app.mqtt.count_messages import (
     MEASURES,
     CountsMessage,
     DirectionCounts,
     FlowsMessage,
-    Number,
-    Payload,
     ReviewMessage,
     ShadowMessage,
 )
+from edge_app.mqtt.payload import Number, Payload
 from edge_app.records import DIRECTIONS, FLOWS, VEHICLES
 from edge_app.system.names import clean
 

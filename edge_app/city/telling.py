@@ -34,7 +34,7 @@ from edge_app.city.database.steps import HourSum
 from edge_app.city.inventory_files import feature
 from edge_app.city.records import COLUMNS, Change, Vector, number_in
 from edge_app.city.sums import QUARTER_S
-from edge_app.mqtt.messages import ConfigState
+from edge_app.mqtt.office_messages import ConfigState
 from edge_app.offline.bins import csv_text
 from edge_app.records import DIRECTIONS, VEHICLES
 

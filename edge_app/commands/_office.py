@@ -15,7 +15,7 @@ from edge_app.config.live import may_go_on
 from edge_app.config.load import validated_layers
 from edge_app.config.office_layer import access_in, access_of, read_message
 from edge_app.errors import ConfigError
-from edge_app.mqtt.messages import ConfigConflict, ConfigLayer
+from edge_app.mqtt.office_messages import ConfigConflict, ConfigLayer
 from edge_app.rollout.office import InUse, Judged, Proposed
 from edge_app.rollout.trial import rolled_back, started, stopped
 from edge_app.system.office_state import OfficeState, read_state, taken_back, write_state

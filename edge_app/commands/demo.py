@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edge_app.config.model import Config
     from edge_app.console.demo_result import Span
     from edge_app.console.device_table import DeviceTable, Update
-    from edge_app.mqtt.messages import CountsMessage
+    from edge_app.mqtt.count_messages import CountsMessage
     from edge_app.mqtt.session import Subscriber
     from edge_app.records import Line
     from edge_app.sources import Source
@@ -195,7 +195,7 @@ class Progress:
 
     def add(self, update: Update | None) -> None:
         """Note the interval that an update brings, if it brings one."""
-        from edge_app.mqtt.messages import CountsMessage
+        from edge_app.mqtt.count_messages import CountsMessage
 
         if update and isinstance(update.content, CountsMessage):
             self.received.append(update.content)
@@ -230,7 +230,7 @@ def _screen(console: Console, devices: DeviceTable) -> Iterator[Show]:
     from rich.live import Live
 
     from edge_app.console.tables import demo_view, line_text
-    from edge_app.mqtt.messages import CountsMessage
+    from edge_app.mqtt.count_messages import CountsMessage
 
     def print_line(update: Update | None, _span: Span | None, _problem: str) -> None:
         if update and isinstance(update.content, CountsMessage):

@@ -16,7 +16,8 @@ from edge_app.errors import ConfigError, PreviewError
 if TYPE_CHECKING:
     from edge_app.config.model import Config
     from edge_app.monitoring.device_status import DeviceStatus, LineStatus
-    from edge_app.mqtt.messages import DirectionCounts, ShadowHealth
+    from edge_app.mqtt.count_messages import DirectionCounts
+    from edge_app.mqtt.device_messages import ShadowHealth
     from edge_app.records import Counts
 
 HELP = "tell whether the service counts and delivers; exit 0 when it does, 1 when not, 3 when none runs"

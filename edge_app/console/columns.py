@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 
-from edge_app.mqtt.messages import DirectionCounts
+from edge_app.mqtt.count_messages import DirectionCounts
 from edge_app.records import DIRECTIONS
 from edge_app.system.names import clean
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edge_app.console import terminal
-from edge_app.mqtt.messages import CountsMessage
+from edge_app.mqtt.count_messages import CountsMessage
 from edge_app.records import DIRECTIONS, Crossing, Direction, Line
 from edge_app.storage.counts import add_counts, zero_counts
 

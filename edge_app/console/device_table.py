@@ -15,8 +15,10 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from edge_app.mqtt.count_messages import CountsMessage, FlowsMessage
+from edge_app.mqtt.device_messages import Health, Meta, Status
 from edge_app.mqtt.events import Message
-from edge_app.mqtt.messages import CountsMessage, FlowsMessage, Health, Meta, Payload, Status
+from edge_app.mqtt.payload import Payload
 from edge_app.records import DIRECTIONS, FLOWS, VEHICLES, Direction
 
 _NAME: Final = re.compile(r"[a-z0-9-]+")

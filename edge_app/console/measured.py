@@ -7,7 +7,7 @@ from typing import Final
 
 from edge_app.console.columns import SIGNS, shortened
 from edge_app.console.device_table import DeviceEntry
-from edge_app.mqtt.messages import CountsMessage, FlowsMessage
+from edge_app.mqtt.count_messages import CountsMessage, FlowsMessage
 from edge_app.system.names import clean
 
 _WAYS, _NAME_WIDTH = 12, 40

@@ -13,7 +13,8 @@ from rich.text import Text
 from edge_app.console.columns import SIGNS, Columns, Fitted, columns, shortened
 from edge_app.console.device_table import DeviceEntry, DeviceTable, LineEntry, Update
 from edge_app.console.measured import flows_text, measured_lines, speeds_text
-from edge_app.mqtt.messages import CountsMessage, DirectionCounts, FlowsMessage, Health, Status
+from edge_app.mqtt.count_messages import CountsMessage, DirectionCounts, FlowsMessage
+from edge_app.mqtt.device_messages import Health, Status
 from edge_app.system.names import clean
 
 _STYLES: Final = {"online": "green", "stopped": "yellow", "offline": "bold red"}

@@ -14,8 +14,10 @@ from edge_app.camera_health.monitor import VIEW_FLAGS
 from edge_app.monitoring.certificate import ends_at
 from edge_app.monitoring.health_report import NO_CANDIDATE, HealthReport
 from edge_app.monitoring.measures import mean_speeds
+from edge_app.mqtt.count_messages import DirectionCounts
+from edge_app.mqtt.device_messages import Health
 from edge_app.mqtt.identity import Device
-from edge_app.mqtt.messages import DirectionCounts, Flag, Health, Payload
+from edge_app.mqtt.payload import Flag, Payload
 from edge_app.records import Counts, Direction, IntervalCounts, Line
 from edge_app.system.names import clean
 from edge_app.system.rate_meter import RateMeter

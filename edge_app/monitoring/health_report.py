@@ -17,8 +17,8 @@ from edge_app.drift.watch import DriftState, DriftWatch
 from edge_app.harvest.reviews import ReviewDraw
 from edge_app.monitoring.certificate import ended, expiry_warning
 from edge_app.monitoring.figures import FigureReport, Sample
+from edge_app.mqtt.device_messages import Health, ReviewHealth, ShadowHealth, SourceHealth
 from edge_app.mqtt.figures import Percentiles
-from edge_app.mqtt.messages import Health, ReviewHealth, ShadowHealth, SourceHealth
 from edge_app.mqtt.publisher import Publisher
 from edge_app.records import Quality
 from edge_app.service import Service

@@ -33,11 +33,12 @@ from edge_app.mqtt.commands import (
     untimely,
 )
 from edge_app.mqtt.commands import resend_args as read_args
+from edge_app.mqtt.device_messages import Meta, lines_of
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.identity import CONTRACT, Device
 from edge_app.mqtt.incoming import NAME as PIECE_NAME
 from edge_app.mqtt.incoming import Incoming
-from edge_app.mqtt.messages import Code, Meta, ReleaseReported, lines_of
+from edge_app.mqtt.office_messages import Code, ReleaseReported
 from edge_app.mqtt.pieces import Delivery, Due, Parcel
 from edge_app.mqtt.resend import Resend
 from edge_app.mqtt.signed_log import SignedLog

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from edge_app.mqtt.events import Message
-from edge_app.mqtt.messages import Code
+from edge_app.mqtt.office_messages import Code
 from edge_app.records import FLOWS
 from edge_app.system.clock import read_rfc3339, rfc3339
 from edge_app.system.signed import SCHEMA as SIGNED_SCHEMA

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from edge_app.mqtt.encoding import encode
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.identity import Device
-from edge_app.mqtt.messages import ConfigConflict, ConfigLayer, ConfigReported, ConfigState, ReleaseReported
+from edge_app.mqtt.office_messages import ConfigConflict, ConfigLayer, ConfigReported, ConfigState, ReleaseReported
 from edge_app.system.topics import DESIRED
 
 log = logging.getLogger(__name__)

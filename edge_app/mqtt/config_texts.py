@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from edge_app.errors import StoreError
+from edge_app.mqtt.device_messages import ConfigMeta, Meta
 from edge_app.mqtt.encoding import encode
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.identity import Device
-from edge_app.mqtt.messages import ConfigMeta, Meta
 from edge_app.storage.memory import DeliveryMemory
 
 log = logging.getLogger(__name__)

@@ -9,16 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
+from edge_app.mqtt.count_messages import CountsMessage, CrossingMessage, FlowsMessage, ReviewMessage, ShadowMessage
+from edge_app.mqtt.device_messages import State, Status
 from edge_app.mqtt.identity import Device, interval_id
-from edge_app.mqtt.messages import (
-    CountsMessage,
-    CrossingMessage,
-    FlowsMessage,
-    ReviewMessage,
-    ShadowMessage,
-    State,
-    Status,
-)
 from edge_app.records import FLOWS, Counts, Crossing, Sums
 from edge_app.storage.archive import with_late as with_late
 from edge_app.system.clock import rfc3339

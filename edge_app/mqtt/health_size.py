@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from edge_app.mqtt.messages import Health
+from edge_app.mqtt.device_messages import Health
 
 _PROBLEM_LENGTH: Final = 80
 _TOO_LARGE: Final = re.compile(r"broker refuses (?:\S*/)?traffic/v1/[^/\s]+/[^/\s]+/(\S+) \(Packet too large[^)]*\)")

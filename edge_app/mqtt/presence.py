@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edge_app.mqtt.device_messages import State
 from edge_app.mqtt.encoding import encode_status
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.identity import Device
-from edge_app.mqtt.messages import State
 
 
 @dataclass(frozen=True, slots=True)

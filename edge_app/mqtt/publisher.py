@@ -21,6 +21,7 @@ from edge_app.mqtt.command_desk import CommandDesk, SignedWork
 from edge_app.mqtt.commands import NAMES
 from edge_app.mqtt.config_desk import ConfigDesk, Office
 from edge_app.mqtt.config_texts import ConfigTexts
+from edge_app.mqtt.device_messages import Health, Meta, lines_of
 from edge_app.mqtt.encoding import encode, with_late
 from edge_app.mqtt.events import Acked, Connected, Event, Lost, Message, SubscriptionRefused
 from edge_app.mqtt.health_size import fitting
@@ -29,7 +30,6 @@ from edge_app.mqtt.identity import Device, interval_topic
 from edge_app.mqtt.in_flight import InFlight, Sent
 from edge_app.mqtt.in_memory import InMemory
 from edge_app.mqtt.incoming import NAME as PIECE_NAME
-from edge_app.mqtt.messages import Health, Meta, lines_of
 from edge_app.mqtt.presence import BirthMessage, status
 from edge_app.mqtt.resend import Resend
 from edge_app.mqtt.session import Session

@@ -8,27 +8,20 @@ from typing import Any, Final
 
 from pydantic.json_schema import models_json_schema
 
+from edge_app.mqtt.count_messages import CountsMessage, CrossingMessage, FlowsMessage, ReviewMessage, ShadowMessage
+from edge_app.mqtt.device_messages import ConfigMeta, Health, Meta, Status
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.identity import CONTRACT, root_below
-from edge_app.mqtt.messages import (
+from edge_app.mqtt.office_messages import (
     CommandMessage,
     ConfigDesired,
-    ConfigMeta,
     ConfigReported,
-    CountsMessage,
-    CrossingMessage,
-    FlowsMessage,
-    Health,
-    Meta,
-    Payload,
     PieceMessage,
     PieceRequest,
     ReplyMessage,
-    ReviewMessage,
-    ShadowMessage,
     SignedMessage,
-    Status,
 )
+from edge_app.mqtt.payload import Payload
 
 
 @dataclass(frozen=True, slots=True)

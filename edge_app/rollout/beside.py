@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_app.mqtt.messages import ShadowHealth
+from edge_app.mqtt.device_messages import ShadowHealth
 from edge_app.records import FrameResult
 from edge_app.rollout.shadowing import Shadow
 

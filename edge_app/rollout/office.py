@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from edge_app.errors import ConfigError, DetectorError
 from edge_app.mqtt.config_desk import Report
-from edge_app.mqtt.messages import ConfigConflict, ConfigLayer
+from edge_app.mqtt.office_messages import ConfigConflict, ConfigLayer
 from edge_app.rollout.switching import CountAnewError
 from edge_app.rollout.trial import Facets, Trial, accepted, digest, passed, rolled_back, stopped
 from edge_app.system.office_state import OfficeState, read_state, taken_back, write_state

@@ -19,7 +19,7 @@ from typing import Any, Final, get_args
 
 from edge_app.errors import CommandError, reason_of
 from edge_app.mqtt.commands import FetchArgs, ReleaseArgs
-from edge_app.mqtt.messages import ReleaseReported, ReleaseState
+from edge_app.mqtt.office_messages import ReleaseReported, ReleaseState
 from edge_app.rollout.download import download
 from edge_app.rollout.release_sums import find_archive
 from edge_app.system.files import alone_in, write_atomic

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from edge_app.mqtt.messages import ShadowHealth
+from edge_app.mqtt.device_messages import ShadowHealth
 from edge_app.records import Crossing, Frame, FrameResult
 from edge_app.rollout.candidate_messages import Answer
 from edge_app.rollout.candidate_process import CandidateProcess

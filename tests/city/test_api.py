@@ -22,7 +22,7 @@ from edge_app.city.live import Live
 from edge_app.city.records import Gap
 from edge_app.city.routes.city import City
 from edge_app.http.server import Server
-from edge_app.mqtt.messages import Status
+from edge_app.mqtt.device_messages import Status
 from tests.city.cases import NAME, START, changed, series, vector
 from tests.city.test_storing import make_site, roll, store
 from tests.support.city_api import client_of

@@ -25,12 +25,12 @@ from edge_app.city.records import COLUMNS
 from edge_app.city.simulator.device import SimulatedDevice
 from edge_app.city.simulator.traffic import Street
 from edge_app.config.model import Config, CountingConfig, DeviceConfig, LineConfig, MqttConfig, StoreConfig
+from edge_app.mqtt.device_messages import Status
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.encoding import encode
 from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Acked, Connected, Message, Timing
 from edge_app.mqtt.identity import ROOT
-from edge_app.mqtt.messages import Status
 from edge_app.mqtt.session import Session
 from edge_app.records import VEHICLES
 from tests.support.brokers import Mosquitto, eventually, mosquitto, run_until, session

@@ -33,7 +33,7 @@ from edge_app.city.inventory_files import (
     read_inventory_geojson,
 )
 from edge_app.city.records import LineName
-from edge_app.mqtt.messages import ConfigMeta, LineMeta
+from edge_app.mqtt.device_messages import ConfigMeta, LineMeta
 from tests.city.cases import NAME, START, changed, series
 from tests.city.test_storing import cars, make_site, roll, store
 

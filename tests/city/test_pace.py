@@ -13,11 +13,11 @@ from edge_app.city.ingest import Worker
 from edge_app.city.live import Live
 from edge_app.city.pace import Pace, State
 from edge_app.city.routes.city import City
+from edge_app.mqtt.count_messages import CountsMessage
 from edge_app.mqtt.encoding import encode
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.identity import ROOT
-from edge_app.mqtt.messages import CountsMessage
 from tests.support.city_api import client_of
 
 

@@ -23,9 +23,9 @@ from edge_app.city.live import Live
 from edge_app.city.routes.city import City
 from edge_app.city.simulator.town import counters, history
 from edge_app.http.server import Server
+from edge_app.mqtt.device_messages import Health, SourceHealth, Status
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.figures import Figures
-from edge_app.mqtt.messages import Health, SourceHealth, Status
 from edge_app.web.languages import NAMES, messages
 from tests.city.cases import NAME, changed, series
 from tests.city.test_reviews import review

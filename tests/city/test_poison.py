@@ -18,10 +18,10 @@ from edge_app.city.database.engine import Database, ValueRefusedError, open_data
 from edge_app.city.database.reading import read_poison, read_tallies
 from edge_app.city.database.tables import ATTACHMENT, INTERVAL, POISON, QUARTER, SITE
 from edge_app.city.ingest import Worker
+from edge_app.mqtt.device_messages import Health
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.identity import ROOT
-from edge_app.mqtt.messages import Health
 from edge_app.records import VEHICLES
 from tests.support.postgres import Postgres
 

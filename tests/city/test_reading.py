@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from edge_app.city.reading import UnreadableError, read_counts, read_flows
 from edge_app.city.records import LineName
+from edge_app.mqtt.count_messages import MEASURES
 from edge_app.mqtt.examples import EXAMPLES
-from edge_app.mqtt.messages import MEASURES
 from tests.city.cases import vector
 
 MESSAGE: dict[str, Any] = dict(EXAMPLES["counts"])

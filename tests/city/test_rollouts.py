@@ -47,8 +47,8 @@ from edge_app.city.reading import UnreadableError, read_shadow
 from edge_app.city.records import LineName
 from edge_app.city.rollouts import change_by_hand, start_rollout
 from edge_app.errors import ConfigError
+from edge_app.mqtt.count_messages import ShadowMessage
 from edge_app.mqtt.examples import EXAMPLES
-from edge_app.mqtt.messages import ShadowMessage
 from edge_app.rollout.leading import Evidence
 from edge_app.rollout.plan import Cascade
 from edge_app.rollout.wanted_detector import WantedDetector

@@ -20,8 +20,8 @@ from edge_app.city.database.rolling import roll_up
 from edge_app.city.database.storing import Storing
 from edge_app.city.database.tables import ATTACHMENT, CONTRADICTION, DIRTY, INTERVAL, MEASURE, SITE
 from edge_app.city.records import NONE, Gap, Interval, LineName, Outcome
+from edge_app.mqtt.device_messages import LineMeta, Meta
 from edge_app.mqtt.examples import EXAMPLES
-from edge_app.mqtt.messages import LineMeta, Meta
 from tests.city.cases import NAME, START, changed, series, vector
 
 

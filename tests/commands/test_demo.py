@@ -19,7 +19,7 @@ from edge_app.console import demo_result
 from edge_app.console.demo_result import Span
 from edge_app.console.device_table import Update
 from edge_app.errors import ConfigError, SourceError
-from edge_app.mqtt.messages import CountsMessage
+from edge_app.mqtt.count_messages import CountsMessage
 from edge_app.records import DIRECTIONS, Crossing, Line
 from edge_app.sources.street.street import Street
 from tests.support.brokers import needs_iotcore

@@ -19,9 +19,9 @@ from edge_app.commands.status import _comparison, _interval
 from edge_app.config.load import load
 from edge_app.counting.running_totals import RunningTotals
 from edge_app.monitoring.device_status import DeviceStatus, LineStatus, StatusReport, interval_status
+from edge_app.mqtt.device_messages import ShadowHealth
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.identity import Device
-from edge_app.mqtt.messages import ShadowHealth
 from edge_app.records import Counts, IntervalCounts, Sums
 from edge_app.sources import SourceStatus
 from edge_app.system.threads import Heartbeats

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from edge_app.console.device_table import DeviceTable, LineEntry
 from edge_app.console.tables import age, demo_view, devices_view, line_text, watch_view
+from edge_app.mqtt.count_messages import CountsMessage
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.identity import Device
-from edge_app.mqtt.messages import CountsMessage
 from edge_app.system.names import clean
 from tests.support.watch_cases import DEVICE, PREFIX, at, counts, device_table, health, meta, row, shown, status
 

@@ -15,11 +15,11 @@ import yaml
 
 from edge_app.city.config import load
 from edge_app.cli import _parser
+from edge_app.mqtt.device_messages import Meta
 from edge_app.mqtt.encoding import encode
 from edge_app.mqtt.events import Acked, Connected, Message
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.identity import ROOT as TOPICS
-from edge_app.mqtt.messages import Meta
 from tests.deploy.test_container import VARIABLE
 from tests.support import city_container, container_tree
 from tests.support.brokers import mosquitto, run_until, session

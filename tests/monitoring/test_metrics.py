@@ -18,8 +18,8 @@ from types import SimpleNamespace
 import pytest
 
 from edge_app.monitoring.metrics import KIND, exposition
+from edge_app.mqtt.device_messages import ShadowHealth
 from edge_app.mqtt.embedded_broker import HOST
-from edge_app.mqtt.messages import ShadowHealth
 from edge_app.sources import SourceStatus
 from edge_app.storage.sqlite import FILE
 from tests.support.brokers import Authority, mosquitto, needs_mosquitto, needs_openssl

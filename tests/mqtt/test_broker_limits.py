@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from edge_app.mqtt.device_messages import Health, LineMeta
 from edge_app.mqtt.encoding import encode
 from edge_app.mqtt.events import Timing
 from edge_app.mqtt.health_size import fitting
-from edge_app.mqtt.messages import Health, LineMeta
 from edge_app.mqtt.session import ProtocolChoice
 from tests.support.brokers import collect, mosquitto, needs_mosquitto, subscribed
 from tests.support.hostile_broker import HostileBroker, hostile_broker

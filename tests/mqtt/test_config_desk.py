@@ -16,7 +16,7 @@ from edge_app.mqtt.config_desk import MAX_BYTES, MAX_PACKET, ConfigDesk, Report
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Message, Timing
-from edge_app.mqtt.messages import ConfigConflict, ConfigLayer, ReleaseReported
+from edge_app.mqtt.office_messages import ConfigConflict, ConfigLayer, ReleaseReported
 from edge_app.mqtt.presence import BirthMessage
 from edge_app.mqtt.session import Subscriber
 from tests.support.brokers import (

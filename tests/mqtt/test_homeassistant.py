@@ -15,13 +15,13 @@ import pytest
 from jinja2 import StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
+from edge_app.mqtt.device_messages import Health, SourceHealth
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.encoding import encode, encode_counts, encode_status
 from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.figures import Percentiles
 from edge_app.mqtt.homeassistant import ANNOUNCED, Announcement, Entity, entities_of
-from edge_app.mqtt.messages import Health, SourceHealth
 from edge_app.mqtt.publisher import Publisher
 from edge_app.records import DIRECTIONS, FLOWS, IntervalCounts, Line
 from edge_app.storage.outbox import ClosedInterval

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from edge_app.errors import ConfigError
 from edge_app.mqtt import encoding, identity, schemas
+from edge_app.mqtt.count_messages import CountsMessage
+from edge_app.mqtt.device_messages import Health, LineMeta, Location, Meta, SourceHealth, Status
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.identity import Device
-from edge_app.mqtt.messages import CountsMessage, Health, LineMeta, Location, Meta, SourceHealth, Status
 from edge_app.records import DIRECTIONS, FLOWS, VEHICLES, Counts, IntervalCounts, Sums
 from edge_app.storage.outbox import ClosedInterval
 from tests.support.schemas import validate

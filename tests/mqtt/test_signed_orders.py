@@ -24,7 +24,7 @@ from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Message, Timing
 from edge_app.mqtt.incoming import Incoming
 from edge_app.mqtt.incoming import piece as incoming_piece
-from edge_app.mqtt.messages import ReleaseReported
+from edge_app.mqtt.office_messages import ReleaseReported
 from edge_app.mqtt.pieces import AT_ONCE, MAX_BYTES, Parcel, Pieces
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.signed_log import SignedLog

@@ -13,7 +13,7 @@ import pytest
 
 from edge_app.errors import CommandError
 from edge_app.mqtt.commands import FetchArgs, ReleaseArgs
-from edge_app.mqtt.messages import ReleaseReported
+from edge_app.mqtt.office_messages import ReleaseReported
 from edge_app.rollout import download, releases
 from edge_app.rollout.release_sums import Archive, find_archive
 from edge_app.rollout.releases import Places, Releases

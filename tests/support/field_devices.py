@@ -18,12 +18,12 @@ from typing import Any, Final
 from edge_app.errors import CommandError, ConfigError
 from edge_app.mqtt.command_desk import SignedWork
 from edge_app.mqtt.commands import Trust
+from edge_app.mqtt.device_messages import Health, LineMeta, Meta, SourceHealth
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.encoding import ComparedCounts, encode_shadow
 from edge_app.mqtt.endpoint import Backoff, Endpoint
 from edge_app.mqtt.events import Timing
 from edge_app.mqtt.identity import Device
-from edge_app.mqtt.messages import Health, LineMeta, Meta, SourceHealth
 from edge_app.mqtt.pieces import Parcel
 from edge_app.mqtt.presence import will
 from edge_app.mqtt.publisher import Publisher

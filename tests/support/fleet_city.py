@@ -14,8 +14,8 @@ from edge_app.city.database.engine import Connection, Database
 from edge_app.city.database.fleet import note_config, note_health, note_meta, note_status
 from edge_app.city.database.rollouts import Kept, add_rollout, change_rollout
 from edge_app.city.database.tables import DEVICE
+from edge_app.mqtt.device_messages import ConfigMeta, Health, Meta, Status
 from edge_app.mqtt.examples import EXAMPLES
-from edge_app.mqtt.messages import ConfigMeta, Health, Meta, Status
 from edge_app.rollout.leading import Event, Evidence, Rollout
 from edge_app.rollout.members import Member
 from edge_app.rollout.plan import Cascade

@@ -20,11 +20,11 @@ from edge_app.city.simulator.town import counters
 from edge_app.city.simulator.traffic import Street
 from edge_app.config.model import Config, CountingConfig, DeviceConfig, LineConfig, MqttConfig, StoreConfig
 from edge_app.mqtt.connection import MAX_PACKET
+from edge_app.mqtt.device_messages import Health, Meta, SourceHealth
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Timing
 from edge_app.mqtt.identity import Device
-from edge_app.mqtt.messages import Health, Meta, SourceHealth
 from edge_app.mqtt.presence import will
 from edge_app.mqtt.session import ProtocolChoice
 from edge_app.records import VEHICLES

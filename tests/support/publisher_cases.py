@@ -11,12 +11,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from edge_app.mqtt.device_messages import Health, LineMeta, Meta, SourceHealth
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.encoding import encode_counts
 from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Timing
 from edge_app.mqtt.identity import Device
-from edge_app.mqtt.messages import Health, LineMeta, Meta, SourceHealth
 from edge_app.mqtt.presence import will
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import ProtocolChoice, Session

@@ -9,10 +9,10 @@ from typing import Any
 from rich.console import Console, RenderableType
 
 from edge_app.console.device_table import DeviceTable
-from edge_app.mqtt import encoding, messages
+from edge_app.mqtt import encoding
+from edge_app.mqtt.device_messages import Health, LineMeta, Meta, SourceHealth, State
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.identity import Device
-from edge_app.mqtt.messages import Health, LineMeta, Meta, SourceHealth
 from edge_app.records import Counts, IntervalCounts
 from edge_app.storage.outbox import ClosedInterval
 
@@ -44,7 +44,7 @@ def counts(
     return Message(f"{device.prefix}/counts/{line}", payload.encode(), 1)
 
 
-def status(state: messages.State, device: Device = DEVICE) -> Message:
+def status(state: State, device: Device = DEVICE) -> Message:
     return Message(f"{device.prefix}/status", encoding.encode_status(device, state, NOON).encode(), 1, True)
 
 

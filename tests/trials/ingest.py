@@ -32,12 +32,12 @@ from edge_app.city.database.tables import INTERVAL
 from edge_app.city.inbox import Inbox
 from edge_app.city.ingest import Worker
 from edge_app.city.records import Interval, LineName
+from edge_app.mqtt.count_messages import MEASURES
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Acked, Connected, Message
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.identity import ROOT
-from edge_app.mqtt.messages import MEASURES
 from edge_app.mqtt.session import Session
 from edge_app.records import VEHICLES
 from tests.city.cases import series

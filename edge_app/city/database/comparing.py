@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, or_, select
 
 from edge_app.city.database.engine import put
 from edge_app.city.database.tables import COMPARED
-from edge_app.mqtt.messages import DirectionCounts, ShadowMessage
+from edge_app.mqtt.count_messages import DirectionCounts, ShadowMessage
 from edge_app.records import VEHICLES
 
 HOUR_S: Final = 3600

@@ -17,7 +17,7 @@ from edge_app.city.database.tables import ATTACHMENT, CONFIG, DEVICE, QUARTER, S
 from edge_app.city.inventory import MOST_LANES
 from edge_app.city.records import LineName
 from edge_app.errors import ConfigError
-from edge_app.mqtt.messages import ConfigMeta, Health, LineMeta, Meta, Status
+from edge_app.mqtt.device_messages import ConfigMeta, Health, LineMeta, Meta, Status
 from edge_app.records import Direction
 
 _LONGEST: Final = 200

@@ -15,7 +15,7 @@ from edge_app.assembly.device import build_device, build_ledger, build_publisher
 from edge_app.city.records import SYNTHETIC
 from edge_app.city.simulator.traffic import Street
 from edge_app.config.model import Config
-from edge_app.mqtt.messages import Health, SourceHealth
+from edge_app.mqtt.device_messages import Health, SourceHealth
 from edge_app.records import Crossing, Sums
 from edge_app.storage.archive import Keep
 from edge_app.storage.outbox import Outbox
