@@ -153,7 +153,7 @@ def test_the_publisher_goes_on_and_delivers_everything(
         if isinstance(fault, RuntimeError):
             monkeypatch.setattr(threading.Thread, "start", no_threads(1))
         else:
-            send = publisher._send
+            send = publisher._delivery._send
 
             def sometimes(row: Any) -> bool:
                 calls[0] += 1
@@ -161,7 +161,7 @@ def test_the_publisher_goes_on_and_delivers_everything(
                     raise fault
                 return send(row)
 
-            monkeypatch.setattr(publisher, "_send", sometimes)
+            monkeypatch.setattr(publisher._delivery, "_send", sometimes)
         with subscribed(broker.port, "traffic/v1/+/+/counts/+") as reader:
             worker = Worker("publisher", lambda stop: publisher.run(stop, 2.0), lambda _n, f: pytest.fail(repr(f)))
             worker.start()

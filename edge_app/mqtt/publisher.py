@@ -1,15 +1,12 @@
 """Deliver closed intervals from the outbox to the broker, with presence and health beside them.
 
-Intervals go out oldest first and are deleted only when the broker has acknowledged them. A message that is sent again
-is equal to the first one byte for byte, so one id never stands for two contents.
+Intervals go first; what waits in memory follows where they leave room.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-import random
 import threading
 import time
 from collections import deque
@@ -21,8 +18,9 @@ from edge_app.mqtt.command_desk import CommandDesk, SignedWork
 from edge_app.mqtt.commands import NAMES
 from edge_app.mqtt.config_desk import ConfigDesk, Office
 from edge_app.mqtt.config_texts import ConfigTexts
+from edge_app.mqtt.delivery import USUAL_PACE, IntervalDelivery, Pace
 from edge_app.mqtt.device_messages import Health, Meta, lines_of
-from edge_app.mqtt.encoding import encode, with_late
+from edge_app.mqtt.encoding import encode
 from edge_app.mqtt.events import Acked, Connected, Event, Lost, Message, SubscriptionRefused
 from edge_app.mqtt.health_size import fitting
 from edge_app.mqtt.held_back import HeldBack
@@ -33,7 +31,7 @@ from edge_app.mqtt.incoming import NAME as PIECE_NAME
 from edge_app.mqtt.presence import BirthMessage, status
 from edge_app.mqtt.resend import Resend
 from edge_app.mqtt.session import Session
-from edge_app.storage.outbox import Outbox, Outgoing
+from edge_app.storage.outbox import Outbox
 from edge_app.system.threads import PAUSE_S, Faults
 
 log = logging.getLogger(__name__)
@@ -41,8 +39,6 @@ log = logging.getLogger(__name__)
 _IDLE_S: Final = 0.25
 _IDLE_WITH_CROSSINGS_S: Final = 0.05
 """Longest time until a stop, a newly closed interval or a crossing is noticed: signs react to crossings."""
-_PAGE: Final = 50
-"""Intervals read from the outbox at a time."""
 _MOST_CROSSINGS: Final = 100
 """Crossings that wait for the network; beyond it the oldest are dropped: whoever counts uses the intervals."""
 _MOST_COMPARISONS: Final = 100
@@ -67,10 +63,7 @@ class Publisher:
     installation: returns the id under which intervals are numbered now.
     interval_s: seconds from one health message to the next, at most a minute; an unsent one is not stored.
     birth_messages: called at every connect.
-    window: largest number of messages without an acknowledgement.
-    rate: largest number of intervals sent per second, so that a device that returns after a week does not flood its
-        broker. Each connection draws its own rate between half of it and all from `uniform`, so that the devices of a
-        town do not deliver in step.
+    pace: how fast intervals are sent.
     refused_retry_s: seconds until a line whose topic was refused is tried again; the other lines go on.
     store_retry_s: seconds until a store that cannot be used is tried again.
     crossings: `tell` is going to be called.
@@ -79,10 +72,9 @@ class Publisher:
     signed_work: what is done where the office has signed it; None where nothing signed is taken.
     utc, clock: UTC seconds and monotonic seconds.
 
-    Attributes: `unsent` counts the intervals in the outbox, `lost` those dropped from it, `delivered` those
-    acknowledged since the start; `oldest_end` is the end of the oldest unsent one, UTC s; `store_problem` is one
-    sentence, empty while the store works. `stays` is set before the stop of a program that begins anew: `stopped` is
-    not said then.
+    Attributes: `unsent` counts the intervals in the outbox, `lost` those dropped from it; `oldest_end` is the end of
+    the oldest unsent one, UTC s; `store_problem` is one sentence, empty while the store works. `stays` is set before
+    the stop of a program that begins anew: `stopped` is not said then.
     """
 
     def __init__(
@@ -96,9 +88,7 @@ class Publisher:
         interval_s: float,
         installation: Callable[[], str] = lambda: "",
         birth_messages: Callable[[], Sequence[BirthMessage]] = lambda: (),
-        window: int = 20,
-        rate: float = 50.0,
-        uniform: Callable[[float, float], float] = random.uniform,
+        pace: Pace = USUAL_PACE,
         refused_retry_s: float = 60.0,
         store_retry_s: float = 5.0,
         crossings: bool = False,
@@ -111,15 +101,26 @@ class Publisher:
         self._session, self._outbox, self._device, self._meta, self._health = session, outbox, device, meta, health
         self._birth_messages = birth_messages
         self._installation, self._announced = installation, ""
-        self._told = lines_of(meta)
         self._health_s = min(interval_s, _HEALTH_S)
-        self._window, self._rate, self._uniform = window, rate, uniform
-        self._pace = rate
+        self._window = pace.window
         self._store_retry_s = store_retry_s
         self._utc, self._clock = utc, clock
         self._held_back = HeldBack(refused_retry_s, clock)
         self._in_flight = InFlight(self._held_back)
         self._configs = ConfigTexts(outbox.memory, device, meta)
+        self._delivery = IntervalDelivery(
+            outbox,
+            device,
+            lines_of(meta),
+            self._publish,
+            held_back=self._held_back,
+            in_flight=self._in_flight,
+            configs=self._configs,
+            installation=installation,
+            pace=pace,
+            utc=utc,
+            clock=clock,
+        )
         self._crossings: deque[tuple[str, str]] = deque(maxlen=_MOST_CROSSINGS)
         self._comparisons, self._reviews = InMemory(_MOST_COMPARISONS), InMemory(_MOST_REVIEWS)
         report = (lambda: signed_work.releases.report) if signed_work else (lambda: None)
@@ -127,15 +128,13 @@ class Publisher:
         self._renewed: deque[tuple[Meta, Callable[[], Sequence[BirthMessage]]]] = deque()
         self._desk = CommandDesk(device, outbox, meta, installation, utc, signed_work)
         self._resend_due = clock()
-        self._taken_back = self._draining = False
+        self._draining = False
         self._subscription = ""
-        self._cursor = self._generation = 0
-        self._allowance, self._refilled = float(window), clock()
         self._health_due = self._store_due = clock()
         self._wait, self._idle_s = 0.0, _IDLE_WITH_CROSSINGS_S if crossings else _IDLE_S
         self._owes_stopped = follows
         self.store_problem, self.stays = "", False
-        self.unsent = self.lost = self.delivered = 0
+        self.unsent = self.lost = 0
         self.oldest_end: float | None = None
 
     @property
@@ -158,6 +157,11 @@ class Publisher:
     def connections(self) -> int:
         """Number of accepted connections since the start."""
         return self._session.connections
+
+    @property
+    def delivered(self) -> int:
+        """Number of intervals that the broker has acknowledged since the start."""
+        return self._delivery.delivered
 
     @property
     def refused_commands(self) -> int:
@@ -249,7 +253,7 @@ class Publisher:
 
     def _busy(self) -> bool:
         try:
-            return bool(self._in_flight or self._outbox.pending(self._cursor, 1))
+            return bool(self._in_flight) or self._delivery.pending
         except StoreError:
             return False
 
@@ -280,10 +284,7 @@ class Publisher:
 
     def _announce(self) -> None:
         """Begin a new connection: publish status, meta and birth messages, and start again with the oldest interval."""
-        self._cursor = 0
-        self._pace = self._rate * self._uniform(0.5, 1.0)
-        self._held_back.begin()
-        self._taken_back = False
+        self._delivery.begin()
         self._health_due = self._clock()
         self._subscription = ""
         commands = ["#"] if self._session.broker.wildcards else [*NAMES, PIECE_NAME]
@@ -353,18 +354,16 @@ class Publisher:
         if self._clock() < self._store_due:
             return
         try:
-            if self._generation != self._outbox.generation:  # other rows, also older ones
-                self._generation, self._cursor = self._outbox.generation, 0
-            self._delete_acknowledged()
+            self._delivery.delete_acknowledged()
             if self._session.connected:
                 if self._announced != self._installation():
                     self._introduce()
                 self._configs.publish_current(self._publish)
-                released = self._held_back.release()
-                self._cursor = self._cursor if released is None else min(self._cursor, released - 1)
-                self._send_due()
+                self._delivery.release()
+                wait = self._delivery.send_due()
+                self._wait = self._wait if wait is None else wait
                 self._configs.tidy(self._publish)
-                self._take_back()
+                self._delivery.take_back()
                 self._serve_commands()
             self.unsent, self.lost = len(self._outbox), self._outbox.dropped
             self.oldest_end = self._outbox.oldest_end() if self.unsent else None
@@ -374,74 +373,6 @@ class Publisher:
             if str(error) != self.store_problem:
                 self.store_problem = str(error)
                 log.warning("%s", error)
-
-    def _delete_acknowledged(self) -> None:
-        while self._in_flight.acknowledged:
-            self._outbox.delete(self._in_flight.acknowledged[0])
-            del self._in_flight.acknowledged[0]
-            self.delivered += 1
-
-    def _send_due(self) -> None:
-        """Send intervals from the cursor on as far as window and rate allow; set the wait until the next one.
-
-        The rate is limited by a token bucket that holds at most `window` intervals.
-        """
-        now = self._clock()
-        self._allowance = min(self._window, self._allowance + (now - self._refilled) * self._pace)
-        self._refilled = now
-        rows = self._outbox.pending(self._cursor, _PAGE)
-        for row in rows:
-            if len(self._in_flight) >= self._window:
-                return
-            if self._allowance < 1:
-                self._wait = (1 - self._allowance) / self._pace
-                return
-            if row.end > self._utc():
-                self._held_back.wait_for_end(row.key)
-            elif not self._in_flight.carries(row.key) and not self._send(row):
-                return
-            self._cursor = row.key
-        if len(rows) == _PAGE:
-            self._wait = 0.0
-
-    def _send(self, row: Outgoing) -> bool:
-        """Send an interval, unless its topic is refused; return False when its configuration must go first."""
-        document = json.loads(row.payload)
-        # A device that was renamed delivers what it counted under its former name where that belongs.
-        prefix = self._device.prefix_of(document["site"], document["device"])
-        topic = interval_topic(prefix, row.line)
-        if self._held_back.holds(topic):
-            return True
-        if not self._configs.ready(prefix, row.config, self._publish):
-            return False
-        late = self._utc() - row.end > row.end - row.start
-        # `late` is stored before the first sending, so that a second one after a crash or much later is the same.
-        sealed = self._outbox.seal(row.key, late) if row.late is None else row.late
-        payload = with_late(row.payload, sealed).encode()
-        self._allowance -= 1
-        self._publish(Message(topic, payload, qos=1), row.key, required=True)
-        if self._is_latest(row, prefix):
-            latest = Message(f"{prefix}/latest/{row.line}", payload, qos=1, retained=True)
-            self._outbox.memory.note_retained(row.line)
-            self._publish(latest, row.key)
-        return True
-
-    def _is_latest(self, row: Outgoing, prefix: str) -> bool:
-        """Return True for the highest number of a configured line under the present installation."""
-        present = prefix == self._device.prefix and row.installation == self._installation()
-        return present and row.line in self._told and row.seq == self._outbox.newest_seq(row.installation, row.line)
-
-    def _take_back(self) -> None:
-        """Remove the retained `latest` of lines that are no longer configured, once in a connection."""
-        if self._taken_back:
-            return
-        self._taken_back = True
-        for line in set(self._outbox.memory.retained()) - self._told:
-            message = Message(f"{self._device.prefix}/latest/{line}", b"", qos=1, retained=True)
-            self._publish(message, on_answer=lambda no, line=line: None if no else self._forget(line))  # type: ignore[misc]
-
-    def _forget(self, line: str) -> None:
-        self._outbox.memory.forget_retained(line)
 
     def _serve_commands(self) -> None:
         """Publish replies, and go on with pieces and a `resend` where new intervals leave room."""

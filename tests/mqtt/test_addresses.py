@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_app.mqtt.delivery import Pace
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Backoff, Endpoint, Tls
 from edge_app.mqtt.events import Acked, Connected, Message
@@ -91,7 +92,7 @@ def test_counts_are_delivered_through_a_websocket(state: State, tmp_path: Path) 
     port = free_port()
     with mosquitto(tmp_path / "broker", *listener(port)) as broker, subscribed(broker.port, "#") as reader:
         state.close_intervals(40)
-        publisher = state.publisher(0, to=Endpoint(HOST, port, transport="websockets"), rate=1e6)
+        publisher = state.publisher(0, to=Endpoint(HOST, port, transport="websockets"), pace=Pace(rate=1e6))
         settle(publisher, lambda: publisher.delivered == 40)
         publisher.drain(1.0)
         topics = [m.topic for m in collect(reader, lambda got: any(b"stopped" in m.payload for m in got))]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_app.mqtt.delivery import Pace
 from edge_app.mqtt.device_messages import Health, LineMeta
 from edge_app.mqtt.encoding import encode
 from edge_app.mqtt.events import Timing
@@ -219,7 +220,7 @@ def test_losses_that_have_nothing_to_do_with_a_topic_leave_nothing_out(state: St
     """The link breaks at one publication of ten, whatever it is."""
     chance = random.Random(1)
     broker.closes_at = lambda _topic: chance.random() < 0.1
-    publisher = state.publisher(broker.port, timing=TIMING, rate=1e6)
+    publisher = state.publisher(broker.port, timing=TIMING, pace=Pace(rate=1e6))
     for due in range(2, 22, 2):
         state.close_intervals(2)
         settle(publisher, lambda due=due: publisher.delivered == due)  # type: ignore[misc]
@@ -251,7 +252,7 @@ def test_late_acknowledgements_lead_to_no_endless_redelivery(
 ) -> None:
     broker.delay, broker.delays_all = 0.8, delays_all
     state.close_intervals(3)
-    publisher = state.publisher(broker.port, timing=Timing(connect=5.0, keepalive=60, ack=0.3), rate=1e6)
+    publisher = state.publisher(broker.port, timing=Timing(connect=5.0, keepalive=60, ack=0.3), pace=Pace(rate=1e6))
     told: set[str] = set()
     settle(publisher, lambda: told.update(publisher.limits) or publisher.delivered == 3)  # type: ignore[func-returns-value]
     assert any("acknowledges late" in limit for limit in told) or delays_all

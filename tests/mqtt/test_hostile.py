@@ -14,6 +14,7 @@ import pytest
 
 from edge_app.mqtt import client as guarded
 from edge_app.mqtt.connection import MAX_PACKET
+from edge_app.mqtt.delivery import Pace
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Acked, Connected, Lost, Message, Timing
@@ -201,7 +202,7 @@ def test_a_subscription_that_brings_what_cannot_be_read_is_left_out(state: State
 def test_a_flood_is_read_without_holding_up_the_counts(state: State, broker: HostileBroker) -> None:
     state.close_intervals(10)
     broker.brings = b"".join(itertools.islice(itertools.cycle(IGNORED.values()), 500))
-    publisher = state.publisher(broker.port, timing=TIMING, rate=1e6)
+    publisher = state.publisher(broker.port, timing=TIMING, pace=Pace(rate=1e6))
     settle(publisher, lambda: publisher.delivered == 10)
     assert broker.connections == 1
 

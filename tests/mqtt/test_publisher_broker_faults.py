@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+from edge_app.mqtt.delivery import Pace
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Message, Timing
@@ -38,7 +39,7 @@ def test_a_refused_line_stays_in_the_outbox_and_the_others_go_on(state: State, t
     with mosquitto(folder, *settings) as broker:
         state.close_intervals(200, "a")
         state.close_intervals(3, "b")
-        publisher = state.publisher(0, to=Endpoint(HOST, broker.port, "cam", "right"), clock=clock, rate=1e6)
+        publisher = state.publisher(0, to=Endpoint(HOST, broker.port, "cam", "right"), clock=clock, pace=Pace(rate=1e6))
         settle(publisher, lambda: publisher.unsent == 200)
         assert publisher.problem == (
             f"broker refuses {DEVICE.prefix}/counts/a (Not authorized); allow it in the broker's access list"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from edge_app.mqtt.delivery import Pace
 from edge_app.mqtt.events import Message, Timing
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import Subscriber
@@ -142,7 +143,7 @@ def test_a_late_delivery_does_not_overwrite_the_latest_interval(state: State, po
 def test_a_backlog_is_sent_at_a_bounded_rate(state: State, port: int) -> None:
     clock = Clock(0.0)
     state.close_intervals(100)
-    publisher = state.publisher(port, clock=clock, window=20, rate=20.0, uniform=min)
+    publisher = state.publisher(port, clock=clock, pace=Pace(20, 20.0, min))
     settle(publisher, lambda: publisher.unsent == 80)
     for unsent in (70, 60, 50):
         clock.now += 1.0
@@ -160,7 +161,7 @@ def test_each_connection_draws_its_own_rate(state: State, port: int) -> None:
 
     clock = Clock(0.0)
     state.close_intervals(60)
-    publisher = state.publisher(port, clock=clock, window=20, rate=20.0, uniform=uniform)
+    publisher = state.publisher(port, clock=clock, pace=Pace(20, 20.0, uniform))
     settle(publisher, lambda: publisher.unsent == 40)
     clock.now += 1.0
     settle(publisher, lambda: publisher.unsent == 20)
@@ -170,7 +171,9 @@ def test_each_connection_draws_its_own_rate(state: State, port: int) -> None:
 
 def test_unacknowledged_messages_never_exceed_the_window(state: State, port: int) -> None:
     with subscribed(port, "+/+/+/+/counts/#") as reader, relay(port) as between:
-        publisher = state.publisher(between.port, window=5, timing=Timing(connect=2.0, keepalive=60, ack=60.0))
+        publisher = state.publisher(
+            between.port, pace=Pace(window=5), timing=Timing(connect=2.0, keepalive=60, ack=60.0)
+        )
         connect(publisher, state)
         between.deaf.set()
         state.close_intervals(20)

@@ -19,6 +19,7 @@ from edge_app.city.conversation import Fetching
 from edge_app.errors import CommandError, PreviewError
 from edge_app.mqtt.command_desk import SignedWork
 from edge_app.mqtt.commands import Command, FetchArgs, ReleaseArgs, ReplyTo, release_args
+from edge_app.mqtt.delivery import Pace
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Message, Timing
@@ -292,7 +293,7 @@ def test_one_of_both_is_at_work_at_a_time(state: State, port: int, device: Devic
 def test_counts_go_before_pieces_and_few_of_them_are_under_way(state: State, port: int, device: Device) -> None:
     device.content = CONTENT * 4
     device.may_make.clear()
-    with city(state, port, signed_work=device.does, rate=1e6) as found:
+    with city(state, port, signed_work=device.does, pace=Pace(rate=1e6)) as found:
         most = watched(found.publisher)
         found.send(device.sign("diagnose", "city-1"))
         found.until(lambda: found.publisher._desk._delivering)

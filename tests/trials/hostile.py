@@ -25,6 +25,7 @@ import psutil
 from edge_app.console.terminal import stdout
 from edge_app.mqtt import client
 from edge_app.mqtt.connection import MAX_PACKET
+from edge_app.mqtt.delivery import Pace
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Backoff, Endpoint
 from edge_app.mqtt.events import Timing
@@ -162,7 +163,7 @@ def drive(state: State, broker: HostileBroker, feeder: Feeder) -> tuple[Publishe
         interval_s=60.0,
         installation=lambda: INSTALLATION,
         utc=lambda: START + 1e8,
-        rate=1e6,
+        pace=Pace(rate=1e6),
     )
     longest, closed = 0.0, 0
     deadline = time.monotonic() + 3600

@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edge_app.mqtt.delivery import Pace
 from edge_app.mqtt.events import Timing
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import Subscriber
@@ -81,7 +82,7 @@ class _Delivery:
         self._report, self._network, self._reader = trial.report, network, reader
         self._scale = SHORT_SCALE if trial.short else LONG
         self._state = _new_state(trial.folder / "state")
-        publisher = self._state.publisher(network.port, timing=self._scale.timing, rate=500.0)
+        publisher = self._state.publisher(network.port, timing=self._scale.timing, pace=Pace(rate=500.0))
         self._publishing = PublisherThread(publisher)
         self._thread = threading.Thread(target=self._publishing.run, daemon=True)
         self._payloads: list[bytes] = []

@@ -6,6 +6,7 @@ import json
 import time
 from contextlib import closing
 
+from edge_app.mqtt.delivery import Pace
 from edge_app.mqtt.encoding import encode_counts
 from edge_app.mqtt.publisher import Publisher
 from edge_app.storage.counts import Counting
@@ -47,7 +48,7 @@ def run(trial: Trial) -> Outcome:
     ):
         session = session_to(broker.port, utc=lambda: back + 15.0)
         publisher = Publisher(
-            session, outbox, DEVICE, META, health, interval_s=MINUTE_S, rate=RATE, utc=lambda: back + 15.0
+            session, outbox, DEVICE, META, health, interval_s=MINUTE_S, pace=Pace(rate=RATE), utc=lambda: back + 15.0
         )
         payloads, began, first = list[bytes](), time.monotonic(), 0.0
         while len(payloads) < minutes and time.monotonic() - began < _GIVE_UP_S:
