@@ -10,10 +10,11 @@ from zoneinfo import ZoneInfo
 from edge_app.city.calendar import zone
 from edge_app.city.database.engine import Connection, Database
 from edge_app.city.database.figures import read_figures
-from edge_app.city.database.rollouts import health_of
+from edge_app.city.database.rollouts import Health, health_of
 from edge_app.errors import ConfigError
 from edge_app.rollout.health_rule import LOOKED_S, worse
 from edge_app.rollout.members import Kind, Member
+from edge_app.system.clock import rfc3339
 
 LEAST_REST_S: Final = 5.0
 REST: Final = 30
@@ -21,6 +22,10 @@ REST: Final = 30
 _FIGURES_S: Final = 900.0
 """Figures are of quarters of an hour."""
 _AT_ONCE: Final = 20
+UNHEARD_S: Final = 3600.0
+"""A device that tells the city nothing for so long, while others do, is away, whatever the broker says of it."""
+_HEARS_S: Final = 300.0
+"""A city to which no device has told anything for so long hears nobody: then silence says nothing of a single one."""
 _DRIFTS: Final[Mapping[Kind, Collection[str]]] = {"detector": ("model",), "release": ("model", "data")}
 """Kinds of drift that may come from what was given: another picture does not come from another detector."""
 
@@ -32,7 +37,9 @@ class HealthWatch:
         self, database: Database, clock: Callable[[], float] = time.monotonic, utc: Callable[[], float] = time.time
     ) -> None:
         self._database, self._clock, self._utc = database, clock, utc
-        self._health: Mapping[str, tuple[Mapping[str, Any], str]] = {}
+        self._health: Mapping[str, Health] = {}
+        self._hears_since = float("inf")
+        self._unknown_since: dict[str, float] = {}
         self._due = float("-inf")
         self._unwell: dict[str, tuple[float, str]] = {}
 
@@ -44,10 +51,13 @@ class HealthWatch:
         self._unwell = {one.name: self._unwell[one.name] for one in released if one.name in self._unwell}
         due = sorted((self._unwell.get(one.name, (0.0, ""))[0], one.name, one.got) for one in released)
         with self._database.connect() as connection:
-            self._health = {name: ({}, "UTC") for name in names} | dict(health_of(connection, names))
+            found, newest = health_of(connection, names)
+            self._health = {name: Health() for name in names} | dict(found)
             for judged, name, got in due[:_AT_ONCE]:
                 if begun >= judged:
                     self._unwell[name] = begun + _FIGURES_S, self._judge(connection, name, got)
+        hears = self._utc() - newest < _HEARS_S
+        self._hears_since = min(self._hears_since, begun) if hears else float("inf")
         self._due = self._clock() + max(LEAST_REST_S, REST * (self._clock() - begun))
 
     def _judge(self, connection: Connection, name: str, got: float) -> str:
@@ -58,7 +68,7 @@ class HealthWatch:
 
     def blind(self, name: str) -> str:
         """Return why a device sees nothing, empty while it sees."""
-        health, _ = self._health.get(name, ({}, ""))
+        health = self._of(name).told
         source = health.get("source") or {}
         if source.get("state", "ok") != "ok":
             return f"its camera is {source['state']}"
@@ -66,8 +76,24 @@ class HealthWatch:
 
     def drifted(self, name: str, kind: Kind) -> bool:
         """Return whether a device tells a drift that may come from what is given."""
-        health, _ = self._health.get(name, ({}, ""))
+        health = self._of(name).told
         return any(one in health.get("drift", ()) for one in _DRIFTS[kind])
+
+    def absent(self, name: str, status: Mapping[str, Any]) -> str:
+        """Return why a device is away although nobody says "offline", one sentence, empty where it does not look so.
+
+        status: that the broker retains of it. Where that is missing, the device was removed there, or the broker has
+        lost it and gets it again within minutes. Of a device that went away while the broker had no power a broker may
+        say "online" for ever; then the city hears no more of it, though it hears of others.
+        """
+        now = self._clock()
+        if status:
+            self._unknown_since.pop(name, None)
+        elif now - self._unknown_since.setdefault(name, now) > UNHEARD_S:
+            return "the broker does not know it any more"
+        heard = self._of(name).heard
+        silent = heard and self._utc() - heard > UNHEARD_S and now - self._hears_since > UNHEARD_S
+        return f"not heard of since {rfc3339(heard)}" if silent else ""
 
     def unwell(self, name: str) -> str:
         """Return how a device does worse than before it got its release, empty where it does not."""
@@ -76,7 +102,10 @@ class HealthWatch:
     @property
     def zones(self) -> Mapping[str, ZoneInfo]:
         """Time zones of the devices; UTC for one that nobody knows."""
-        return {name: _zone(told) for name, (_, told) in self._health.items()}
+        return {name: _zone(known.time_zone) for name, known in self._health.items()}
+
+    def _of(self, name: str) -> Health:
+        return self._health.get(name, Health())
 
 
 def _zone(name: str) -> ZoneInfo:

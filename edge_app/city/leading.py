@@ -26,6 +26,7 @@ from edge_app.city.evidence import read_evidence
 from edge_app.city.health_watch import LEAST_REST_S, REST, HealthWatch
 from edge_app.city.holding import Hold
 from edge_app.city.link import FleetLink
+from edge_app.city.office import KnownDevice
 from edge_app.city.signer import Signer
 from edge_app.city.steps import Sending, Steps
 from edge_app.rollout.leading import ACTIVE, Event, Evidence, Rollout, aim_of, led
@@ -85,12 +86,13 @@ class Leading:
             del self._led[gone]
         self._read_health()
         of_device: dict[tuple[Kind, str], int] = {}
-        for kept in found:  # newest first: it is the one that says what a device has
+        # One that is active says what a device has, else the newest; they come newest first.
+        for kept in sorted(found, key=lambda one: one.rollout.state not in ACTIVE):
             mine = self._led[kept.id]
             present = {
                 name: one
                 for name, one in mine.members.items()
-                if of_device.setdefault((mine.kind, name), kept.id) == kept.id
+                if _concerns(kept.rollout, one) and of_device.setdefault((mine.kind, name), kept.id) == kept.id
             }
             self._lead_one(kept, mine, present)
 
@@ -136,6 +138,8 @@ class Leading:
         )
         for name, member in present.items():
             moved, do = step(member, told[name], aim_of(rollout, member), self._utc(), rollout.wanted)
+            if do == "restore" and rollout.state == "taken_back":
+                continue  # the layer was taken back everywhere: a person has set this since
             if do in ("fetch", "release"):
                 if fetching >= _AT_ONCE:
                     continue
@@ -169,12 +173,11 @@ class Leading:
         mine.members[name] = after
 
     def _told(self, name: str, kind: Kind) -> Told:
-        known = self._link.devices.get(name)
-        if known is None:
-            return Told()
-        release = known.reported.release
+        known = self._link.devices.get(name, KnownDevice(name))
+        release, absent = known.reported.release, self._watch.absent(name, known.status)
         return Told(
-            online=known.status.get("state") == "online",
+            online=known.status.get("state") == "online" and not absent,
+            absent=absent,
             blind=self._watch.blind(name),
             drifted=self._watch.drifted(name, kind),
             model=known.model,
@@ -214,6 +217,11 @@ class Leading:
             mine.evidence = found
         mine.evidence_due = self._clock() + max(LEAST_REST_S, REST * (self._clock() - begun))
         return mine.evidence
+
+
+def _concerns(rollout: Rollout, member: Member) -> bool:
+    """Return whether a roll-out says what a device has: one that was taken back there does not any more."""
+    return rollout.state != "taken_back" or member.state not in ("waiting", "returned")
 
 
 def _asked_again(members: Sequence[Member]) -> dict[str, Member]:

@@ -88,15 +88,25 @@ def change_by_hand(connection: Connection, kept: Kept, kind: str, who: str, why:
 
 
 def _refuse_covered(connection: Connection, kept: Kept) -> None:
-    """Refuse to take back what a later roll-out has changed on the same devices. Raises ConfigError."""
+    """Refuse to take back what a later roll-out has changed on the same devices. Raises ConfigError.
+
+    Where a later release was taken back, it is the one that these devices would go "back" to.
+    """
     mine = {one.name for one in _members(connection, kept)}
     kind = kept.rollout.wanted.kind
     for other in read_rollouts(connection):
-        if other.id <= kept.id or other.rollout.state == "taken_back" or other.rollout.wanted.kind != kind:
+        if other.id <= kept.id or other.rollout.wanted.kind != kind:
             continue
-        if mine & {one.name for one in _members(connection, other)}:
+        over = other.rollout.state == "taken_back"
+        both = [one for one in _members(connection, other) if one.name in mine]
+        if both and not over:
             raise ConfigError(
                 f"{kept.rollout.name}: {other.rollout.name} has begun later on the same devices; take that back first"
+            )
+        if kind == "release" and (had := sorted(one.name for one in both if one.got)):
+            raise ConfigError(
+                f"{kept.rollout.name}: {had[0]} had {other.rollout.wanted.words} later and would go back to that; "
+                "start a roll-out of the release that shall run there, with --older"
             )
 
 

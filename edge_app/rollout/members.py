@@ -63,6 +63,7 @@ class Told:
     highest: revision that it accepted last. problems: in its own words. busy: it is being asked something.
     order, order_state, order_problem: what it says of the newest release that was ordered, empty without one.
     unwell: how it does worse than before it got the candidate, one sentence, empty where it does not.
+    absent: why it counts as away although nobody says "offline", one sentence, empty where it does not.
     """
 
     online: bool = False
@@ -81,6 +82,7 @@ class Told:
     order_problem: str = ""
     unwell: str = ""
     lost: str = ""
+    absent: str = ""
 
 
 Step: TypeAlias = tuple[Member, Do | None]
@@ -151,8 +153,8 @@ def step(member: Member, told: Told, aim: Aim, now: float, wanted: Wanted) -> St
 def _forward(member: Member, told: Told, aim: Aim, now: float, wanted: Wanted) -> Step:
     if member.state == "back":
         return member, None
-    if wanted.forgotten(told) and member.state not in ("waiting", "sent", "gone"):
-        return member, None  # a broker that has forgotten everything: the device has not
+    if wanted.forgotten(told) and (member.got or member.state not in ("waiting", "sent", "gone")):
+        return _forgotten(member, told, wanted), None
     if wanted.has(member, told):
         return wanted.reported(member, told, aim, now)
     if member.state in ("trying", "running"):
@@ -173,10 +175,19 @@ def _forward(member: Member, told: Told, aim: Aim, now: float, wanted: Wanted) -
     return replace(before, state="sent", reason="it fetches the candidate", tries=member.tries + 1), wanted.first
 
 
+def _forgotten(member: Member, told: Told, wanted: Wanted) -> Member:
+    """Return a device of which a broker has forgotten everything: the device itself has not, unless it is gone too."""
+    if told.absent:
+        return replace(member, state="gone", reason=told.absent)
+    if member.state == "gone" and told.online and wanted.runs(told.model, told.version):
+        return replace(member, state="running", reason="")
+    return member
+
+
 def away(told: Told) -> str:
     """Return why a device cannot count now, empty where it can."""
     if not told.online:
-        return "offline"
+        return told.absent or "offline"
     if told.lost:
         return told.lost
     return f"blind ({told.blind})" if told.blind else ""
@@ -199,7 +210,9 @@ def seen(
         known = told.get(member.name, Told())
         if member.state == "back":
             back[member.name] = member.reason
-        elif member.state == "gone" and wanted.has(member, known):  # one that was away before says nothing
+        elif member.state == "gone" and not (member.got or wanted.has(member, known)):
+            continue  # one that was away before says nothing
+        elif member.state == "gone":
             gone.append(member.name)
             lost += [member.name] if wanted.lost(member, known) else []
         elif member.state == "running":

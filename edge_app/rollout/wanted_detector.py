@@ -93,7 +93,7 @@ class WantedDetector:
         if member.state == "gone" and not member.fetched:
             return replace(member, state="returned", reason="it never got the candidate"), None
         if not told.online:
-            return replace(member, state="gone", reason="offline: it takes it back when it comes back"), None
+            return replace(member, state="gone", reason=f"{away(told)}: {self._later(told)}"), None
         if told.highest < told.revision and told.report != "refused":
             return member, None  # it has not answered yet
         if told.report == "trying":
@@ -103,6 +103,12 @@ class WantedDetector:
             return replace(member, state="back", reason=f"has kept the candidate, a person must look: {problem}"), None
         kept = member.reason if member.state in ("sent", "back") and member.reason != SENT_BACK else ""
         return replace(member, state="returned", reason=kept), None
+
+    def _later(self, told: Told) -> str:
+        """Return what becomes of a device that is away while it is taken back."""
+        if self.forgotten(told):
+            return "the broker has forgotten what it was sent, so a person must look when it comes back"
+        return "it takes it back when it comes back"
 
     def lost(self, _member: Member, _told: Told) -> bool:
         """Return False: a device tries a detector by itself, with or without a broker."""

@@ -13,6 +13,8 @@ from edge_app.rollout.members import AGAIN_S, SENT_BACK, TRIES, Aim, Do, Kind, M
 
 BACK: Final = "rollback"
 """Begin of the ids of orders to go back; alone: a new order is to be made."""
+SOON_S: Final = 60.0
+"""An order to go back is refused in the seconds in which the installer ends its work."""
 COMES_BACK_S: Final = 3600.0
 """A device installs and judges a release within a quarter of an hour, and is away for seconds of it."""
 _TAKEN_S: Final = 7200.0
@@ -70,10 +72,13 @@ class WantedRelease:
     def has(self, member: Member, told: Told) -> bool:
         """Return whether the release was given to the device: it reports of this very order, or has taken it."""
         taken = member.fetched and member.state in ("sent", "gone")
-        return _reports(member, told) or (taken and bool(member.order))
+        return _reports(member, told) or (taken and bool(member.order)) or self._again(member, told)
 
     def reported(self, member: Member, told: Told, _aim: Aim, now: float) -> Step:
         """Return a device that has the order, by what it reports of it."""
+        if self._again(member, told):
+            gone = away(told)
+            return replace(member, state="gone" if gone else "running", reason=gone), None
         if not _reports(member, told):
             return self.lying(member, told, now)
         why = told.order_problem or "it gives no reason"
@@ -89,6 +94,10 @@ class WantedRelease:
         if gone := away(told):
             return replace(member, state="gone", reason=gone), None
         return replace(member, state="running", reason=""), None
+
+    def _again(self, member: Member, told: Told) -> bool:
+        """Return whether a device has it again, since a later one was taken back there."""
+        return bool(member.got) and told.order.startswith(BACK) and told.version == self.version
 
     def _on_trial(self, member: Member, told: Told, now: float) -> Member:
         if told.online:
@@ -112,17 +121,19 @@ class WantedRelease:
             return member, None
         if not member.order:  # it was never asked, or has refused
             return replace(member, state="returned", reason=_kept(member) or "it never got the candidate"), None
+        going_back = member.order.startswith(BACK)
         if told.busy:
-            return member, None
-        if member.order.startswith(BACK):
+            fetches = member.state == "sent" and not going_back
+            return replace(member, reason=_then_back("it fetches the release")) if fetches else member, None
+        if going_back:
             return self._going_back(member, told, now)
         reports = _reports(member, told)
-        if told.online and reports and told.order_state in NEWS:
-            return member, None  # it is about to be judged, and cannot be called off
+        if reports and told.order_state in NEWS and self._must_be_awaited(member, told, now):
+            return replace(member, reason=_then_back(NEWS[told.order_state] if told.online else "it restarts")), None
         if reports and told.order_state in ("back", "failed"):
             return replace(member, state="returned", reason=_kept(member) or told.order_problem), None
         if not told.online:
-            return replace(member, state="gone", reason="offline: it goes back when it comes back"), None
+            return replace(member, state="gone", reason=f"{away(told)}: it goes back when it comes back"), None
         if told.version == self.version:
             after = replace(member, state="sent", reason=_kept(member) or SENT_BACK)
             return replace(after, order=BACK, fetched=False, tries=1), "rollback"
@@ -138,7 +149,7 @@ class WantedRelease:
         if reports and told.order_state in ("back", "failed") and told.version == self.version:
             return replace(member, state="back", reason=_stuck(told.order_problem)), None
         if not told.online:
-            return replace(member, state="gone", reason="offline: it goes back when it comes back"), None
+            return replace(member, state="gone", reason=f"{away(told)}: it goes back when it comes back"), None
         if reports and told.order_state in NEWS:
             return replace(member, state="sent"), None
         if told.version and told.version != self.version:
@@ -146,15 +157,25 @@ class WantedRelease:
         if member.fetched:  # it has taken the order
             late = now - member.changed >= _TAKEN_S
             return (replace(member, state="back", reason=_stuck("it tells nothing")), None) if late else (member, None)
-        if now - member.changed < AGAIN_S and member.state != "gone":
+        again_s = SOON_S if member.tries == 1 else AGAIN_S
+        if now - member.changed < again_s and member.state != "gone":
             return member, None
         if member.tries >= TRIES and member.state != "gone":
             return replace(member, state="back", reason=_stuck(member.reason)), None
         return replace(member, state="sent", tries=member.tries + 1), "rollback"
 
+    def _must_be_awaited(self, member: Member, told: Told, now: float) -> bool:
+        """Return whether a release on trial cannot be ordered back now.
+
+        While it is installed, and until it counts, the installer takes no other order; that ends within minutes.
+        """
+        if told.online:
+            return told.order_state != "counts" or told.version != self.version
+        return member.state in ("sent", "trying") and now - member.changed < COMES_BACK_S and not told.absent
+
     def lost(self, member: Member, told: Told) -> bool:
         """Return whether a device has not come back since it was installed."""
-        return self.has(member, told) and (told.order_state in NEWS or not _reports(member, told))
+        return not member.got and self.has(member, told) and (told.order_state in NEWS or not _reports(member, told))
 
     def left(self, _member: Member, _told: Told) -> bool:
         """Return False: what is left to do is in the states of the devices."""
@@ -164,6 +185,11 @@ class WantedRelease:
 def _reports(member: Member, told: Told) -> bool:
     """Return whether a device reports of the newest order to it."""
     return bool(member.order) and told.order == member.order
+
+
+def _then_back(news: str) -> str:
+    """Return what a device does that cannot be called off."""
+    return f"{news}: it goes back when that is over"
 
 
 def _kept(member: Member) -> str:

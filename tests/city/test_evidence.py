@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 from edge_app.city.database.comparing import HOUR_S
 from edge_app.city.database.engine import Database
+from edge_app.city.database.fleet import note_heard
 from edge_app.city.database.hours import read_hours
 from edge_app.city.database.rollouts import change_rollout, find_rollout, read_led, read_members
 from edge_app.city.database.tables import QUARTER
@@ -24,6 +25,7 @@ from edge_app.rollout.members import Member
 from edge_app.rollout.plan import Cascade
 from edge_app.rollout.wanted_detector import WantedDetector
 from edge_app.rollout.wanted_release import WantedRelease
+from edge_app.system.clock import rfc3339
 from tests.support.city_memory import WELL, add_figures, add_hours, add_lines
 from tests.support.fleet_city import add_device, add_release_rollout
 
@@ -115,6 +117,48 @@ def test_figures_are_judged_in_turn_and_not_again_before_they_can_have_changed(d
     now[0] += 60
     watch.read(NAMES, members[1:])
     assert watch.unwell(NAMES[0]) == ""
+
+
+def test_one_that_tells_nothing_while_others_do_is_absent_and_a_city_that_hears_nobody_says_nothing(
+    database: Database,
+) -> None:
+    now, (silent, other) = [float(NOW)], NAMES[:2]
+    online = {"state": "online"}
+    watch = HealthWatch(database, lambda: now[0], lambda: now[0])
+
+    def look(hears: bool) -> str:
+        with database.begin() as connection:
+            note_heard(connection, [("harbour", "pole-2")], int(now[0]) if hears else NOW)
+        watch.read([silent, other], [])
+        assert watch.absent(other, online) == ""
+        return watch.absent(silent, online)
+
+    with database.begin() as connection:
+        note_heard(connection, [("harbour", "pole-1")], NOW)
+    for minutes in (0, 60, 90):
+        now[0] = NOW + 60.0 * minutes
+        assert look(hears=minutes == 0) == "", "nobody is heard: a worker or the broker is away"
+    told = f"not heard of since {rfc3339(NOW)}"
+    for minutes, expected in ((100, ""), (130, ""), (161, told), (170, told)):
+        now[0] = NOW + 60.0 * minutes
+        assert look(hears=True) == expected
+    with database.begin() as connection:
+        note_heard(connection, [("harbour", "pole-1")], int(now[0]))
+    now[0] += 60
+    assert look(hears=True) == ""
+    never = watch.absent("harbour/pole-9", online)
+    assert never == "", "who was never heard may have no worker"
+
+
+def test_one_that_the_broker_does_not_know_has_an_hour_to_come_back(database: Database) -> None:
+    now = [100.0]
+    watch = HealthWatch(database, lambda: now[0], lambda: NOW + now[0])
+    absent = "the broker does not know it any more"
+    for at, status, told in ((100.0, {}, ""), (3_700.0, {}, ""), (3_701.0, {}, absent), (3_702.0, {"state": "x"}, "")):
+        now[0] = at
+        assert watch.absent("h/a", status) == told
+    now[0] = 9_999.0
+    assert watch.absent("h/a", {}) == "", "it was there in between"
 
 
 def known(name: str, version: str) -> KnownDevice:

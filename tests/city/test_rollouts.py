@@ -31,6 +31,7 @@ from edge_app.city.database.orders import (
     waiting_orders,
 )
 from edge_app.city.database.rollouts import (
+    Health,
     Kept,
     change_rollout,
     find_rollout,
@@ -117,7 +118,8 @@ def test_what_the_office_sets_and_what_is_reported_stay_with_the_device(database
         row = connection.execute(DEVICE.select()).one()
     assert (row.desired, row.reported) == ({"revision": 3}, {"state": "applied"})
     with database.connect() as connection:
-        assert health_of(connection, ["harbour/pole-7"]) == {"harbour/pole-7": ({}, "UTC")}
+        assert health_of(connection, ["harbour/pole-7"]) == ({"harbour/pole-7": Health(heard=NOW)}, NOW)
+        assert health_of(connection, []) == ({}, NOW)
 
 
 def known(*names: str, model: str = "f" * 64) -> Sequence[KnownDevice]:

@@ -84,6 +84,35 @@ def test_what_a_broker_has_forgotten_is_no_change_by_a_person() -> None:
     assert (by_hand.state, by_hand.reason) == ("back", "somebody else has changed detector.fetched")
 
 
+def test_one_that_vanished_with_a_broker_that_has_forgotten_it_is_gone_and_is_seen_so() -> None:
+    running, absent = replace(FETCHED, state="running", got=50.0), "the broker does not know it any more"
+    gone, do = step(running, Told(absent=absent), "candidate", 100.0, WANTED)
+    assert (gone.state, gone.reason, do) == ("gone", absent, None)
+    assert step(gone, Told(), "candidate", 101.0, WANTED) == (gone, None)
+    state = seen([gone, replace(running, name="h/b")], {}, "pass", [], WANTED)
+    assert (list(state.gone), list(state.running), list(state.open)) == ([gone.name], ["h/b"], [])
+    lost = Told(online=True, model="c" * 64, highest=4, lost=LOST)
+    assert step(gone, lost, "candidate", 102.0, WANTED)[0].state == "running", "it counts with it, as it says"
+    back, do = step(gone, Told(absent=absent), "former", 103.0, WANTED)
+    assert (back.state, do) == ("gone", None)
+    assert (
+        back.reason == f"{absent}: the broker has forgotten what it was sent, so a person must look when it comes back"
+    )
+    assert returned([back], {}, WANTED), "nobody waits for it"
+    assert step(back, lost, "former", 104.0, WANTED)[0].reason == f"{LOST}, so a person must look"
+
+
+def test_one_that_is_silent_while_the_broker_says_online_is_away() -> None:
+    silent = replace(SET, online=False, highest=4, absent="not heard of since yesterday")
+    running = replace(FETCHED, state="running", got=50.0)
+    assert step(running, silent, "candidate", 100.0, WANTED)[0].reason == "not heard of since yesterday"
+    waiting, do = step(NEW, replace(WELL, online=False, absent=silent.absent), "candidate", 100.0, WANTED)
+    assert (waiting.reason, do) == ("not heard of since yesterday: it gets the candidate when that is over", None)
+    sent = replace(silent, layer={}, revision=5)
+    back, _ = step(running, sent, "former", 101.0, WANTED)
+    assert (back.state, back.reason) == ("gone", "not heard of since yesterday: it takes it back when it comes back")
+
+
 LOST = "the broker has lost revision 4 of the office, which the device uses"
 
 

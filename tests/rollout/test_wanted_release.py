@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from edge_app.rollout.members import AGAIN_S, TRIES, Aim, Do, Member, MemberState, Told, returned, seen, step
-from edge_app.rollout.wanted_release import BACK, COMES_BACK_S, NEWS, WantedRelease
+from edge_app.rollout.wanted_release import BACK, COMES_BACK_S, NEWS, SOON_S, WantedRelease
 
 WANTED = WantedRelease("c" * 64, "0.2.0")
 ORDER = "rollout-1"
@@ -137,9 +137,11 @@ def test_one_that_is_away_goes_back_when_it_is_there_again() -> None:
 
 def test_a_refusal_to_go_back_is_tried_again_and_told_in_the_end() -> None:
     refused = replace(GOING_BACK, order=BACK, changed=300.0, tries=1, reason="failed: Another release is being fetched")
-    assert stepped(refused, KEPT, 300.0 + AGAIN_S - 1, "former")[1] is None
-    again, do = stepped(refused, KEPT, 300.0 + AGAIN_S, "former")
+    assert stepped(refused, KEPT, 300.0 + SOON_S - 1, "former")[1] is None
+    again, do = stepped(refused, KEPT, 300.0 + SOON_S, "former")
     assert (do, again.order, again.tries) == ("rollback", BACK, 2)
+    assert stepped(again, KEPT, 300.0 + SOON_S + AGAIN_S - 1, "former")[1] is None
+    assert stepped(again, KEPT, 300.0 + SOON_S + AGAIN_S, "former")[1] == "rollback"
     stuck, do = stepped(replace(refused, tries=TRIES), KEPT, 300.0 + AGAIN_S, "former")
     assert (stuck.state, do) == ("back", None)
     assert "a person must look: failed: Another release" in stuck.reason
@@ -148,10 +150,18 @@ def test_a_refusal_to_go_back_is_tried_again_and_told_in_the_end() -> None:
 
 
 def test_what_is_on_its_way_is_waited_for_before_it_is_taken_back() -> None:
-    fetching = replace(WELL, busy=True)
-    assert stepped(SENT, fetching, aim="former") == (SENT, None)
-    judged = replace(KEPT, order_state="counts")
-    assert stepped(TRYING, judged, aim="former") == (TRYING, None)
+    fetching, do = stepped(SENT, replace(WELL, busy=True), aim="former")
+    assert (fetching.state, do) == ("sent", None)
+    assert fetching.reason == "it fetches the release: it goes back when that is over"
+    judged = replace(KEPT, order_state="judging")
+    waits, do = stepped(TRYING, judged, aim="former")
+    assert (waits.state, waits.changed, do) == ("trying", TRYING.changed, None)
+    assert waits.reason == "it is installed, and has to count: it goes back when that is over"
+    restarts, do = stepped(TRYING, replace(judged, online=False), 300.0, "former")
+    assert (restarts.state, restarts.reason, do) == ("trying", "it restarts: it goes back when that is over", None)
+    assert stepped(TRYING, replace(judged, online=False), 100.0 + COMES_BACK_S, "former")[0].state == "gone"
+    absent = replace(judged, online=False, absent="not heard of since yesterday")
+    assert stepped(TRYING, absent, aim="former")[0].reason.startswith("not heard of since yesterday: it goes back")
     by_itself = replace(judged, order_state="back", version="0.1.0", order_problem="it crashed")
     assert stepped(TRYING, by_itself, aim="former")[0] == replace(
         TRYING, state="returned", reason="it crashed", changed=300.0
@@ -160,6 +170,37 @@ def test_what_is_on_its_way_is_waited_for_before_it_is_taken_back() -> None:
     assert (silent.state, silent.reason) == ("gone", "does not say whether it has the release")
     assert stepped(silent, replace(WELL, version="0.2.0"), 900.0, "former")[1] == "rollback"
     assert stepped(silent, WELL, 200.0 + 86_400.0, "former")[0].state == "returned"
+
+
+def test_one_that_counts_on_probation_is_called_off_at_once() -> None:
+    counts = replace(KEPT, order_state="counts")
+    sent, do = stepped(TRYING, counts, aim="former")
+    assert (sent.state, sent.order, do) == ("sent", BACK, "rollback")
+    assert stepped(TRYING, replace(counts, version="0.1.0"), aim="former")[1] is None, "it has not said who it is yet"
+    ordered = replace(sent, order=GOING_BACK.order, fetched=True)
+    back = replace(counts, order=GOING_BACK.order, order_state="back", order_problem="on request", version="0.1.0")
+    after, do = stepped(ordered, back, 400.0, "former")
+    assert (after.state, after.reason, do) == ("returned", "", None)
+
+
+def test_one_on_which_a_later_release_was_taken_back_has_this_one_again() -> None:
+    later = replace(KEPT, order=f"{BACK}-9", order_state="kept")
+    assert stepped(RUNNING, later, aim="settled") == (RUNNING, None)
+    assert stepped(RUNNING, replace(later, online=False), aim="settled")[0].state == "gone"
+    by_hand, _ = stepped(RUNNING, replace(later, version="0.1.0"), aim="settled")
+    assert (by_hand.state, by_hand.reason) == ("back", "another release was ordered there since")
+
+
+def test_one_that_vanishes_after_it_had_it_is_gone_by_chance() -> None:
+    gone, _ = stepped(RUNNING, Told(absent="the broker does not know it any more"))
+    assert (gone.state, gone.reason) == ("gone", "the broker does not know it any more")
+    found = seen([gone], {}, "pass", [], WANTED)
+    assert (list(found.gone), list(found.lost)) == ([gone.name], [])
+    assert stepped(gone, Told()) == (gone, None)
+    assert stepped(gone, KEPT)[0].state == "running"
+    back, do = stepped(gone, Told(absent="the broker does not know it any more"), aim="former")
+    assert (back.state, do) == ("gone", None)
+    assert returned([back], {}, WANTED), "nobody waits for it"
 
 
 def test_one_that_never_had_it_is_left_alone() -> None:

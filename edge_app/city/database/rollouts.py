@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select, update
@@ -40,18 +40,14 @@ def read_rollouts(connection: Connection, states: Collection[str] | None = None)
 
 
 def read_led(connection: Connection, now: float) -> list[Kept]:
-    """Return the roll-outs in which something may have to be done, newest first. now: UTC s.
-
-    A layer that takes a detector back stays with the broker; an order to go back needs a device that is there.
-    """
+    """Return the roll-outs in which something may have to be done or told, newest first. now: UTC s."""
     found = read_rollouts(connection, (*ACTIVE, "done", "taken_back"))
     return [one for one in found if one.rollout.state in ACTIVE or _reaches(one.rollout, now)]
 
 
 def _reaches(rollout: Rollout, now: float) -> bool:
     """Return whether devices that were away are still reached after the end of a roll-out."""
-    young = now - rollout.changed < _REACHED_S
-    return young and (rollout.state == "done" or rollout.wanted.kind == "release")
+    return now - rollout.changed < _REACHED_S
 
 
 def find_rollout(connection: Connection, name: str) -> Kept:
@@ -141,11 +137,24 @@ def read_events(connection: Connection, rollout_id: int) -> Sequence[Row[Any]]:
     return connection.execute(of_it.order_by(ROLLOUT_EVENT.c.id)).all()
 
 
-def health_of(connection: Connection, names: Collection[str]) -> Mapping[str, tuple[Mapping[str, Any], str]]:
-    """Return the last health and the time zone of devices that have told them."""
-    rows = connection.execute(select(DEVICE.c.topic_site, DEVICE.c.device, DEVICE.c.health, DEVICE.c.meta))
-    told = ((f"{row.topic_site}/{row.device}", row) for row in rows)
-    return {name: (row.health, str(row.meta.get("time_zone", "UTC"))) for name, row in told if name in names}
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the city knows of a device. told: its last health. heard: when its last message came, UTC s, 0 for never."""
+
+    told: Mapping[str, Any] = field(default_factory=dict)
+    time_zone: str = "UTC"
+    heard: int = 0
+
+
+def health_of(connection: Connection, names: Collection[str]) -> tuple[Mapping[str, Health], int]:
+    """Return what is known of the health of devices, and when the newest message of any device of the city came."""
+    columns = (DEVICE.c.topic_site, DEVICE.c.device, DEVICE.c.health, DEVICE.c.meta, DEVICE.c.heard)
+    found, newest = dict[str, Health](), 0
+    for row in connection.execute(select(*columns)):
+        newest = max(newest, row.heard)
+        if (name := f"{row.topic_site}/{row.device}") in names:
+            found[name] = Health(row.health, str(row.meta.get("time_zone", "UTC")), row.heard)
+    return found, newest
 
 
 def _columns(rollout: Rollout) -> dict[str, Any]:
