@@ -170,12 +170,17 @@ do_start() {
     fi
 }
 
+# A release that is on probation, or on its way back by itself: then the one before that has nothing to do with it.
+on_trial() {
+    [ -e $probation/back ] || [ -e $probation/why ]
+}
+
 do_rollback() {
     alone
-    if [ -e $probation/back ]; then
-        systemctl stop $judge || true
+    ! on_trial || systemctl stop $judge || true
+    if on_trial; then
         [ -z "${ORDER_ID:-}" ] || echo "$ORDER_ID" >$probation/order
-        take_back "on request"
+        [ ! -e $probation/back ] || take_back "on request"
         systemctl start $judge
     else
         before=$(readlink $opt/previous) && [ -d "$before" ] && [ "$before" != "$(current)" ] ||

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from edge_app.commands._city_inventory import person
 from edge_app.commands._fleet_files import fetch_args, read_bundle
 from edge_app.commands._office_serving import lead_until
-from edge_app.commands._rollouts_shown import NOBODY, show_all, show_one
+from edge_app.commands._rollouts_shown import NOBODY, show_all, show_one, waiting_for
 from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -180,12 +180,22 @@ def _take_back(config: CityConfig, database: Database, rollout_id: int, name: st
     from edge_app.city.database.rollouts import find_rollout, read_members
     from edge_app.city.holding import hold
 
+    told = set[str]()
+
     def state() -> str:
         with database.connect() as connection:
             return find_rollout(connection, name).rollout.state
 
     def over() -> bool:
-        return stop.is_set() or state() != "taking_back"
+        if stop.is_set() or state() != "taking_back":
+            return True
+        with database.connect() as connection:
+            waits = waiting_for(read_members(connection, rollout_id))
+        for why, device in waits.items():
+            if why not in told:
+                print(f"Waiting for {device}: {why}.", flush=True)
+        told.update(waits)
+        return False
 
     if mine := hold(database, over, wait=False):
         print("No process of the office runs, so this one does it.", flush=True)

@@ -72,7 +72,7 @@ def show_one(connection: Any, kept: Kept) -> None:
     _show_open(kept, now)
     told = [one for one in members if one.reason and one.state in ("back", "gone", "trying", "sent")]
     for member in sorted(told, key=lambda one: one.state)[:_MOST_DEVICES]:
-        state = _STATES[member.state]
+        state = f"gone since {_at(member.changed)}" if member.state == "gone" else _STATES[member.state]
         print(f"{member.name}: {member.reason if member.reason.startswith(state) else f'{state}, {member.reason}'}")
     if len(told) > _MOST_DEVICES:
         print(f"... and {len(told) - _MOST_DEVICES} more")
@@ -85,6 +85,15 @@ def show_one(connection: Any, kept: Kept) -> None:
         print(f"{_at(event.at)}  {event.what.replace('_', ' ')}: {about}{event.why} (by {_person(event.who)})")
     if one.state in ("running", "taking_back") and not read_holder(connection).alive(now):
         print(f"\n{NOBODY}")
+
+
+def waiting_for(members: Sequence[Member]) -> Mapping[str, str]:
+    """Return what the way back of a roll-out waits for, and for each a device, with the number of others like it."""
+    found: dict[str, list[str]] = {}
+    for member in members:
+        if member.state in ("sent", "trying") and member.reason:
+            found.setdefault(clean(member.reason), []).append(member.name)
+    return {why: f"{names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)}" for why, names in found.items()}
 
 
 def _person(who: str) -> str:

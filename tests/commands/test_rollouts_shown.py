@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from edge_app.city.database.engine import Database, open_database
-from edge_app.city.database.rollouts import find_rollout
-from edge_app.commands._rollouts_shown import _show_groups, in_lines, show_one
+from edge_app.city.database.rollouts import find_rollout, put_members
+from edge_app.commands._rollouts_shown import _show_groups, in_lines, show_one, waiting_for
 from edge_app.rollout.leading import Rollout
 from edge_app.rollout.members import Member
 from edge_app.rollout.plan import Cascade
@@ -65,6 +65,26 @@ def test_one_that_was_stopped_says_who_never_had_it(database: Database, capsys: 
     assert "10 did not get it" in told
     assert "harbour/pole-8: gone back, took it back by itself: frames no longer come" in told
     assert "at least" not in told
+
+
+def test_what_the_way_back_waits_for_is_told_once_for_all_that_wait_alike() -> None:
+    judged = "it is installed, and has to count: it goes back when that is over"
+    trying = [replace(one, state="trying", reason=judged) for one in MEMBERS[:2]]
+    sent = replace(MEMBERS[2], state="sent", reason="what it had before was sent")
+    assert waiting_for([*trying, sent, MEMBERS[3]]) == {
+        judged: "harbour/pole-0 and 1 more",
+        "what it had before was sent": "harbour/pole-2",
+    }
+
+
+def test_one_that_is_gone_says_since_when(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    with database.begin() as connection:
+        kept = add_release_rollout(connection, int(time.time()))
+        gone = Member("harbour/pole-7", 0, "gone", "not heard of since 2026-12-01T00:00:00Z", changed=1_796_086_800)
+        put_members(connection, kept.id, [gone])
+        show_one(connection, kept)
+    told = capsys.readouterr().out
+    assert "harbour/pole-7: gone since 2026-12-01 01:00 UTC, not heard of since 2026-12-01T00:00:00Z" in told
 
 
 @pytest.fixture

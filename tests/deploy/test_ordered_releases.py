@@ -42,6 +42,40 @@ def test_a_release_of_the_office_is_installed_and_it_goes_back_by_order(device: 
     assert "enable --quiet --now edge-app-release.path" in device.calls()
 
 
+def _on_probation(device: OrderedDevice, name: str) -> None:
+    """Let a release count, with the ten minutes of its probation before it, and what ordered it at its end."""
+    device.archive(name)
+    now = int((device.folder / "uptime").read_text().split(".")[0])
+    device.fake("power-cut", str(now + 60))
+    device.leave(device.sign("release", device.pack(name, f"edge-app-0.{device.orders + 2}.0-x86_64"), ago_s=30))
+    assert device.carry_out() == (0, f"order-{device.orders} counts"), device.said
+    assert device.used() == name
+
+
+@pytest.mark.long
+def test_one_on_probation_is_called_off_by_an_order(device: OrderedDevice) -> None:
+    _on_probation(device, "new")
+    device.leave(device.sign("rollback"))
+    assert device.carry_out() == (0, "order-2 back: on request"), device.said
+    assert (device.used(), device.releases()) == ("old", 1)
+
+
+@pytest.mark.long
+def test_an_order_to_go_back_to_one_that_does_so_by_itself_goes_no_further(device: OrderedDevice) -> None:
+    device.archive("middle")
+    device.leave(device.sign("release", device.pack("middle"), ago_s=60))
+    assert device.carry_out() == (0, "order-1 kept"), device.said
+    _on_probation(device, "new")
+    probation = device.folder / "opt/edge-app/probation"
+    (probation / "why").write_text("edge-app.service has crashed 3 times\n")
+    for name in ("began", "counts"):
+        (probation / name).unlink()
+    (probation / "back").rename(probation / "release")
+    device.leave(device.sign("rollback"))
+    assert device.carry_out() == (3, "order-3 back: edge-app.service has crashed 3 times"), device.said
+    assert device.used() == "middle"
+
+
 @pytest.mark.parametrize(
     ("behaviour", "why"),
     [
