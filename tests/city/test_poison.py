@@ -164,7 +164,7 @@ def test_what_is_told_of_it_is_short_and_commands_no_terminal(
 
 
 def test_one_device_fills_no_disk_with_what_is_kept_aside(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_app.city.ingest._MOST_ASIDE", 3)
+    monkeypatch.setattr("edge_app.city.chores._MOST_ASIDE", 3)
     worker = Worker(Given([Message(f"{DEVICE}/counts/main", f"no {n}".encode(), 1) for n in range(8)]), database, ROOT)
     worker.turn()
     with database.connect() as connection:
