@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInf
 
 from edge_app.config.files import read_tables
 from edge_app.config.mqtt import BrokerAccess, Text
-from edge_app.config.office import PublicKeys
+from edge_app.config.office import PublicKey, PublicKeys
 from edge_app.config.secrets import fill_key, fill_login, fill_office_key, fill_secrets, login_file
 from edge_app.config.types import FilePath, OwnAddress, Slug, Table
 from edge_app.config.wording import describe_error, own_errors
@@ -218,6 +218,12 @@ class SigningConfig(Table):
         default=None,
         description="Private key, as `edge-app fleet key` makes it. Only `edge-app fleet` reads it, never a worker.",
         examples=["office.key"],
+    )
+    public_key: PublicKey | None = Field(
+        default=None,
+        description="Its public key, as `edge-app fleet key` prints it: by it the page tells what the office has set "
+        "from what somebody else has put at the broker.",
+        examples=["xWuAe37DG6hGmiEe9phn8QfKGZKan6c406O1JLfSKPw="],
     )
     former: PublicKeys = Field(
         default=(),

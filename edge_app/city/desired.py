@@ -25,6 +25,9 @@ _SAME_S: Final = 0.01
 _STATES: Final[Collection[str]] = ("none", "trying", "applied", "refused", "rolled_back")
 
 
+Origin: TypeAlias = Literal["signed", "foreign", "older", "unchecked"]
+"""Of what the broker retains in the office's name: signed by it; by somebody else; by it, before a newer one that the
+device has accepted; nobody knows."""
 Genuine: TypeAlias = Callable[[str, bytes], bool]
 """Tells whether the office has signed a message. Arguments: full topic, payload."""
 
@@ -124,6 +127,29 @@ def read_document(payload: bytes) -> Mapping[str, Any]:
     signed = read_signed(_raw(payload))
     given = _raw(signed.document) if signed is not None else None
     return given if isinstance(given, dict) and given.get("schema") == DESIRED else {}
+
+
+def kept_of(payload: bytes) -> dict[str, Any]:
+    """Return what the city keeps of a retained message: what it says, and `message`, the whole as it came.
+
+    Whether the office has signed it is judged when somebody looks, by the keys that are known then. Nothing for another
+    message.
+    """
+    document = read_document(payload)
+    return {**document, "message": payload.decode(errors="replace")} if document else {}
+
+
+def origin_of(kept: Mapping[str, Any], highest: int, topic: str, is_genuine: Genuine | None) -> Origin:
+    """Return from whom it is what the city keeps of a retained message.
+
+    highest: revision that the device has accepted. topic: on which it came. is_genuine: None while no key is known.
+    """
+    message = kept.get("message")
+    if is_genuine is None or not isinstance(message, str):
+        return "unchecked"
+    if not is_genuine(topic, message.encode(errors="replace")):
+        return "foreign"
+    return "older" if _number(kept.get("revision")) < highest else "signed"
 
 
 def read_desired(payload: bytes) -> tuple[Layer, int]:

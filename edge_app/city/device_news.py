@@ -15,7 +15,7 @@ from edge_app.city.database.engine import Connection
 from edge_app.city.database.figures import note_figures
 from edge_app.city.database.reviews import store_reviews
 from edge_app.city.database.storing import Storing
-from edge_app.city.desired import read_document
+from edge_app.city.desired import kept_of
 from edge_app.city.reading import (
     PingResult,
     ReadReview,
@@ -142,8 +142,8 @@ class DeviceNews:
         elif kind == "shadow" and len(below) == 1:
             told.compared.append(read_shadow(LineName(*name, below[0]), message.payload))
         elif kind == "config" and below == ["desired"]:
-            if document := read_document(message.payload):  # what is none is the devices' to refuse
-                told.layers.setdefault(name, {})["desired"] = dict(document)
+            if kept := kept_of(message.payload):  # what is none is the devices' to refuse
+                told.layers.setdefault(name, {})["desired"] = kept
         elif kind == "config" and below == ["reported"]:
             report = read_payload(ConfigReported, message.payload)
             told.layers.setdefault(name, {})["reported"] = report.model_dump(mode="json", by_alias=True)

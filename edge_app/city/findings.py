@@ -57,6 +57,8 @@ def findings(config: CityConfig, folder: Path) -> Iterator[Finding]:
     yield _page(config, running)
     if config.page.tiles:
         yield _tiles(config.page.tiles)
+    if config.signing.key_file:
+        yield _signing(config)
 
 
 def _database(config: CityConfig, folder: Path) -> Finding:
@@ -163,6 +165,16 @@ def _page(config: CityConfig, running: Running | None) -> Finding:
         except OSError as error:
             return Finding("warn", "page", f"{where} cannot be listened on ({error.strerror}): see page.port.")
     return Finding("ok", "page", f"{where} is free.")
+
+
+def _signing(config: CityConfig) -> Finding:
+    if config.signing.public_key:
+        return Finding("ok", "signing", "signing.public_key tells what the office has set from what others have.")
+    sentence = (
+        "signing.public_key is not named, so nobody checks who has signed what the page shows as the office's; "
+        "`edge-app fleet key FILE` prints it."
+    )
+    return Finding("warn", "signing", sentence)
 
 
 def _tiles(path: Path) -> Finding:

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, Field
 
 from edge_app.city.answers import Answer, DeviceAnswer
 from edge_app.city.database.orders import OrderKind, OrderState
-from edge_app.city.desired import State
+from edge_app.city.desired import Origin, State
 from edge_app.rollout.leading import RolloutState
 from edge_app.rollout.members import Kind, MemberState
 
@@ -89,6 +89,14 @@ class OfficeLayer(Answer):
     desired: Annotated[
         Mapping[str, Any] | None,
         Field(description="revision, at, author, set, unset; null: nothing, or not known"),
+    ]
+    origin: Annotated[
+        Origin | None,
+        Field(
+            description="Of `desired`: signed by the office; foreign: by somebody else, and devices refuse it; older: "
+            "than what the device has accepted; unchecked: the city does not know the office's public key, or has "
+            "not seen the message since it judges them"
+        ),
     ]
     reported: Annotated[Mapping[str, Any] | None, Field(description="Its last config/reported; null: it tells none")]
 

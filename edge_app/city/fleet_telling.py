@@ -9,6 +9,7 @@ from typing import Any
 from edge_app.city.database.changes import Use
 from edge_app.city.database.devices import Day
 from edge_app.city.database.rollouts import Kept
+from edge_app.city.desired import Genuine, origin_of
 from edge_app.city.fleet_answers import (
     ConfigUse,
     DeviceDay,
@@ -27,6 +28,7 @@ from edge_app.city.fleet_answers import (
 from edge_app.city.telling import device_of, moment
 from edge_app.records import DIRECTIONS
 from edge_app.rollout.wanted_release import WantedRelease
+from edge_app.system.topics import DESIRED
 
 _KEPT_OF_LINE = ("lanes", "queue", "enters")
 
@@ -89,9 +91,17 @@ def use_of(use: Use) -> ConfigUse:
     )
 
 
-def layer_of(row: Any) -> OfficeLayer:
-    """Return what the office sets on a device, and what the device says of it."""
-    return OfficeLayer(state=device_of(row).office, desired=row.desired, reported=row.reported)
+def layer_of(row: Any, root: str, is_genuine: Genuine | None) -> OfficeLayer:
+    """Return what the office sets on a device, from whom that is, and what the device says of it.
+
+    root: beginning of all topics. is_genuine: None while the office's public key is not known.
+    """
+    desired, origin = row.desired, None
+    if desired:
+        highest = (row.reported or {}).get("highest", 0)
+        origin = origin_of(desired, highest, f"{root}/{row.topic_site}/{row.device}/{DESIRED}", is_genuine)
+        desired = {name: value for name, value in desired.items() if name != "message"}
+    return OfficeLayer(state=device_of(row).office, desired=desired, origin=origin, reported=row.reported)
 
 
 def order_of(row: Any, files: Collection[int]) -> OrderAnswer:

@@ -22,6 +22,7 @@ def make_or_show_key(file: Path) -> int:
         raise ConfigError(f"{file}: cannot be written ({reason_of(error)})") from None
     if made:
         print(f"{file}: made. Whoever has it can configure every device that trusts it: keep it as such, and a copy.\n")
+    print(f'For city.toml:\n\n[signing]\nkey_file = "{file.absolute()}"\npublic_key = "{public}"\n')
     print(f'For the devices\' own files:\n\n[office]\nkeys = ["{public}"]\n')
     print(f"In messages it is called {key_name(public)}; its SHA-256 is {fingerprint_of(public)}.")
     return 0

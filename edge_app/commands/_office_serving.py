@@ -47,16 +47,31 @@ def signing_key(config: CityConfig) -> Any:
 
     if config.signing.key_file is None:
         raise ConfigError("no signing key: name it as signing.key_file in city.toml; `edge-app fleet key` makes one")
-    return read_key(config.signing.key_file)
+    key = read_key(config.signing.key_file)
+    if config.signing.public_key not in (None, key.public_key):
+        raise ConfigError(
+            f"signing.public_key is not that of {config.signing.key_file}, which is {key.public_key}: "
+            "a key of before belongs into signing.former"
+        )
+    return key
 
 
 def genuine_of(config: CityConfig, key: Any) -> Genuine:
     """Return what tells which messages the office has signed. key: the present one."""
+    return _genuine_by(config, key.public_key)
+
+
+def known_genuine(config: CityConfig) -> Genuine | None:
+    """Return the same without the private key, by the public one; None where the configuration does not name that."""
+    return _genuine_by(config, config.signing.public_key) if config.signing.public_key else None
+
+
+def _genuine_by(config: CityConfig, public_key: str) -> Genuine:
     from edge_app.city.desired import genuine
     from edge_app.system.key_names import key_name
     from edge_app.system.signatures import verify
 
-    return genuine({key_name(public): public for public in (key.public_key, *config.signing.former)}, verify)
+    return genuine({key_name(public): public for public in (public_key, *config.signing.former)}, verify)
 
 
 def session_of(config: CityConfig, process: str, longest_wait_s: float) -> Session:

@@ -19,6 +19,7 @@ from edge_app.commands._city_inventory import add_inventory, run_inventory
 from edge_app.commands._city_labels import add_labels, run_labels
 from edge_app.commands._city_people import add_people, run_token, run_user
 from edge_app.commands._city_setup import add_setup, run_setup
+from edge_app.commands._office_serving import known_genuine
 from edge_app.commands._options import CITY, add_city_config, listening_port, reach_secrets
 from edge_app.errors import ConfigError
 from edge_app.system.names import url_host
@@ -125,6 +126,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.city.routes.city import City
     from edge_app.city.service import archiving, ingesting, opened, publisher_of, working_alone
     from edge_app.city.tiles import read_tiles
+    from edge_app.mqtt.identity import root_below
     from edge_app.system import logging as logs
     from edge_app.system.systemd import notify
 
@@ -156,6 +158,8 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
                 fiware=config.feeds.fiware,
                 sensorthings=config.feeds.sensorthings,
                 tiles=tiles,
+                root=root_below(config.mqtt.prefix),
+                is_genuine=known_genuine(config),
             )
             remedy = f"name another page.port in {arguments.config}"
             print(f"The page is at {stack.enter_context(_page(city, page.host, page.port, remedy))}", flush=True)

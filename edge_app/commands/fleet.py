@@ -14,7 +14,7 @@ from edge_app.commands import _fleet_options
 from edge_app.commands._fleet_commands import run_command, run_release
 from edge_app.commands._fleet_config import change_of, configure, show_layers
 from edge_app.commands._fleet_files import make_or_show_key, pack_bundle
-from edge_app.commands._office_serving import genuine_of, run_serve, session_of, signing_key
+from edge_app.commands._office_serving import genuine_of, known_genuine, run_serve, session_of, signing_key
 from edge_app.commands._options import reach_secrets, without_city
 from edge_app.commands._rollouts import run_rollout
 from edge_app.errors import ConfigError, reason_of
@@ -58,7 +58,7 @@ def _led(arguments: argparse.Namespace, stop: threading.Event) -> int:
     if arguments.kind == "rollout":
         return run_rollout(arguments, config, office.devices, stop)
     changes = change_of(arguments) if arguments.kind == "config" else None
-    is_genuine = None if changes is None else genuine_of(config, signing_key(config))
+    is_genuine = known_genuine(config) if changes is None else genuine_of(config, signing_key(config))
     found = [one for one in office.devices(is_genuine) if fnmatchcase(one.name, arguments.devices)]
     if arguments.kind == "list":
         _show_list(found)

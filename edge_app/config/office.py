@@ -15,7 +15,8 @@ def _key(value: str) -> str:
     return value
 
 
-PublicKeys: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_key)], ...], AfterValidator(distinct)]
+PublicKey: TypeAlias = Annotated[str, AfterValidator(_key)]
+PublicKeys: TypeAlias = Annotated[tuple[PublicKey, ...], AfterValidator(distinct)]
 """Keys as `edge-app fleet key` prints them."""
 
 

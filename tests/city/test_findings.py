@@ -47,6 +47,14 @@ def check(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[s
     return code, " ".join(capsys.readouterr().out.split()).replace(" ok ", "\nok ").splitlines()
 
 
+def test_a_city_that_signs_is_told_to_name_its_public_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    toml = f"[mqtt]\nport = {free_port()}\n[page]\nport = {free_port()}\n[signing]\nkey_file = 'office.key'\n"
+    (tmp_path / "city.toml").write_text(toml)
+    assert "warn signing: signing.public_key is not named" in check(tmp_path, capsys)[1][-1]
+    (tmp_path / "city.toml").write_text(f"{toml}public_key = '{'A' * 43}='\n")
+    assert "ok signing: signing.public_key tells what the office has set" in check(tmp_path, capsys)[1][-1]
+
+
 def test_each_part_has_a_line_and_nothing_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     port = free_port()
     (tmp_path / "city.toml").write_text(f"[mqtt]\nport = {port}\n[page]\nport = {free_port()}\n")

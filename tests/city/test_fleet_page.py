@@ -65,6 +65,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         "author": "anna",
         "set": {"counting": {"interval_s": 7}},
         "unset": ["detector.region"],
+        "message": "put at the broker by somebody else",
     }
     refused = {"state": "refused", "problems": ["counting.interval_s: must be a divisor of 3600"]}
     with database.begin() as connection:
@@ -73,7 +74,8 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
             name = ("north", f"pole-{number}")
             add_device(connection, now, name, model=NEW, version="0.2.0", state="offline" if number == 3 else "online")
         kept = add_stopped_rollout(connection, now)
-    with Server(build_api(City(database, Live())), "127.0.0.1", 0) as server:
+    city = City(database, Live(), is_genuine=lambda _topic, _payload: False)
+    with Server(build_api(city), "127.0.0.1", 0) as server:
         yield Fleet(f"http://127.0.0.1:{server.port}", database, kept.id)
     database.close()
 
@@ -153,6 +155,7 @@ def test_what_is_asked_of_a_device_is_placed_and_its_answer_shown_in_words(fleet
     try:
         browser.open(f"{fleet.base}/device/{DEVICE}")
         shows(browser, TEXTS["fleet.no_office"])
+        shows(browser, TEXTS["fleet.origin.foreign"])
         shows(browser, "counting.interval_s = 7")
         shows(browser, "counting.interval_s: must be a divisor of 3600")
         with fleet.database.begin() as connection:

@@ -91,7 +91,7 @@ function linesCard({ lines }, name, admin) {
 }
 
 // What the office sets, what the device says of it, and who else sets the same.
-function layerCard({ state, desired, reported }) {
+function layerCard({ state, desired, origin, reported }) {
   const values = Object.entries(desired?.set ?? {}).flatMap(([table, keys]) => (keys && typeof keys === "object" && !Array.isArray(keys)
     ? Object.entries(keys).map(([key, value]) => [`${table}.${key}`, value]) : [[table, keys]]));
   const rows = [...values.map(([key, value]) => `${key} = ${key === "lines" && Array.isArray(value) ? value.map((line) => line.id).join(", ") : JSON.stringify(value)}`), ...(desired?.unset ?? []).map((key) => text("fleet.key_default", { key }))];
@@ -102,6 +102,7 @@ function layerCard({ state, desired, reported }) {
   return element("section", { class: "card" }, element("h2", {}, text("fleet.office_sets")),
     element("p", {}, element("span", { class: `state ${["refused", "rolled_back"].includes(state) ? "offline" : state === "trying" ? "late" : state === "applied" ? "counting" : "unknown"}` }, text(`fleet.office.${state}`))),
     reported?.problems?.length ? [element("p", {}, text("fleet.says")), list(reported.problems)] : null,
+    origin ? element("p", { class: ["foreign", "older"].includes(origin) ? "note" : "muted" }, text(`fleet.origin.${origin}`)) : null,
     desired ? element("p", { class: "muted" }, text("fleet.set_by", { n: number(desired.revision), who: desired.author || "–", at: desired.at ? moment(desired.at) : "–" })) : null,
     rows.length ? list(rows) : element("p", { class: "muted" }, text("fleet.sets_nothing")),
     conflicts.length ? [element("h3", {}, text("fleet.conflicts")), list(conflicts)] : null,

@@ -14,11 +14,13 @@ from fastapi.security import HTTPBearer
 from edge_app.city.access import NOBODY, PROXIED, Caller, Right
 from edge_app.city.database import reading
 from edge_app.city.database.engine import Connection, Database
+from edge_app.city.desired import Genuine
 from edge_app.city.feeds.datex2 import Publisher
 from edge_app.city.live import Live
 from edge_app.city.pace import State
 from edge_app.city.tiles import Tiles
 from edge_app.http.problems import RefusalError
+from edge_app.mqtt.identity import ROOT
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ class City:
     that should be in the archive by now. broker: why the worker has no connection to the broker, "" with one.
     worker: how it keeps up.
     datex2: who publishes; None: the feed is off. fiware, sensorthings: the feed is on. tiles: of the map; None: none.
-    demo: the public page may show what is invented, and says so.
+    demo: the public page may show what is invented, and says so. root: beginning of all topics. is_genuine: tells what
+    the office has signed; None: its public key is not known.
     """
 
     database: Database
@@ -47,6 +50,8 @@ class City:
     sensorthings: bool = False
     tiles: Tiles | None = None
     demo: bool = False
+    root: str = ROOT
+    is_genuine: Genuine | None = None
 
 
 def caller(request: Request) -> Caller:

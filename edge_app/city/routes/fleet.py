@@ -129,7 +129,7 @@ def _add_devices(routes: APIRouter, city: City) -> None:
     )
     def office_layer(site: Level, device: Level) -> OfficeLayer:
         with city.database.connect() as connection:
-            return told_as.layer_of(_known(connection, site, device))
+            return told_as.layer_of(_known(connection, site, device), city.root, city.is_genuine)
 
 
 def _add_orders(routes: APIRouter, city: City) -> None:
