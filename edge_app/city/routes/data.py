@@ -18,6 +18,7 @@ from edge_app.city.access import Right
 from edge_app.city.answers import Changes, Counts, Hours, SiteAnswer, Sites, Usual, Whole
 from edge_app.city.calendar import FAR, step_around, zone
 from edge_app.city.database import changes, reading
+from edge_app.city.database.contradictions import count_contradictions, read_contradictions
 from edge_app.city.database.engine import Connection
 from edge_app.city.database.lost import lost_files, lost_of_site
 from edge_app.city.database.missing import closed_gaps
@@ -223,8 +224,10 @@ def _add_gaps(routes: APIRouter, city: City) -> None:
                 reading.read_series(connection),
                 closed_gaps(connection, int(city.utc())),
                 lost_files(connection),
-                reading.read_contradictions(connection),
+                read_contradictions(connection),
                 reading.read_poison(connection),
+                contradictions_so_far=sum(count_contradictions(connection).values()),
+                aside_so_far=reading.count_aside(connection),
             )
 
 
