@@ -70,11 +70,12 @@ def groups(
     candidate: name of what is rolled out: so it is not always the same streets that try first. first: devices that are
     all in the first group.
     """
-    chosen = {*first} & {*devices}
-    order = sorted(devices, key=lambda one: (one not in chosen, _drawn(candidate, one)))
+    wanted = {*first}
+    order = sorted(devices, key=lambda one: (one not in wanted, _drawn(candidate, one)))
+    chosen = sum(one in wanted for one in order)
     found, before = list[list[str]](), 0
     for share in cascade.shares:
-        upto = min(len(order), max(math.ceil(share * len(order)), cascade.least, len(chosen), before))
+        upto = min(len(order), max(math.ceil(share * len(order)), cascade.least, chosen, before))
         if upto > before:
             found.append(order[before:upto])
             before = upto
