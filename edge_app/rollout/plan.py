@@ -62,19 +62,28 @@ class Seen:
     open: Collection[str] = ()
 
 
-def groups(devices: Collection[str], candidate: str, cascade: Cascade = Cascade()) -> list[list[str]]:
+def groups(
+    devices: Collection[str], candidate: str, cascade: Cascade = Cascade(), first: Collection[str] = ()
+) -> list[list[str]]:
     """Return the devices that each group adds, in an order that is another one for each candidate.
 
-    candidate: name of what is rolled out: so it is not always the same streets that try first.
+    candidate: name of what is rolled out: so it is not always the same streets that try first. first: devices that are
+    all in the first group.
     """
-    order = sorted(devices, key=lambda device: hashlib.sha256(f"{candidate}/{device}".encode()).hexdigest())
+    wanted = {*first}
+    order = sorted(devices, key=lambda one: (one not in wanted, _drawn(candidate, one)))
+    chosen = sum(one in wanted for one in order)
     found, before = list[list[str]](), 0
     for share in cascade.shares:
-        upto = min(len(order), max(math.ceil(share * len(order)), cascade.least, before))
+        upto = min(len(order), max(math.ceil(share * len(order)), cascade.least, chosen, before))
         if upto > before:
             found.append(order[before:upto])
             before = upto
     return found
+
+
+def _drawn(candidate: str, device: str) -> str:
+    return hashlib.sha256(f"{candidate}/{device}".encode()).hexdigest()
 
 
 def advance(progress: Progress, seen: Seen, of: int, now: float, cascade: Cascade = Cascade()) -> Progress:
