@@ -101,10 +101,15 @@ def led(
         return _moved(rollout, Event("taken_back", RULE, f"{rollout.why}; {why}"), "taken_back", now)
     if rollout.state != "running":
         return rollout, ()
-    present = [one for one in members if one.group == rollout.group]
-    state = seen(present, told, evidence.decision, evidence.reasons, rollout.wanted)
+    *earlier, state = (
+        seen(
+            [one for one in members if one.group == number], told, evidence.decision, evidence.reasons, rollout.wanted
+        )
+        for number in range(rollout.group + 1)
+    )
     groups = 1 + max((one.group for one in members), default=0)
-    after = advance(Progress("running", rollout.group, rollout.since), state, groups, now, rollout.cascade)
+    at = Progress("running", rollout.group, rollout.since)
+    after = advance(at, state, groups, now, rollout.cascade, earlier)
     if after.state == "stopped":
         return _moved(rollout, Event("stopped", RULE, after.why), "taking_back", now)
     blindly = "" if evidence.hours else "; there was nothing to compare the counts of this group with"
