@@ -192,19 +192,19 @@ class Leading:
             order=release.id if release else "",
             order_state=release.state if release else "",
             order_problem=release.problem if release else "",
-            unwell=self._watch.unwell(name) if kind == "release" else "",
+            unwell=self._watch.unwell(name),
         )
 
     def _read_health(self) -> None:
         every = {name for one in self._led.values() for name in one.members}
-        released = [
-            member
+        given = [
+            (one.kind, member)
             for one in self._led.values()
-            if one.kind == "release" and one.active
+            if one.active
             for member in one.members.values()
             if member.state == "running"
         ]
-        self._watch.read(every, released)
+        self._watch.read(every, given)
 
     def _evidence(self, kept: Kept, mine: _Led) -> Evidence:
         """Return what a roll-out is judged by, at most as old as it took to read it."""

@@ -21,7 +21,7 @@ from edge_app.city.office import KnownDevice
 from edge_app.city.rollouts import change_by_hand, start_rollout
 from edge_app.errors import ConfigError
 from edge_app.rollout.leading import begun
-from edge_app.rollout.members import Member
+from edge_app.rollout.members import Kind, Member
 from edge_app.rollout.plan import Cascade
 from edge_app.rollout.wanted_detector import WantedDetector
 from edge_app.rollout.wanted_release import WantedRelease
@@ -93,6 +93,10 @@ def test_a_city_that_remembers_nothing_holds_nothing_up(database: Database) -> N
     assert (found.decision, found.hours) == ("pass", 0)
 
 
+def given(members: list[Member]) -> list[tuple[Kind, Member]]:
+    return [("release", one) for one in members]
+
+
 def test_figures_are_judged_in_turn_and_not_again_before_they_can_have_changed(database: Database) -> None:
     now = [float(NOW)]
     watch = HealthWatch(database, lambda: now[0], lambda: now[0])
@@ -102,20 +106,20 @@ def test_figures_are_judged_in_turn_and_not_again_before_they_can_have_changed(d
             add_figures(connection, name, NOW - 14 * 86_400, NOW - 7_200)
             add_figures(connection, name, NOW - 7_200, NOW, {**WELL, "frames_per_s": 6.0})
     members = [Member(name, 0, "running", got=NOW - 7_200.0) for name in NAMES]
-    watch.read(NAMES, members[:3])
+    watch.read(NAMES, given(members[:3]))
     told = "processes 6.0 frames/s, and 15.0 before"
     assert [watch.unwell(name) for name in NAMES] == [told] * 3 + [""] * 4
     assert (watch.drifted(NAMES[0], "release"), watch.drifted(NAMES[0], "detector")) == (True, False)
     with database.begin() as connection:
         add_figures(connection, NAMES[0], NOW, NOW + 3_600)
     now[0] += 60
-    watch.read(NAMES, members)
+    watch.read(NAMES, given(members))
     assert watch.unwell(NAMES[0]) == told
     now[0] = NOW + 3_600.0
-    watch.read(NAMES, members)
+    watch.read(NAMES, given(members))
     assert [watch.unwell(name) for name in NAMES] == [""] + [told] * 6
     now[0] += 60
-    watch.read(NAMES, members[1:])
+    watch.read(NAMES, given(members[1:]))
     assert watch.unwell(NAMES[0]) == ""
 
 
