@@ -100,6 +100,11 @@ class HealthWatch:
         """Return how a device does worse than before it got what is judged, empty where it does not."""
         return self._unwell.get(name, (0.0, ""))[1]
 
+    def unpaired(self, name: str) -> str:
+        """Return that nothing is compared on a device with what it was given, and why, as far as it tells."""
+        why = (self._of(name).told.get("shadow") or {}).get("why", "")
+        return f"nothing was compared there for hours{f': {why}' if why else ''}"
+
     @property
     def zones(self) -> Mapping[str, ZoneInfo]:
         """Time zones of the devices; UTC for one that nobody knows."""

@@ -55,7 +55,8 @@ class Evidence:
     """What a roll-out is judged by. hours: pairs. sums: class -> vehicles of candidate and of before, in all groups.
 
     Of a release the latter is what is usual on its devices, as far as those count that which do not have it yet.
-    open: of what the present group has not counted enough to pass. at: when it was put together, UTC s.
+    open: of what the present group has not counted enough to pass. at: when it was put together, UTC s. unpaired:
+    devices that run the candidate, and on which nothing was compared with it for hours.
     """
 
     decision: Literal["stop", "pass", "wait"] = "wait"
@@ -64,6 +65,7 @@ class Evidence:
     sums: Mapping[str, Sequence[float]] = field(default_factory=dict)
     open: Sequence[str] = ()
     at: float = 0.0
+    unpaired: Sequence[str] = ()
 
 
 def evidence_of(rule: StopRule, at: float) -> Evidence:
@@ -102,9 +104,7 @@ def led(
     if rollout.state != "running":
         return rollout, ()
     *earlier, state = (
-        seen(
-            [one for one in members if one.group == number], told, evidence.decision, evidence.reasons, rollout.wanted
-        )
+        seen([one for one in members if one.group == number], told, evidence.decision, evidence.reasons, rollout.wanted)
         for number in range(rollout.group + 1)
     )
     groups = 1 + max((one.group for one in members), default=0)

@@ -1,15 +1,16 @@
-"""What a roll-out of a release is judged by, from the city's database: whole hours, usual ones, and figures."""
+"""What a roll-out is judged by, from the city's database: whole hours, usual ones, and figures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
-from edge_app.city.database.comparing import HOUR_S
+from edge_app.city.database.comparing import HOUR_S, note_compared
 from edge_app.city.database.engine import Database
 from edge_app.city.database.fleet import note_heard
 from edge_app.city.database.hours import read_hours
@@ -20,7 +21,9 @@ from edge_app.city.health_watch import HealthWatch
 from edge_app.city.office import KnownDevice
 from edge_app.city.rollouts import change_by_hand, start_rollout
 from edge_app.errors import ConfigError
-from edge_app.rollout.leading import begun
+from edge_app.mqtt.count_messages import ShadowMessage
+from edge_app.mqtt.examples import EXAMPLES
+from edge_app.rollout.leading import Evidence, begun
 from edge_app.rollout.members import Kind, Member
 from edge_app.rollout.plan import Cascade
 from edge_app.rollout.wanted_detector import WantedDetector
@@ -91,6 +94,58 @@ def test_the_hour_in_which_a_device_got_it_is_nobodys(database: Database) -> Non
 def test_a_city_that_remembers_nothing_holds_nothing_up(database: Database) -> None:
     found = judged(database, 24)
     assert (found.decision, found.hours) == ("pass", 0)
+
+
+def compare(database: Database, hours: int, *, silent_from: int) -> None:
+    """Let both detectors agree over the frames that were processed; on the second device until some hour."""
+    with database.begin() as connection:
+        for hour in range(hours):
+            for name in NAMES[: 2 if hour < silent_from else 1]:
+                site, _, device = name.partition("/")
+                start = datetime.fromtimestamp(NOW + hour * HOUR_S, timezone.utc)
+                ways = {"car": {"left_to_right": 100 + hour, "right_to_left": 20}}
+                told = {**EXAMPLES["shadow"], "site": site, "device": device, "seq": hour, "model": "d" * 12}
+                told |= {"id": f"{name}-{hour}", "start": start.isoformat(), "counts": ways}
+                told |= {"in_service": {**EXAMPLES["shadow"]["in_service"], "model": "f" * 12, "counts": ways}}
+                told |= {"end": (start + timedelta(minutes=1)).isoformat()}
+                note_compared(connection, [ShadowMessage.model_validate(told)])
+
+
+def judged_detector(database: Database, hours: int) -> Evidence:
+    """Return the evidence of a detector that the first two devices have had from the begin."""
+    rollout = begun("new", WantedDetector("detector.fetched", "d" * 64), {}, Cascade(), "anna", NOW)
+    members = {
+        name: Member(name, 0, "running", former="f" * 64, got=float(NOW)) if at < 2 else Member(name, 1)
+        for at, name in enumerate(NAMES)
+    }
+    with database.connect() as connection:
+        return read_evidence(connection, rollout, members, {}, NOW + hours * HOUR_S + 600)
+
+
+@pytest.mark.parametrize(("share", "decision"), [(1.0, "pass"), (0.3, "stop"), (1.9, "pass")])
+def test_what_a_detector_loses_with_frames_that_it_leaves_out_shows_beside_the_usual_day(
+    database: Database, share: float, decision: str
+) -> None:
+    remember(database, 24, dict.fromkeys(NAMES[:2], share))
+    compare(database, 24, silent_from=24)
+    found = judged_detector(database, 24)
+    assert (found.decision, found.hours, found.unpaired) == (decision, 48, ())
+    assert found.sums["car"][0] == found.sums["car"][1], "the pairs see nothing of it"
+    if share < 1:
+        (why,) = found.reasons
+        assert why.startswith(
+            f"of 2 devices 2 count otherwise than is usual there; {NAMES[0]} 70% fewer of all classes"
+        )
+
+
+def test_a_device_on_which_nothing_is_compared_is_named_after_six_hours(database: Database) -> None:
+    compare(database, 20, silent_from=10)
+    assert [judged_detector(database, hours).unpaired for hours in (5, 15, 16, 20)] == [
+        (),
+        (),
+        (NAMES[1],),
+        (NAMES[1],),
+    ]
 
 
 def given(members: list[Member]) -> list[tuple[Kind, Member]]:

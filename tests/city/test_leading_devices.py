@@ -181,7 +181,9 @@ def test_one_that_was_removed_from_the_broker_is_gone_after_an_hour(city: City) 
     ("since", "state"),
     [({}, "running"), ({"frames_per_s": 4.0, "dropped_share": 0.7}, "taking_back")],
 )
-def test_a_detector_that_is_too_slow_for_a_device_is_taken_back(city: City, since: dict[str, float], state: str) -> None:
+def test_a_detector_that_is_too_slow_for_a_device_is_taken_back(
+    city: City, since: dict[str, float], state: str
+) -> None:
     city.keep("new", DETECTOR, *(replace(running(name), got=NOW - 2.0 * HOUR) for name in POLES))
     with city.database.begin() as connection:
         for name in POLES:
