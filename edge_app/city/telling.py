@@ -246,19 +246,13 @@ def lost_day_of(lost: LostFile) -> LostDay:
 
 
 def whole_of(
-    series: Iterable[tuple[Any, list[tuple[int, int]]]],
+    gaps: Sequence[GapAnswer],
     closed: Iterable[Any],
     lost: Iterable[LostFile],
     contradictions: Iterable[Any],
     poison: Iterable[Any],
 ) -> Whole:
     """Return what is missing, what contradicts and what was kept aside."""
-    gaps = []
-    for row, missing in series:
-        name = f"{row.topic_site}/{row.device}/{row.name}"
-        common = {"line": name, "installation": row.installation}
-        gaps += [GapAnswer(**common, first=a, last=b, state="asked for", reason="") for a, b in missing]
-        gaps += [GapAnswer(**common, first=a, last=b, state="lost", reason=why) for a, b, why in row.gone]
     return Whole(
         gaps=gaps,
         closed=[

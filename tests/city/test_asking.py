@@ -98,6 +98,6 @@ def test_a_gap_that_was_asked_for_is_told_once_when_nothing_of_it_is_missing() -
     assert asking.asked(again, "b", 80) is None  # the rest of the same gap
     asking.choose([], 90)
     assert asking.closed() == (Closed(gap(last=5_000), 30),)
-    asking.noted_closed()
+    asking.noted()
     asking.choose([], 100)
     assert asking.closed() == ()

@@ -1,4 +1,4 @@
-"""Routes of what was counted: sites, devices, counts, usual days, changes, gaps, and new intervals as they come."""
+"""Routes of what was counted: sites, devices, counts, usual days, changes, and new intervals as they come."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from pydantic import AfterValidator, AwareDatetime
 
 from edge_app.city import telling
 from edge_app.city.access import Right
-from edge_app.city.answers import Changes, Counts, Hours, SiteAnswer, Sites, Usual, Whole
+from edge_app.city.answers import Changes, Counts, Hours, SiteAnswer, Sites, Usual
 from edge_app.city.calendar import FAR, step_around, zone
 from edge_app.city.database import changes, reading
 from edge_app.city.database.engine import Connection
-from edge_app.city.database.lost import lost_files, lost_of_site
-from edge_app.city.database.missing import closed_gaps
+from edge_app.city.database.lost import lost_of_site
 from edge_app.city.database.reading import AnyStep, Site, Total
 from edge_app.city.database.recent import read_recent
 from edge_app.city.database.steps import read_hours, read_steps
@@ -63,7 +62,6 @@ def data_routes(city: City) -> APIRouter:
     routes = APIRouter(prefix="/api/v1", dependencies=[needs(Right.READ)])
     _add_sites(routes, city)
     _add_counts(routes, city)
-    _add_gaps(routes, city)
     _add_live(routes, city)
     return routes
 
@@ -213,19 +211,6 @@ def _file_name(site: Site, tz: ZoneInfo, begin: datetime, end: datetime, step: s
 def attachment(name: str) -> dict[str, str]:
     """Return the header that has a browser save an answer under a name."""
     return {"content-disposition": f'attachment; filename="{name}"'}
-
-
-def _add_gaps(routes: APIRouter, city: City) -> None:
-    @routes.get("/gaps", summary="What is missing or was in the last days, what contradicts, what was kept aside")
-    def gaps() -> Whole:
-        with city.database.connect() as connection:
-            return telling.whole_of(
-                reading.read_series(connection),
-                closed_gaps(connection, int(city.utc())),
-                lost_files(connection),
-                reading.read_contradictions(connection),
-                reading.read_poison(connection),
-            )
 
 
 def usual_of(connection: Connection, site: Site, at: int) -> Usual:
