@@ -109,6 +109,10 @@ class CountsOfStep(Answer):
     end: AwareDatetime
     covered: Annotated[float, Field(ge=0, description="Share of the step in which no vehicle could pass unseen")]
     flagged: Annotated[float, Field(ge=0, description="Share of the step with a quality flag")]
+    late: Annotated[
+        float,
+        Field(ge=0, description="Share of the step that arrived later than an interval's length after its end"),
+    ]
     synthetic: Annotated[bool, Field(description="Some of it is invented: a demonstration, a rendered street")]
     straddling_s: Annotated[int, Field(ge=0, description="Seconds of its intervals that lie beyond its end")]
     counts: Annotated[Mapping[str, Mapping[str, int]], Field(description="By class and direction, of what is asked")]
@@ -279,8 +283,10 @@ class Whole(Answer):
     gaps: Sequence[GapAnswer]
     closed: Annotated[Sequence[ClosedGapAnswer], Field(description="In the last seven days, newest first")]
     lost: Annotated[Sequence[LostDay], Field(description="Files of the archive, the oldest day first")]
-    contradictions: Sequence[Contradicted]
-    aside: Sequence[Aside]
+    contradictions: Annotated[Sequence[Contradicted], Field(description="The newest 200, newest first")]
+    contradictions_so_far: Annotated[int, Field(ge=0, description="Found so far; of them the newest 50,000 are kept")]
+    aside: Annotated[Sequence[Aside], Field(description="The newest 200, newest first")]
+    aside_so_far: Annotated[int, Field(ge=0, description="About so many so far; of them the newest 50,000 are kept")]
 
 
 class Usual(Answer):

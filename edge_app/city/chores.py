@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from edge_app.city.asking import Asked, Asking, DeviceName
 from edge_app.city.database import asked, fleet, missing
+from edge_app.city.database.contradictions import forget_contradictions
 from edge_app.city.database.engine import Connection, Database
 from edge_app.city.database.figures import forget_figures
 from edge_app.city.database.reviews import forget_reviews
@@ -41,6 +42,8 @@ _RECALL_AT_ONCE: Final = 50
 _FORGET_EVERY_S: Final = 3600.0
 _MOST_ASIDE: Final = 50_000
 """Messages that stay kept aside, the newest: 800 MB at most."""
+_MOST_CONTRADICTIONS: Final = 50_000
+"""Contradictions that stay, the newest: some 15 MB."""
 
 
 class Chores:
@@ -115,7 +118,10 @@ class Chores:
             forget_figures(connection, now)
             forget_reviews(connection, now, self._pictures_s)
             forget_aside(connection, _MOST_ASIDE)
+            old = forget_contradictions(connection, _MOST_CONTRADICTIONS)
             gone = missing.give_up(connection, now) if self._asking else 0
+        if old:
+            log.warning("%d old contradictions are deleted: the newest %d stay", old, _MOST_CONTRADICTIONS)
         if gone:
             days = missing.AWAY_S // 86_400
             log.info("%d intervals are given up: their devices were not heard for %d days", gone, days)

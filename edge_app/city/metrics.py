@@ -59,10 +59,8 @@ class _Told(Collector):
         yield _gauge("devices", "Devices by state.", told.devices, "state")
         yield _gauge("missing_intervals", "Intervals that are missing and may still come.", {"": told.missing})
         yield _gauge("lost_intervals", "Intervals that will never come.", {"": told.lost})
-        yield _gauge(
-            "gaps", "Ranges that are missing or lost, by what is done about it.", told.gaps, "state"
-        )
-        yield _gauge("contradictions", "What does not fit together, by kind.", told.contradictions, "kind")
+        yield _gauge("gaps", "Ranges that are missing or lost, by what is done about it.", told.gaps, "state")
+        yield _gauge("contradictions", "What did not fit together so far, by kind.", told.contradictions, "kind")
         yield _gauge("aside_messages", "Messages that no device sends, kept aside so far.", {"": told.aside})
         yield _gauge("waiting_quarters", "Quarters of an hour that wait to be added up.", {"": told.waiting})
         yield _gauge("archive_files", "Files of the archive by state.", told.archive, "state")

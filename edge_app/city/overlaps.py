@@ -11,12 +11,12 @@ from edge_app.city.records import Vector
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What sums need of an interval. order: of arrival. flags: as text, with commas. doubtful: of its crossings."""
+    """What sums need of an interval. arrived_ms: UTC ms. flags: as text, with commas. doubtful: of its crossings."""
 
     start: int
     end: int
     series: int
-    order: int
+    arrived_ms: int
     counts: Vector
     coverage: float
     flags: str = ""
@@ -27,6 +27,11 @@ class Piece:
         """Whether the clock was set within it."""
         return "clock_stepped" in self.flags.split(",")
 
+    @property
+    def late(self) -> bool:
+        """Whether it arrived later than its own length after its end: nobody who looked in time has seen it."""
+        return self.arrived_ms - 1000 * self.end > 1000 * (self.end - self.start)
+
 
 def counting(pieces: Iterable[Piece]) -> list[Piece]:
     """Return the pieces that count, by start.
@@ -34,11 +39,11 @@ def counting(pieces: Iterable[Piece]) -> list[Piece]:
     Within an installation the first one received counts; between installations the one without clock_stepped, else the
     later one. Where several overlap, the strongest are kept first.
     """
-    ordered = sorted(pieces, key=lambda piece: (piece.start, piece.order))
+    ordered = sorted(pieces, key=lambda piece: (piece.start, piece.arrived_ms))
     if all(one.end <= other.start for one, other in itertools.pairwise(ordered)):
         return ordered
     kept: list[Piece] = []
-    for piece in sorted(_first_received(ordered), key=lambda p: (p.stepped, -p.order)):
+    for piece in sorted(_first_received(ordered), key=lambda p: (p.stepped, -p.arrived_ms)):
         if not any(piece.start < other.end and other.start < piece.end for other in kept):
             kept.append(piece)
     return sorted(kept, key=lambda piece: piece.start)
@@ -46,7 +51,7 @@ def counting(pieces: Iterable[Piece]) -> list[Piece]:
 
 def _first_received(pieces: Sequence[Piece]) -> list[Piece]:
     kept: list[Piece] = []
-    for piece in sorted(pieces, key=lambda p: p.order):
+    for piece in sorted(pieces, key=lambda p: p.arrived_ms):
         if not any(
             piece.series == other.series and piece.start < other.end and other.start < piece.end for other in kept
         ):

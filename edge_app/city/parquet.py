@@ -38,6 +38,7 @@ TYPES: Final[Mapping[str, str]] = {
     "end": "TIMESTAMPTZ",
     "covered": "DOUBLE",
     "flagged": "DOUBLE",
+    "late": "DOUBLE",
     "synthetic": "BOOLEAN",
     **dict.fromkeys(COLUMNS, "BIGINT"),
     "vehicles": "BIGINT",

@@ -20,7 +20,8 @@ QUARTER_S: Final = 900
 class Sum:
     """Sum of the intervals that begin in a quarter.
 
-    covered_s: of `length_s`, in which no vehicle could pass unseen. doubtful: crossings that may be wrong.
+    covered_s: of `length_s`, in which no vehicle could pass unseen. late_s: of `length_s`, of intervals that arrived
+    later than their own length after their end. doubtful: crossings that may be wrong.
     """
 
     counts: Vector = NONE
@@ -28,6 +29,7 @@ class Sum:
     covered_s: float = 0.0
     straddling_s: int = 0
     flagged_s: int = 0
+    late_s: int = 0
     intervals: int = 0
     doubtful: int = 0
     flags: Mapping[str, int] = field(default_factory=dict)
@@ -44,6 +46,7 @@ def quarter_sum(pieces: Sequence[Piece], start: int) -> Sum:
         total.length_s += length
         total.covered_s += piece.coverage * length
         total.straddling_s += max(0, piece.end - end)
+        total.late_s += length if piece.late else 0
         total.intervals += 1
         total.doubtful += piece.doubtful
         if piece.flags:

@@ -46,7 +46,7 @@ SEEN: Final = 0.5
 _ESTIMATED: Final = ("quarter", "hour")
 _HOUR_S: Final = 3600
 _PAIRS: Final = [(name, direction) for name in VEHICLES for direction in DIRECTIONS]
-_SPAN: Final = ("site", "start", "end", "covered", "flagged", "synthetic")
+_SPAN: Final = ("site", "start", "end", "covered", "flagged", "late", "synthetic")
 
 
 def moment(at: float) -> datetime:
@@ -86,6 +86,7 @@ def counts_of(
         end=moment(end),
         covered=round(seen, 4),
         flagged=round(min(1.0, total.flagged_s / length), 4),
+        late=round(min(1.0, total.late_s / length), 4),
         synthetic=total.synthetic,
         straddling_s=total.straddling_s,
         counts=counts,
@@ -139,7 +140,7 @@ def rows_of(site: str, totals: Iterable[Total], step: AnyStep, tz: ZoneInfo) -> 
 def _row(site: str, told: CountsOfStep, counts: Vector, tz: tzinfo) -> tuple[str | int | float, ...]:
     start, end = (at.astimezone(tz).isoformat() for at in (told.start, told.end))
     invented = "true" if told.synthetic else "false"
-    return site, start, end, told.covered, told.flagged, invented, *counts, sum(counts)
+    return site, start, end, told.covered, told.flagged, told.late, invented, *counts, sum(counts)
 
 
 def site_of(site: Site, now: float, recent: Recent | None = None) -> SiteAnswer:
@@ -251,8 +252,11 @@ def whole_of(
     lost: Iterable[LostFile],
     contradictions: Iterable[Any],
     poison: Iterable[Any],
+    *,
+    contradictions_so_far: int,
+    aside_so_far: int,
 ) -> Whole:
-    """Return what is missing, what contradicts and what was kept aside."""
+    """Return what is missing, what contradicts and what was kept aside; of both latter ones the number so far too."""
     return Whole(
         gaps=gaps,
         closed=[
@@ -279,5 +283,7 @@ def whole_of(
             )
             for row in contradictions
         ],
+        contradictions_so_far=contradictions_so_far,
         aside=[Aside(topic=row.topic, reason=row.reason, arrived=moment(row.arrived)) for row in poison],
+        aside_so_far=aside_so_far,
     )

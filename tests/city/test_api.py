@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from edge_app.city.api import build_api
+from edge_app.city.database.contradictions import forget_contradictions
 from edge_app.city.database.engine import Database
 from edge_app.city.database.fleet import note_status
 from edge_app.city.database.missing import note_closed, note_gone
@@ -126,6 +127,8 @@ def test_counts_as_json_and_csv_are_those_of_the_intervals(database: Database, c
     assert [int(row["car_left_to_right"]) for row in rows] == cars
     assert all(row["start"].endswith(":00:00+05:30") for row in rows)
     assert [float(row["covered"]) for row in rows] == [step["covered"] for step in answer["steps"]]
+    assert sum(step["late"] for step in answer["steps"]) == pytest.approx(8 * 60 / 3600, abs=2e-4)  # they came together
+    assert [float(row["late"]) for row in rows] == [step["late"] for step in answer["steps"]]
 
 
 def test_what_was_not_seen_lowers_covered_and_what_has_no_data_is_left_out(
@@ -180,6 +183,11 @@ def test_gaps_and_contradictions_are_told(database: Database, client: httpx.Clie
         (8, 20, "lost"),
     ]
     assert [(one["kind"], one["number"]) for one in whole["contradictions"]] == [("overlap", 1)]
+    assert (whole["contradictions_so_far"], whole["aside_so_far"]) == (1, 0)
+    with database.begin() as connection:
+        assert forget_contradictions(connection, 0) == 1
+    whole = client.get("/api/v1/gaps").json()
+    assert (whole["contradictions"], whole["contradictions_so_far"]) == ([], 1)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from edge_app.city.database.changes import read_changes
 from edge_app.city.database.engine import Database, open_database
 from edge_app.city.database.measured import read_flows, read_measures
 from edge_app.city.database.missing import find_gaps
+from edge_app.city.database.moving import mark_changed
 from edge_app.city.database.rolling import roll_up
 from edge_app.city.database.storing import Storing
 from edge_app.city.database.tables import (
@@ -136,6 +137,26 @@ def test_a_day_moves_and_can_be_read_by_anybody(database: Database) -> None:
     assert (first["site"], first["device"], first["line"], first["start"]) == (*NAME, START)
     assert (first["car_left_to_right"], first["others"], first["measures"]) == (1, one.others, one.measures)
     assert table.sum("car_left_to_right").fetchall() == [(sum(range(1, 301)),)]
+
+
+def test_a_day_that_is_added_up_from_the_archive_tells_as_much_late_as_before(database: Database) -> None:
+    make_site(database)
+    intervals = series(300)
+    for one in intervals[:100]:
+        store(database, [one], one.end + 60.0)
+    store(database, intervals[100:])
+    roll(database)
+    before = told(database)
+    assert archive(database) == 300
+    with database.begin() as connection:
+        connection.execute(QUARTER.update().values(late_s=1))
+        mark_changed(
+            connection, [(NAME, start) for start in connection.execute(select(QUARTER.c.start)).scalars()], {NAME: 1}
+        )
+    roll(database)
+    assert told(database) == before
+    with database.connect() as connection:
+        assert connection.execute(select(STEP.c.late_s)).scalars().all()[-1] == 200 * 60
 
 
 def test_what_waits_to_be_added_up_does_not_move(database: Database) -> None:

@@ -45,10 +45,11 @@ def test_parquet_tells_what_csv_tells(database: Database, client: httpx.Client, 
     assert dict(zip(table.columns, map(str, table.types), strict=True)) == {
         name: kind.replace("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE") for name, kind in TYPES.items()
     }
-    read = table.project("epoch(start), vehicles, covered").fetchall()
-    assert [(int(many), float(covered)) for _, many, covered in read] == [
-        (int(row["vehicles"]), float(row["covered"])) for row in rows
+    read = table.project("epoch(start), vehicles, covered, late").fetchall()
+    assert [(int(many), float(covered), float(late)) for _, many, covered, late in read] == [
+        (int(row["vehicles"]), float(row["covered"]), float(row["late"])) for row in rows
     ]
+    assert any(float(row["late"]) for row in rows)
     assert read[0][0] % 3600 == 1800  # hours of India begin at half past
     empty = client.get(f"/api/v1/sites/{site}/counts.parquet", params=span(START + 900_000, START + 990_000))
     (tmp_path / "empty.parquet").write_bytes(empty.content)

@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from edge_app.city.asking import Asking
 from edge_app.city.database import fleet
+from edge_app.city.database.contradictions import count_contradictions, read_contradictions
 from edge_app.city.database.engine import Database, ValueRefusedError, open_database
 from edge_app.city.database.reading import read_poison, read_tallies
 from edge_app.city.database.tables import ATTACHMENT, INTERVAL, POISON, QUARTER, SITE
@@ -170,6 +171,25 @@ def test_one_device_fills_no_disk_with_what_is_kept_aside(database: Database, mo
     with database.connect() as connection:
         assert [row.payload for row in read_poison(connection)] == ["no 7", "no 6", "no 5"]
         assert read_tallies(connection)[1] == 8  # what is watched never falls
+
+
+def test_one_device_fills_no_disk_with_contradictions(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("edge_app.city.chores._MOST_CONTRADICTIONS", 3)
+    start = datetime(2026, 11, 29, 9, tzinfo=timezone.utc)
+    spans = [(start + timedelta(seconds=number), start + timedelta(seconds=number + 60)) for number in range(9)]
+    batch = [
+        counts(id=f"{number:032x}", seq=number + 1, start=begin.isoformat(), end=end.isoformat())
+        for number, (begin, end) in enumerate(spans)
+    ]
+    Worker(Given(batch), database, ROOT).turn()
+    with database.connect() as connection:
+        found = count_contradictions(connection)
+        assert [row.kind for row in read_contradictions(connection)] == ["overlap", "totals", "overlap"]
+        assert read_tallies(connection)[0] == found
+    assert found == {"overlap": 8, "totals": 9}
+    assert "old contradictions are deleted: the newest 3 stay" in caplog.text
 
 
 @pytest.mark.parametrize("text", ["[" * 985 + "]" * 985, "[" * 600 + '"\\u0000"' + "]" * 600])

@@ -59,6 +59,21 @@ def test_an_interval_counts_where_it_begins_and_tells_how_much_lies_beyond() -> 
     assert quarter_sum(pieces, -QUARTER_S).counts == vector(5)
 
 
+def test_what_arrived_later_than_its_own_length_after_its_end_is_late() -> None:
+    in_time, late = piece(0, 60, 1, 120_000), piece(60, 120, 1, 180_001)
+    long, resent = piece(120, 420, 1, 720_000), piece(420, 720, 1, 5_000_000)
+    straddling = piece(870, 930, 1, 990_001)  # counts here with all of its length, and is late with all of it
+    assert [one.late for one in (in_time, late, long, resent)] == [False, True, False, True]
+    total = quarter_sum([in_time, late, long, resent, straddling], 0)
+    assert (total.length_s, total.late_s) == (780, 60 + 300 + 60)
+
+
+def test_of_intervals_that_overlap_the_one_that_counts_tells_whether_it_was_late() -> None:
+    former, later = piece(0, 60, 1, 61_000), piece(0, 60, 2, 500_000)
+    assert quarter_sum([former, later], 0).late_s == 60
+    assert quarter_sum([piece(0, 60, 1, 61_000), piece(30, 90, 1, 500_000)], 0).late_s == 0
+
+
 def test_covered_time_and_flags_are_added_up() -> None:
     half = Piece(0, 60, 1, 1, vector(1), 0.5, "dark,slow")
     total = quarter_sum([half, piece(60, 120, 1, 2)], 0)

@@ -6,17 +6,24 @@ import random
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import func, select
 
 from edge_app.city.calendar import STEPS
+from edge_app.city.database.contradictions import (
+    count_contradictions,
+    forget_contradictions,
+    read_contradictions,
+)
 from edge_app.city.database.engine import Database
 from edge_app.city.database.fleet import note_heard, note_meta
 from edge_app.city.database.inventory import put_sites, read_inventory
 from edge_app.city.database.missing import AWAY_S, expect_again, find_gaps, give_up, note_gone, note_newest
-from edge_app.city.database.reading import read_totals
-from edge_app.city.database.rolling import roll_up
+from edge_app.city.database.reading import AnyStep, read_totals
+from edge_app.city.database.rolling import roll_site, roll_up
+from edge_app.city.database.steps import read_steps
 from edge_app.city.database.storing import Storing
 from edge_app.city.database.tables import ATTACHMENT, CONTRADICTION, DIRTY, INTERVAL, MEASURE, SITE
 from edge_app.city.records import NONE, Gap, Interval, LineName, Outcome
@@ -272,6 +279,48 @@ def test_sums_of_steps_are_those_of_the_intervals_and_follow_what_comes_late(dat
     roll(database)
     for step in ("quarter", "hour", "day", "month"):
         assert sum(many for _, many in cars(database, site, step)) == whole
+
+
+def late(database: Database, site: str, step: AnyStep, tz: ZoneInfo | None = None) -> list[tuple[int, int]]:
+    """Return length and late seconds of each step."""
+    with database.connect() as connection:
+        return [(t.length_s, t.late_s) for t in read_steps(connection, site, 0, START + 90_000, step, tz)]
+
+
+def test_every_step_tells_how_much_of_it_arrived_late(database: Database) -> None:
+    """By the arrival here: a second delivery of what has come is none."""
+    site, intervals = make_site(database), series(60, start=START // 3600 * 3600)
+    end = intervals[-1].end
+    with database.begin() as connection:
+        for one in [*intervals[:20], *intervals[30:]]:
+            Storing().store(connection, [one], one.end + 60.0)
+    roll(database)
+    assert [late(database, site, step) for step in STEPS] == [[(3_000, 0)]] * 3
+    with database.begin() as connection:
+        Storing().store(connection, intervals, end + 7_200.0)
+    roll(database)
+    assert late(database, site, "quarter") == [(900, 0), (900, 600), (900, 0), (900, 0)]
+    assert [late(database, site, step) for step in STEPS] == [[(3_600, 600)]] * 3
+    assert late(database, site, "day", ZoneInfo("Asia/Kolkata")) == [(3_600, 600)]
+    with database.begin() as connection:
+        roll_site(connection, site)
+    assert [late(database, site, step) for step in STEPS] == [[(3_600, 600)]] * 3
+
+
+def test_the_newest_contradictions_stay_and_all_that_were_found_are_counted(database: Database) -> None:
+    store(database, [changed(one, totals=vector(9)) for one in series(7)])
+    store(database, series(2, installation="0c9e77a1"))
+    with database.connect() as connection:
+        before = count_contradictions(connection)
+    assert before == {"overlap": 2, "totals": 7}
+    for most, gone in ((9, 0), (5, 4), (5, 0), (3, 2)):
+        with database.begin() as connection:
+            assert forget_contradictions(connection, most) == gone
+        with database.connect() as connection:
+            assert len(read_contradictions(connection)) == most
+            assert count_contradictions(connection) == before
+    with database.connect() as connection:
+        assert [row.kind for row in read_contradictions(connection)] == ["overlap", "overlap", "totals"]
 
 
 def test_no_text_of_a_device_ends_the_adding_up(database: Database) -> None:

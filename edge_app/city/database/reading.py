@@ -11,10 +11,10 @@ from sqlalchemy import Connection, Row, Select, Text, and_, cast, func, or_, sel
 
 from edge_app.city.calendar import Step
 from edge_app.city.database.attached import counts_of_site, counts_there
+from edge_app.city.database.contradictions import count_contradictions
 from edge_app.city.database.missing import gaps_of, numbered_series
 from edge_app.city.database.tables import (
     ATTACHMENT,
-    CONTRADICTION,
     DEVICE,
     DIRTY,
     LINE,
@@ -35,7 +35,8 @@ _FEW: Final = 1000
 class Total:
     """Sum of one step of a site.
 
-    length_s: of the intervals that begin in it; covered_s: of that, seen. doubtful: of the vehicles.
+    length_s: of the intervals that begin in it; covered_s: of that, seen. doubtful: of the vehicles. late_s: of the
+    intervals that arrived late.
     """
 
     start: int
@@ -47,6 +48,7 @@ class Total:
     flags: Mapping[str, int] = field(default_factory=dict)
     settings: Sequence[tuple[str, str]] = ()
     doubtful: int = 0
+    late_s: int = 0
 
     @property
     def synthetic(self) -> bool:
@@ -65,6 +67,7 @@ class Total:
             {flag: self.flags.get(flag, 0) + other.flags.get(flag, 0) for flag in {*self.flags, *other.flags}},
             [*self.settings, *other.settings],
             self.doubtful + other.doubtful,
+            self.late_s + other.late_s,
         )
 
 
@@ -153,6 +156,7 @@ def read_totals(connection: Connection, site: str, start: int, end: int, step: A
             row.straddling_s,
             _counts(row),
             doubtful=row.doubtful,
+            late_s=row.late_s,
         )
         for row in connection.execute(select(STEP).where(where).order_by(STEP.c.start))
     ]
@@ -176,6 +180,7 @@ def read_quarters(connection: Connection, start: int, end: int, site: str | None
             row.flags,
             settings,
             row.doubtful,
+            row.late_s,
         )
         of_site[row.start] = of_site[row.start].plus(total) if row.start in of_site else total
     return {identifier: list(quarters.values()) for identifier, quarters in found.items()}
@@ -223,29 +228,23 @@ def read_series(connection: Connection) -> list[tuple[Row[Any], list[tuple[int, 
     return [(row, gaps) for row, gaps in found if gaps or row.gone]
 
 
-def read_contradictions(connection: Connection, most: int = 200) -> Sequence[Row[Any]]:
-    """Return the newest contradictions, newest first."""
-    statement = select(LINE.c.topic_site, LINE.c.device, LINE.c.name, CONTRADICTION).join(
-        LINE, LINE.c.id == CONTRADICTION.c.line_id
-    )
-    return connection.execute(statement.order_by(CONTRADICTION.c.id.desc()).limit(most)).all()
-
-
 def read_poison(connection: Connection, most: int = 200) -> Sequence[Row[Any]]:
     """Return the newest messages that were kept aside, newest first."""
     return connection.execute(select(POISON).order_by(POISON.c.id.desc()).limit(most)).all()
 
 
 def read_tallies(connection: Connection) -> tuple[dict[str, int], int, int]:
-    """Return contradictions by kind, messages that were kept aside so far, and quarters that wait to be added up.
+    """Return contradictions by kind and messages that were kept aside, all so far, and quarters to be added up.
 
-    The oldest messages are deleted; those were numbered too.
+    The oldest of both are deleted and are counted too.
     """
-    by_kind = select(CONTRADICTION.c.kind, func.count().label("many")).group_by(CONTRADICTION.c.kind)
-    kinds = {row.kind: row.many for row in connection.execute(by_kind)}
-    aside = connection.execute(select(func.max(POISON.c.id))).scalar() or 0
     waiting = connection.execute(select(func.count()).select_from(DIRTY)).scalar_one()
-    return kinds, aside, waiting
+    return count_contradictions(connection), count_aside(connection), waiting
+
+
+def count_aside(connection: Connection) -> int:
+    """Return how many messages were kept aside so far; the oldest are deleted, and were numbered too."""
+    return connection.execute(select(func.max(POISON.c.id))).scalar() or 0
 
 
 def is_there(connection: Connection) -> None:

@@ -33,7 +33,7 @@ from edge_app.city.sums import QUARTER_S, quarter_sum
 
 _AT_ONCE: Final = 400
 """Quarters or steps of one question to the database; SQLite takes 32,766 values."""
-_MEASURES: Final = ("length_s", "covered_s", "flagged_s", "straddling_s", "doubtful")
+_MEASURES: Final = ("length_s", "covered_s", "flagged_s", "late_s", "straddling_s", "doubtful")
 
 
 def roll_up(connection: Connection, most: int = 2_000, *, archive: Archive | None = None) -> int:
@@ -100,6 +100,7 @@ def _roll_quarters(
                 "straddling_s": total.straddling_s,
                 "intervals": total.intervals,
                 "flagged_s": total.flagged_s,
+                "late_s": total.late_s,
                 "doubtful": total.doubtful,
                 **dict(zip(COLUMNS, total.counts, strict=True)),
                 "flags": total.flags,
@@ -177,7 +178,7 @@ def _roll_step(connection: Connection, step: Step, targets: Sequence[tuple[str, 
                 "site_id": row["site_id"],
                 "step": step,
                 "start": row["begin"],
-                **{name: int(row[name]) for name in ("length_s", "flagged_s", "straddling_s", "doubtful", *COLUMNS)},
+                **{name: int(row[name]) for name in (*_MEASURES, *COLUMNS) if name != "covered_s"},
                 "covered_s": float(row["covered_s"]),
             }
             for row in rows

@@ -181,6 +181,13 @@ CONTRADICTION: Final = Table(
     UniqueConstraint("line_id", "kind", "start", "what"),
     comment="what does not fit in what a line has sent",
 )
+FORGOTTEN: Final = Table(
+    "forgotten_contradictions",
+    METADATA,
+    Column("kind", Text, primary_key=True),
+    Column("many", BigInteger, nullable=False),
+    comment="how many contradictions were deleted, since only the newest are kept",
+)
 POISON: Final = Table(
     "poison",
     METADATA,
@@ -198,6 +205,7 @@ _SUMS: Final = (
     ("flagged_s", "of them, with a quality flag"),
 )
 _DOUBTFUL: Final = "crossings of which the detector is unsure"
+_LATE: Final = "of its intervals, that arrived later than their own length after their end"
 
 
 def _sums() -> list[Column[int]]:
@@ -211,6 +219,7 @@ QUARTER: Final = Table(
     Column("start", BigInteger, primary_key=True),
     Column("covered_s", Float, nullable=False),
     *_sums(),
+    Column("late_s", Integer, nullable=False, default=0, server_default="0", comment=_LATE),
     Column("doubtful", Integer, nullable=False, default=0, server_default="0", comment=_DOUBTFUL),
     *(Column(name, Integer, nullable=False) for name in COLUMNS),
     Column("flags", JSON, nullable=False, comment="seconds by flag"),
@@ -274,6 +283,7 @@ STEP: Final = Table(
     Column("covered_s", Float, nullable=False),
     Column("flagged_s", Integer, nullable=False),
     Column("straddling_s", Integer, nullable=False),
+    Column("late_s", Integer, nullable=False, default=0, server_default="0", comment=_LATE),
     Column("doubtful", BigInteger, nullable=False, default=0, server_default="0", comment=_DOUBTFUL),
     *(Column(name, BigInteger, nullable=False) for name in COLUMNS),
     comment="sums of each site over steps of its local time",

@@ -7,14 +7,14 @@ export async function showGaps(view) {
   const body = element("div");
   view.append(element("h1", {}, text("city.gaps")), body);
   const refresh = async () => {
-    const { gaps, closed, lost, contradictions, aside } = await ask("/api/v1/gaps");
+    const { gaps, closed, lost, contradictions, contradictions_so_far: found, aside, aside_so_far: kept } = await ask("/api/v1/gaps");
     body.replaceChildren(
       card("city.gaps_title", ["city.line", "city.numbers", "city.doing"], gaps.map((gap) => [gap.line, span(gap), doingOf(gap)]), "city.no_gaps"),
       card("city.closed_gaps", ["city.line", "city.numbers", "city.asked_at", "city.closed_at", "city.outcome"], closed.map((one) => [one.line, span(one),
         moment(one.asked), moment(one.closed), one.lost ? text("city.closed_lost", { n: number(one.lost) }) : text("city.closed_whole")]), "city.no_closed_gaps"),
       lost.length ? card("city.lost_days", ["city.day", "city.intervals", "city.reason"], lost.map((one) => [moment(one.start, "UTC", { dateStyle: "medium" }), number(one.intervals), one.reason])) : "",
-      card("city.contradictions", ["city.line", "city.what", "city.when"], contradictions.map((one) => [one.line, whatOf(one), moment(one.start)]), "city.no_contradictions", adviceOn(contradictions)),
-      card("city.aside", ["city.topic", "city.reason", "city.when"], aside.map((one) => [one.topic, one.reason, moment(one.arrived)]), "city.nothing_aside"),
+      card("city.contradictions", ["city.line", "city.what", "city.when"], contradictions.map((one) => [one.line, whatOf(one), moment(one.start)]), "city.no_contradictions", found, adviceOn(contradictions)),
+      card("city.aside", ["city.topic", "city.reason", "city.when"], aside.map((one) => [one.topic, one.reason, moment(one.arrived)]), "city.nothing_aside", kept),
     );
   };
   await refresh();
@@ -42,9 +42,15 @@ function doingOf({ state, reason, asked, newest, times, next }) {
   return told.join("; ");
 }
 
-function card(title, heads, rows, none, advice = []) {
+const LISTED = 200; // the newest so many, as the API tells them
+
+// soFar: of which the rows are the newest; of both kinds 50,000 are kept.
+function card(title, heads, rows, none, soFar = 0, advice = []) {
   if (!rows.length) return element("section", { class: "card" }, element("h2", {}, text(title)), element("p", { class: "muted" }, text(none)));
-  return element("section", { class: "card" }, element("h2", {}, text(title)), ...advice, element("div", { class: "scroll", tabindex: "0" }, element("table", { class: "stack" },
+  return element("section", { class: "card" }, element("h2", {}, text(title)),
+    rows.length >= LISTED && soFar > rows.length ? element("p", { class: "muted" }, text("city.newest_of", { n: number(rows.length), all: number(soFar) })) : null,
+    ...advice,
+    element("div", { class: "scroll", tabindex: "0" }, element("table", { class: "stack" },
     element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col", class: "text" }, text(head))))),
     element("tbody", {}, rows.map((row) => stacked(heads, row.map((cell) => element("td", { class: "text" }, cell))))))));
 }

@@ -85,8 +85,10 @@ function draw(body, site, data) {
   const strip = element("div");
   const { day } = data;
   const seen = data.steps.reduce((sum, step) => sum + step.covered * QUARTER, 0);
+  const late = data.steps.reduce((sum, step) => sum + step.late * QUARTER, 0);
   const passed = Math.max(Math.min(data.now, day.end) - day.begin, 1);
   const share = Math.min(1, seen / passed);
+  const cameLate = late / passed >= 0.0005 ? text("city.came_late", { share: number(Math.min(100, (100 * late) / passed), 1) }) : "";
   const named = day.today ? "" : moment(day.begin * 1000, site.time_zone, { dateStyle: "medium" });
   const { cards, draw: drawMeasures } = measureCards(site, data.measures);
   const vehicles = data.steps.reduce((sum, step) => sum + all(step), 0);
@@ -96,7 +98,7 @@ function draw(body, site, data) {
   body.replaceChildren(...(invented ? [element("p", { class: "note" }, text("city.street_invented"))] : []),
     element("div", { class: "tiles" },
       tile(share < 0.995 ? text(named ? "city.day_at_least" : "city.today_at_least", { day: named }) : named || text("city.today"), number(vehicles), text("city.vehicles")),
-      tile(text("city.covered"), `${number(100 * share, 1)} %`, named || text("city.covered_of_today")),
+      tile(text("city.covered"), `${number(100 * share, 1)} %`, [named || text("city.covered_of_today"), cameLate].filter(Boolean).join(" · ")),
       tile(text("city.doubtful"), vehicles ? `${number((100 * data.steps.reduce((sum, step) => sum + step.doubtful, 0)) / vehicles, 1)} %` : "–", text("city.doubtful_note")),
       tile(text("city.now"), data.live, text("city.last_minutes")),
     ),

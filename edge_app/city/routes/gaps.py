@@ -9,6 +9,7 @@ from edge_app.city.access import Right
 from edge_app.city.answers import Whole
 from edge_app.city.database import reading
 from edge_app.city.database.asked import away_devices, read_asked
+from edge_app.city.database.contradictions import count_contradictions, read_contradictions
 from edge_app.city.database.lost import lost_files
 from edge_app.city.database.missing import closed_gaps
 from edge_app.city.gap_telling import gaps_of
@@ -28,8 +29,10 @@ def gap_routes(city: City) -> APIRouter:
                 gaps_of(series, read_asked(connection), away_devices(connection, now)),
                 closed_gaps(connection, now),
                 lost_files(connection),
-                reading.read_contradictions(connection),
+                read_contradictions(connection),
                 reading.read_poison(connection),
+                contradictions_so_far=sum(count_contradictions(connection).values()),
+                aside_so_far=reading.count_aside(connection),
             )
 
     return routes
