@@ -148,7 +148,7 @@ class Chores:
                 log.info("%s: asked for what is missing, %s", "/".join(gap.name), _told(whole))
 
     def _note(self, asking: Asking, ahead: float) -> None:
-        """Write what was asked for and what has closed, for the page and the next worker. ahead: UTC before clock, s."""
+        """Write what was asked for and what has closed, for pages and the next worker. ahead: of UTC to the clock."""
         changed, closed = asking.changed(), asking.closed()
         if not changed and not closed:
             return
@@ -157,7 +157,7 @@ class Chores:
             rows = [(self._series_of(connection, one.gap), _moved(one, ahead)) for one in changed]
             asked.note_asked(connection, rows)
             for one in closed:
-                key, at = self._series_of(connection, one.gap), int(one.asked + ahead)
+                key, at = self._series_of(connection, one.gap), round(one.asked + ahead)
                 lost.append(missing.note_closed(connection, key, one.gap, at, int(self._utc())))
         asking.noted()
         for one, never in zip(closed, lost, strict=True):

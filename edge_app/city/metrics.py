@@ -20,7 +20,8 @@ class Figures:
     """State of a city. sites, devices: number by state. waiting: quarters to add up. newest: UTC s, 0 for never.
 
     missing, lost: numbers of intervals. gaps: ranges of them by state. contradictions: by kind. aside:
-    messages. archive: files by state. overdue: days that should be there by now. done, worker: of the worker in this process.
+    messages. archive: files by state. overdue: days that should be there
+    by now. done, worker: of the worker in this process.
     """
 
     version: str

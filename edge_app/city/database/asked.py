@@ -29,9 +29,9 @@ def note_asked(connection: Connection, asked: Sequence[tuple[int, Asked]]) -> No
             "first": one.gap.first,
             "last": one.gap.last,
             "reach": one.reach,
-            "asked": int(one.first),
-            "newest": int(one.newest),
-            "again": int(one.again),
+            "asked": round(one.first),
+            "newest": round(one.newest),
+            "again": round(one.again),
             "times": one.times,
         }
         for series, one in asked
