@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-State: TypeAlias = Literal["counting", "blind", "slow", "late", "offline", "unknown"]
+State: TypeAlias = Literal["counting", "blind", "moved", "blurred", "slow", "late", "offline", "unknown"]
 
 
 class Answer(BaseModel):

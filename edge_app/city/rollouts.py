@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from edge_app.city.database.audit import note_change
@@ -38,8 +38,11 @@ def start_rollout(
     cascade: Cascade,
     who: str,
     now: float,
+    first: Collection[str] = (),
 ) -> tuple[Kept, Sequence[Member]]:
     """Keep a new roll-out, whose first group begins now. devices: that get the candidate; those that have it are left.
+
+    first: devices that a person wants in the first group.
 
     Raises ConfigError: when none is left, and when another roll-out has not ended on one of them.
     """
@@ -53,7 +56,7 @@ def start_rollout(
             raise ConfigError(
                 f"{both[0]}: the roll-out {kept.rollout.name} has not ended there; wait, or take it back first"
             )
-    parts = groups(left, wanted.candidate, cascade)
+    parts = groups(left, wanted.candidate, cascade, first)
     members = [Member(device, number) for number, part in enumerate(parts) for device in part]
     rollout = begun(free_name(connection, name), wanted, bundle, cascade, who, now)
     event = Event("started", who, f"{len(left)} devices in {len(parts)} groups")

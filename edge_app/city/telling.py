@@ -43,6 +43,12 @@ LATE_S: Final = 900
 """A device that is online and has told nothing for so long is late."""
 SEEN: Final = 0.5
 """Share of a quarter that must have been seen for its rate to be told, and of a step for an estimate."""
+_DISTRUSTED: Final[Mapping[State, str]] = {
+    "moved": "The camera was moved: its lines lie elsewhere on the road, and counts cannot be trusted.",
+    "blurred": "The picture is blurred: counts cannot be trusted.",
+    "slow": "Frames come too rarely for the traffic.",
+}
+"""Quality flags, the worst first, with which a device counts something other than what passes; with their sentence."""
 _ESTIMATED: Final = ("quarter", "hour")
 _HOUR_S: Final = 3600
 _PAIRS: Final = [(name, direction) for name in VEHICLES for direction in DIRECTIONS]
@@ -195,8 +201,9 @@ def _state(site: Site, now: float) -> tuple[State, str]:
         return "offline", f"The device is {device.state}."
     if "blind" in quality or device.health.get("source", {}).get("state", "ok") != "ok":
         return "blind", device.health.get("problem") or "The camera sees nothing."
-    if "slow" in quality:
-        return "slow", "Frames come too rarely for the traffic."
+    for flag, why in _DISTRUSTED.items():
+        if flag in quality:
+            return flag, device.health.get("problem") or why
     if site.newest and now - site.newest > LATE_S + QUARTER_S:
         return "late", "Nothing has come for a quarter of an hour."
     return "counting", ""

@@ -41,9 +41,7 @@ def pack_bundle(model: Path, folder: Path) -> int:
         raise ConfigError(f"{path}: cannot be written ({reason_of(error)})") from None
     gate = "has passed the gate" if manifest.proven else "has NOT passed the gate: devices keep it, and do not use it"
     print(f"{path}: {len(content):,} bytes; {manifest.name} {gate}.\n")
-    print(
-        "Put it on an HTTPS server that the devices reach. To some devices first, watched and taken back by a rule:\n"
-    )
+    print("Put it on an HTTPS server that the devices reach. To some first, watched and taken back by a rule:\n")
     print(f"edge-app fleet rollout start {path} 'SITE/*' --url https://SERVER/{path.name}\n")
     print("Or to a single one, to count beside its own detector (shadow) or in its place (fetched):\n")
     print(f"edge-app fleet fetch SITE/DEVICE --bundle {path} --url https://SERVER/{path.name}")

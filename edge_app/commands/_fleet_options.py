@@ -126,7 +126,18 @@ def _add_rollouts(kinds: Any) -> None:
     start.add_argument(
         "--groups", default="1,10,100", metavar="PERCENT", help="of the devices that have it after each (%(default)s)"
     )
+    start.add_argument("--first", default="", metavar="DEVICES", help="these are in the first group")
     start.add_argument("--hours", type=float, default=24.0, metavar="H", help="shortest time of a group (%(default)s)")
+    start.add_argument(
+        "--longest-hours", type=float, default=336.0, metavar="H", help="then a person is asked (%(default)s)"
+    )
+    start.add_argument(
+        "--failed",
+        type=float,
+        default=10.0,
+        metavar="PERCENT",
+        help="of a group that may go back, be gone, drift or do worse before it is stopped (%(default)s)",
+    )
     start.add_argument("--older", action="store_true", help="also a release that is older than what a device has")
     listed = what.add_parser("list", help="show all, newest first")
     show = what.add_parser("show", help="show devices, counts and history of one")

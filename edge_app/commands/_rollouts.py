@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _KEY: Final = "detector.fetched"
 _ARCHIVE: Final = ".tar.xz"
 _LOOK_S: Final = 1.0
+_LONGEST_H: Final = 60.0 * 24
+"""Longest time of a group, h: comparisons are kept for 90 days."""
 
 
 def run_rollout(
@@ -101,8 +103,11 @@ def _detector(arguments: argparse.Namespace) -> Candidate:
     return Candidate(arguments.name or arguments.file.stem, WantedDetector(_KEY, manifest.sha256), args)
 
 
-def cascade_of(groups: str, hours: float) -> Cascade:
-    """Return how a roll-out grows. groups: shares in percent, rising to 100, with commas. Raises ConfigError."""
+def cascade_of(groups: str, hours: float, longest: float, failed: float) -> Cascade:
+    """Return how a roll-out grows, as the options say it. Raises ConfigError.
+
+    groups: shares in percent, rising to 100, with commas. hours, longest: of a group. failed: percent of a group.
+    """
     from edge_app.rollout.plan import Cascade
 
     try:
@@ -112,9 +117,13 @@ def cascade_of(groups: str, hours: float) -> Cascade:
     rises = all(a < b for a, b in zip((0.0, *shares), shares, strict=False))
     if not shares or not rises or shares[-1] != 1.0:
         raise ConfigError(f"--groups {groups}: must be percents that rise to 100, such as 1,10,100")
-    if not 1 <= hours <= Cascade().longest_hours:
-        raise ConfigError(f"--hours: must be 1 to {Cascade().longest_hours:.0f}")
-    return Cascade(shares, hours=hours)
+    if not 1 <= longest <= _LONGEST_H:
+        raise ConfigError(f"--longest-hours: must be 1 to {_LONGEST_H:.0f}")
+    if not 1 <= hours <= longest:
+        raise ConfigError(f"--hours: must be 1 to {longest:g}, the longest time of a group")
+    if not 0 <= failed <= 50:
+        raise ConfigError("--failed: must be 0 to 50 percent of the devices of a group")
+    return Cascade(shares, hours=hours, longest_hours=longest, failed=failed / 100)
 
 
 def _start(
@@ -127,7 +136,7 @@ def _start(
     from edge_app.city.releasing import other_processors
     from edge_app.city.rollouts import start_rollout
 
-    cascade = cascade_of(arguments.groups, arguments.hours)
+    cascade = cascade_of(arguments.groups, arguments.hours, arguments.longest_hours, arguments.failed)
     found = [one for one in known if fnmatchcase(one.name, arguments.devices)]
     if not found:
         raise ConfigError(f"{arguments.devices}: the broker knows no such device; `edge-app fleet list` shows them")
@@ -135,9 +144,14 @@ def _start(
     fitting = [one for one in found if one.name not in others]
     if not fitting:
         raise ConfigError(f"{arguments.file}: is for {given.processor}, and none of the {len(found)} devices is")
+    first = [one.name for one in fitting if fnmatchcase(one.name, arguments.first)]
+    if arguments.first and not first:
+        raise ConfigError(f"--first {arguments.first}: is none of the devices that are to get it")
     now = time.time()
     with database.begin() as connection:
-        kept, members = start_rollout(connection, given.name, given.wanted, given.args, fitting, cascade, person(), now)
+        kept, members = start_rollout(
+            connection, given.name, given.wanted, given.args, fitting, cascade, person(), now, first
+        )
         alive = read_holder(connection).alive(now)
     parts = Counter(one.group for one in members)
     sizes = ", ".join(str(parts[number]) for number in sorted(parts))

@@ -219,10 +219,17 @@ def test_the_commands_begin_show_and_take_back(
     new = str(tmp_path / "small.zip")
     url = city.bundle["url"]
     assert "percents that rise to 100" in fleet("start", new, "*", "--url", url, "--groups", "10,5", code=2)
+    for option, value, why in (
+        ("--failed", "60", "0 to 50 percent"),
+        ("--longest-hours", "9", "must be 1 to 9, the longest time of a group"),
+        ("--longest-hours", "2000", "must be 1 to 1440"),
+        ("--first", "quay/*", "is none of the devices"),
+    ):
+        assert why in fleet("start", new, "harbour/*", "--url", url, option, value, code=2)
     assert "no such device" in fleet("start", new, "quay/*", "--url", url, code=2)
     assert "must begin with https://" in fleet("start", new, "*", "--url", "http://x/y", code=2)
     assert "no such roll-out" in fleet("show", "small", code=2)
-    told = fleet("start", new, "harbour/*", "--url", url, "--groups", "50,100", "--hours", "1")
+    told = fleet("start", new, "harbour/*", "--url", url, "--groups", "50,100", "--hours", "1", "--first", "*/pole-2")
     assert "small: begun, 4 devices in 2 groups (2, 2)." in told
     assert "No process of the office runs" in told
     assert "has not ended there" in fleet("start", new, "*", "--url", url, code=2)

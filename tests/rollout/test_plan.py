@@ -22,6 +22,17 @@ def test_another_candidate_begins_elsewhere() -> None:
     assert groups(DEVICES, "a")[0] != groups(DEVICES, "b")[0]
 
 
+def test_chosen_devices_are_in_the_first_group() -> None:
+    chosen = [DEVICES[7], DEVICES[70], DEVICES[700], "elsewhere"]
+    few = groups(DEVICES[:100], "a", first=chosen[:1])
+    assert len(few[0]) == 2
+    assert few[0][0] == chosen[0]
+    many = groups(DEVICES, "a", first=DEVICES[:30])
+    assert {*many[0]} == {*DEVICES[:30]}  # more than the share of the first group
+    assert len(groups(DEVICES[:100], "a", first=chosen)[0]) == 2  # one is not of this fleet, one is further on
+    assert sorted(one for part in many for one in part) == sorted(DEVICES)
+
+
 def test_a_small_fleet_has_fewer_groups_and_none_is_empty() -> None:
     assert [len(part) for part in groups(DEVICES[:20], "a")] == [2, 18]
     assert [len(part) for part in groups(DEVICES[:1], "a")] == [1]
