@@ -232,7 +232,7 @@ def lost_day_of(lost: LostFile) -> LostDay:
 
 
 def whole_of(
-    series: Iterable[tuple[Any, list[tuple[int, int]]]],
+    gaps: Sequence[GapAnswer],
     closed: Iterable[Any],
     lost: Iterable[LostFile],
     contradictions: Iterable[Any],
@@ -242,12 +242,6 @@ def whole_of(
     aside_so_far: int,
 ) -> Whole:
     """Return what is missing, what contradicts and what was kept aside; of both latter ones the number so far too."""
-    gaps = []
-    for row, missing in series:
-        name = f"{row.topic_site}/{row.device}/{row.name}"
-        common = {"line": name, "installation": row.installation}
-        gaps += [GapAnswer(**common, first=a, last=b, state="asked for", reason="") for a, b in missing]
-        gaps += [GapAnswer(**common, first=a, last=b, state="lost", reason=why) for a, b, why in row.gone]
     return Whole(
         gaps=gaps,
         closed=[

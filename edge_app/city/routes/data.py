@@ -1,4 +1,4 @@
-"""Routes of what was counted: sites, devices, counts, usual days, changes, gaps, and new intervals as they come."""
+"""Routes of what was counted: sites, devices, counts, usual days, changes, and new intervals as they come."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ from pydantic import AfterValidator, AwareDatetime
 
 from edge_app.city import telling
 from edge_app.city.access import Right
-from edge_app.city.answers import Changes, Counts, Hours, SiteAnswer, Sites, Usual, Whole
+from edge_app.city.answers import Changes, Counts, Hours, SiteAnswer, Sites, Usual
 from edge_app.city.calendar import FAR, step_around, zone
 from edge_app.city.count_tables import step_rows, step_table
 from edge_app.city.database import changes, reading
-from edge_app.city.database.contradictions import count_contradictions, read_contradictions
 from edge_app.city.database.engine import Connection
-from edge_app.city.database.lost import lost_files, lost_of_site
-from edge_app.city.database.missing import closed_gaps
+from edge_app.city.database.lost import lost_of_site
 from edge_app.city.database.reading import AnyStep, Site, Total
 from edge_app.city.database.recent import read_recent
 from edge_app.city.database.steps import read_hours, read_steps
@@ -66,7 +64,6 @@ def data_routes(city: City) -> APIRouter:
     routes = APIRouter(prefix="/api/v1", dependencies=[needs(Right.READ)])
     _add_sites(routes, city)
     _add_counts(routes, city)
-    _add_gaps(routes, city)
     _add_live(routes, city)
     return routes
 
@@ -223,21 +220,6 @@ def _file_name(site: Site, tz: ZoneInfo, begin: datetime, end: datetime, step: s
 def attachment(name: str) -> dict[str, str]:
     """Return the header that has a browser save an answer under a name."""
     return {"content-disposition": f'attachment; filename="{name}"'}
-
-
-def _add_gaps(routes: APIRouter, city: City) -> None:
-    @routes.get("/gaps", summary="What is missing or was in the last days, what contradicts, what was kept aside")
-    def gaps() -> Whole:
-        with city.database.connect() as connection:
-            return telling.whole_of(
-                reading.read_series(connection),
-                closed_gaps(connection, int(city.utc())),
-                lost_files(connection),
-                read_contradictions(connection),
-                reading.read_poison(connection),
-                contradictions_so_far=sum(count_contradictions(connection).values()),
-                aside_so_far=reading.count_aside(connection),
-            )
 
 
 def usual_of(connection: Connection, site: Site, at: int) -> Usual:
