@@ -10,6 +10,9 @@ from edge_app.rollout.members import SENT_BACK, Aim, Do, Kind, Member, Step, Tol
 SHADOW: Final = "detector.shadow"
 _REFUSAL_S: Final = 30.0
 """A report that is still a refusal so long after the office's message is about that one."""
+_ANSWERS_S: Final = 3600.0
+"""A device that is there answers to the office's message within seconds, and has begun to count anew within minutes."""
+_SILENT: Final = "does not answer to what it had before, a person must look"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,8 @@ class WantedDetector:
     def reported(self, member: Member, told: Told, aim: Aim, now: float) -> Step:
         """Return a device for which the office sets the candidate; at the end nothing counts beside any more."""
         after = _reported(member, told, now)
+        if after.state == "running" and aim != "settled":
+            after = replace(after, reason=told.unpaired)
         wanted = self.values(member, aim)
         differs = any(told.layer.get(key) != wanted.get(key) for key in self.keys)
         return after, "configure" if after.state == "running" and aim == "settled" and differs else None
@@ -81,13 +86,13 @@ class WantedDetector:
         """Return a device on which the candidate lies: the office's layer names it."""
         return replace(member, state="sent", reason="the configuration was sent"), "configure"
 
-    def backward(self, member: Member, told: Told, _now: float) -> Step:
+    def backward(self, member: Member, told: Told, now: float) -> Step:
         """Return a device that shall count with what it had."""
         if told.lost and member.fetched and member.state not in ("waiting", "returned"):
             return replace(member, state="back", reason=f"{told.lost}, so a person must look"), None
         if self._set(told):
             reason = member.reason if member.state == "back" else SENT_BACK
-            return replace(member, state="sent", reason=reason), "restore"
+            return replace(member, state="sent", reason=reason, changed=now), "restore"
         if member.state in ("waiting", "returned"):
             return member, None
         if member.state == "gone" and not member.fetched:
@@ -95,13 +100,14 @@ class WantedDetector:
         if not told.online:
             return replace(member, state="gone", reason=f"{away(told)}: {self._later(told)}"), None
         if told.highest < told.revision and told.report != "refused":
-            return member, None  # it has not answered yet
+            late = member.state == "sent" and now - member.changed >= _ANSWERS_S
+            return (replace(member, state="back", reason=_SILENT) if late else member), None
         if told.report == "trying":
             return member, None
         if told.report in ("rolled_back", "refused") and told.model == self.candidate:
             problem = "; ".join(told.problems) or "it gives no reason"
             return replace(member, state="back", reason=f"has kept the candidate, a person must look: {problem}"), None
-        kept = member.reason if member.state in ("sent", "back") and member.reason != SENT_BACK else ""
+        kept = member.reason if member.state in ("sent", "back") and member.reason not in (SENT_BACK, _SILENT) else ""
         return replace(member, state="returned", reason=kept), None
 
     def _later(self, told: Told) -> str:

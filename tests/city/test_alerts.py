@@ -101,6 +101,7 @@ FAULTS: Mapping[str, dict[str, str]] = {
     "CityHearsNothing": {"edge_app_city_newest_message_timestamp_seconds": f"0x{_MINUTES}"},
     "CityManyDevicesAway": {'edge_app_city_devices{state="offline"}': f"30x{_MINUTES}"},
     "CitySitesBlind": {'edge_app_city_sites{state="blind"}': f"2x{_MINUTES}"},
+    "CitySitesMoved": {'edge_app_city_sites{state="moved"}': f"2x{_MINUTES}"},
     "CitySumsBehind": {"edge_app_city_waiting_quarters": f"20000x{_MINUTES}"},
     "CityWorkerBehind": {"edge_app_city_worker_behind_seconds": f"120+60x{_MINUTES}"},
     "CityWorkerHasNothing": {"edge_app_city_worker_silent_seconds": f"0+60x{_MINUTES}"},

@@ -19,6 +19,7 @@ from edge_app.city.database.engine import Database
 from edge_app.city.database.fleet import note_status
 from edge_app.city.database.missing import note_closed, note_gone
 from edge_app.city.database.storing import Storing
+from edge_app.city.database.tables import DEVICE
 from edge_app.city.live import Live
 from edge_app.city.records import Gap
 from edge_app.city.routes.city import City
@@ -59,6 +60,31 @@ def test_a_site_is_described_with_its_state(database: Database, client: httpx.Cl
     assert one["device"] == f"{NAME.site}/{NAME.device}"
     assert (one["state"], one["newest"]) == ("offline", None)
     assert client.get("/api/v1/sites").json() == {"next": None, "sites": [one]}
+
+
+@pytest.mark.parametrize(
+    ("quality", "problem", "state", "words"),
+    [
+        (["moved"], "", "moved", "counts cannot be trusted"),
+        (["blurred", "moved", "slow"], "the picture is shifted by 8 %", "moved", "the picture is shifted by 8 %"),
+        (["blurred", "slow"], "", "blurred", "counts cannot be trusted"),
+        (["blind", "moved"], "", "blind", "sees nothing"),
+        (["slow"], "", "slow", "too rarely"),
+        (["dark"], "", "counting", ""),
+    ],
+)
+def test_a_site_whose_counts_cannot_be_trusted_does_not_look_well(
+    database: Database, client: httpx.Client, quality: list[str], problem: str, state: str, words: str
+) -> None:
+    site = make_site(database)
+    health = {"quality": quality, "problem": problem, "source": {"state": "ok"}}
+    with database.begin() as connection:
+        connection.execute(DEVICE.update().values(state="online", health=health))
+    told = client.get(f"/api/v1/sites/{site}").json()
+    assert told["state"] == state
+    assert words in told["state_reason"]
+    assert bool(told["state_reason"]) == bool(words)
+    assert f'edge_app_city_sites{{state="{state}"}} 1.0' in client.get("/metrics").text
 
 
 def test_lists_come_in_parts_and_none_is_missing_or_double(database: Database, client: httpx.Client) -> None:
@@ -179,7 +205,7 @@ def test_gaps_and_contradictions_are_told(database: Database, client: httpx.Clie
     closed = {"line": "harbour/pole-7/quay-road", "installation": "5b1f09c4", "first": 7, "last": 9, "lost": 2}
     assert whole["closed"] == [{**closed, "asked": at(START), "closed": at(START + 60)}]
     assert [(gap["first"], gap["last"], gap["state"]) for gap in whole["gaps"]] == [
-        (3, 5, "asked for"),
+        (3, 5, "waiting"),
         (8, 20, "lost"),
     ]
     assert [(one["kind"], one["number"]) for one in whole["contradictions"]] == [("overlap", 1)]
@@ -318,7 +344,7 @@ def test_only_the_classes_that_are_asked_for_are_told(database: Database, client
     ("path", "name", "takes"),
     [
         ("sites/{site}/counts", "colour", "it takes class, estimate, from, step, time_zone, to"),
-        ("sites/{site}/counts.parquet", "class", "it takes from, step, time_zone, to"),
+        ("sites/{site}/counts.parquet", "estimate", "it takes class, from, step, time_zone, to"),
         ("sites", "From", "it takes after, limit"),
         ("public/sites", "x", "it takes none"),
     ],

@@ -12,6 +12,7 @@ from edge_app.city.api import build_api
 from edge_app.city.database import accounts, orders
 from edge_app.city.database.changes import read_changes
 from edge_app.city.database.engine import Database
+from edge_app.city.database.fleet import note_heard
 from edge_app.city.database.storing import Storing
 from edge_app.city.database.tables import COMPARABLE, ORDER
 from edge_app.city.live import Live
@@ -70,6 +71,16 @@ def test_devices_are_found_by_what_they_run_and_by_their_troubles(http: httpx.Cl
     part = http.get("/api/v1/devices", params={"limit": 1, "trouble": "true", "after": part["next"]}).json()
     assert part["devices"][0]["device"] == "north/pole-1"
     assert part["devices"][0] | {"model": NEW, "model_name": "roads-b", "office": "refused"} == part["devices"][0]
+
+
+def test_one_that_says_nothing_while_others_do_needs_a_look(database: Database, http: httpx.Client) -> None:
+    assert "harbour/pole-7" not in names(http, trouble="true")
+    with database.begin() as connection:
+        note_heard(connection, [("north", "pole-2")], START + 3_600)
+    assert "harbour/pole-7" not in names(http, trouble="true")
+    with database.begin() as connection:
+        note_heard(connection, [("north", "pole-2")], START + 3_601)
+    assert names(http, trouble="true", state="online") == ["harbour/pole-7", "north/pole-1", "north/pole-2"]
 
 
 def test_the_fleet_is_added_up(http: httpx.Client) -> None:

@@ -167,6 +167,18 @@ def test_one_that_is_away_while_it_is_taken_back_holds_nobody_up() -> None:
     assert returned([gone], {gone.name: replace(off, layer={})}, WANTED)
 
 
+def test_one_that_is_there_and_never_answers_holds_nobody_up() -> None:
+    mine, do = step(replace(FETCHED, state="sent", changed=100.0), SET, "former", 9_000.0, WANTED)
+    assert (mine.changed, do) == (9_000.0, "restore")
+    silent = replace(SET, layer={}, revision=5)
+    assert step(mine, silent, "former", 9_000.0 + 3_599, WANTED) == (mine, None)
+    told, _ = step(mine, silent, "former", 9_000.0 + 3_600, WANTED)
+    assert (told.state, told.reason) == ("back", "does not answer to what it had before, a person must look")
+    assert returned([told], {told.name: silent}, WANTED)
+    late, _ = step(told, replace(silent, highest=5), "former", 99_000.0, WANTED)
+    assert (late.state, late.reason) == ("returned", "")
+
+
 def test_one_that_never_got_it_is_left_alone() -> None:
     assert step(NEW, WELL, "former", 100.0, WANTED) == (NEW, None)
     away = replace(NEW, state="gone")
@@ -195,3 +207,11 @@ def test_a_drift_since_then_counts_and_one_of_before_does_not() -> None:
     told = {running.name: replace(SET, drifted=True)}
     assert list(seen([running], told, "wait", [], WANTED).drifted) == [running.name]
     assert not seen([replace(running, drifted=True)], told, "wait", [], WANTED).drifted
+
+
+def test_that_nothing_is_compared_is_told_of_the_device_until_the_end() -> None:
+    told = replace(SET, highest=4, unpaired="nothing was compared there for hours")
+    running, _ = step(replace(FETCHED, state="running", got=50.0), told, "candidate", 100.0, WANTED)
+    assert (running.state, running.reason) == ("running", "nothing was compared there for hours")
+    assert step(running, replace(told, unpaired=""), "candidate", 101.0, WANTED)[0].reason == ""
+    assert step(running, told, "settled", 101.0, WANTED)[0].reason == "", "then nothing counts beside any more"

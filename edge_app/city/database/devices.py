@@ -21,6 +21,9 @@ _CONFIG: Final = func.coalesce(DEVICE.c.meta["config"].as_string(), "")
 _PROBLEM: Final = func.coalesce(DEVICE.c.health["problem"].as_string(), "")
 _OFFICE: Final = func.coalesce(DEVICE.c.reported["state"].as_string(), "unknown")
 _DRIFT: Final = func.coalesce(DEVICE.c.health["drift"].as_string(), "[]") != "[]"
+_SILENT_S: Final = 3600
+"""A device that was heard so long before the newest of the city is away, though a broker may still say "online"."""
+_SILENT: Final = DEVICE.c.heard < select(func.max(DEVICE.alias().c.heard)).scalar_subquery() - _SILENT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,8 @@ class Wanted:
     """Which devices are meant; empty: any.
 
     search: part of a name, a version, a model or a problem. state: offline and so on. office: what became of the
-    office's configuration. trouble: those that are not online, tell a problem or a drift, or have refused something.
+    office's configuration. trouble: those that are not online or say nothing any more, tell a problem or a drift, or
+    have refused something.
     """
 
     search: str = ""
@@ -57,7 +61,7 @@ class Wanted:
             parts.append(_DRIFT)
         if self.trouble:
             refused = _OFFICE.in_(("refused", "rolled_back"))
-            parts.append(or_(DEVICE.c.state != "online", _PROBLEM != "", _DRIFT, refused))
+            parts.append(or_(DEVICE.c.state != "online", _SILENT, _PROBLEM != "", _DRIFT, refused))
         return parts
 
 
