@@ -344,7 +344,7 @@ def test_only_the_classes_that_are_asked_for_are_told(database: Database, client
     ("path", "name", "takes"),
     [
         ("sites/{site}/counts", "colour", "it takes class, estimate, from, step, time_zone, to"),
-        ("sites/{site}/counts.parquet", "class", "it takes from, step, time_zone, to"),
+        ("sites/{site}/counts.parquet", "estimate", "it takes class, from, step, time_zone, to"),
         ("sites", "From", "it takes after, limit"),
         ("public/sites", "x", "it takes none"),
     ],

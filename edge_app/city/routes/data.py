@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -17,6 +17,7 @@ from edge_app.city import telling
 from edge_app.city.access import Right
 from edge_app.city.answers import Changes, Counts, Hours, SiteAnswer, Sites, Usual
 from edge_app.city.calendar import FAR, step_around, zone
+from edge_app.city.count_tables import step_rows, step_table
 from edge_app.city.database import changes, reading
 from edge_app.city.database.engine import Connection
 from edge_app.city.database.lost import lost_of_site
@@ -27,6 +28,7 @@ from edge_app.city.inventory import known_zone
 from edge_app.city.parquet import write_parquet
 from edge_app.city.routes.city import City, SiteId, known_site, needs
 from edge_app.http.problems import RefusalError
+from edge_app.offline.bins import csv_text
 from edge_app.records import VEHICLES
 
 _MOST_DAYS: Final[dict[str, int]] = {"quarter": 35, "hour": 400, "day": 4000}
@@ -159,7 +161,8 @@ def _add_counts(routes: APIRouter, city: City) -> None:
         with city.database.connect() as connection:
             one = known_site(connection, site, city.utc())
             tz, _, totals = _asked(connection, one, begin, to, step, time_zone)
-        text = telling.csv_of(site, totals, step, tz, classes or VEHICLES)
+        table = step_table(classes or VEHICLES)
+        text = csv_text(step_rows(table, site, totals, step, tz, tz), tuple(table.columns))
         name = _file_name(one, tz, begin, to, step, "csv")
         return Response(text, media_type="text/csv; charset=utf-8", headers=attachment(name))
 
@@ -170,15 +173,21 @@ def _add_counts(routes: APIRouter, city: City) -> None:
         responses={200: {"content": {_PARQUET: {"schema": {"type": "string", "format": "binary"}}}}},
     )
     def counts_parquet(
-        site: SiteId, begin: From, to: To, step: StepQuery = "hour", time_zone: ZoneQuery = None
+        site: SiteId,
+        begin: From,
+        to: To,
+        step: StepQuery = "hour",
+        classes: Classes = (),
+        time_zone: ZoneQuery = None,
     ) -> Response:
         with city.database.connect() as connection:
             one = known_site(connection, site, city.utc())
             tz, _, totals = _asked(connection, one, begin, to, step, time_zone)
-        rows = telling.rows_of(site, totals, step, tz)
+        table = step_table(classes or VEHICLES)
+        rows = step_rows(table, site, totals, step, tz, timezone.utc)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "counts.parquet"
-            write_parquet([rows], file)
+            write_parquet([rows], table.columns, file)
             content = file.read_bytes()
         name = _file_name(one, tz, begin, to, step, "parquet")
         return Response(content, media_type=_PARQUET, headers=attachment(name))
