@@ -17,6 +17,7 @@ from sqlalchemy import Connection, MetaData, create_engine, select, text
 from edge_app.city.database.engine import Database, open_database, state_of
 from edge_app.city.database.inventory import read_inventory
 from edge_app.city.database.tables import METADATA, SERIES
+from edge_app.city.records import COLUMNS
 from edge_app.errors import ConfigError, StoreError
 from tests.support.paths import ROOT
 from tests.support.postgres import Postgres
@@ -36,7 +37,17 @@ FIRST_RELEASE = (
     ),
 )
 
+_SUMS = f"({{0}}, start, covered_s, length_s, straddling_s, flagged_s, {', '.join(COLUMNS)}"
+_SUMMED = f"0, 840.5, 900, 0, 60, {', '.join(map(str, range(10)))}"
 ADDED_BY = {
+    "0001": (
+        f"INSERT INTO quarter {_SUMS.format('line_id')}, intervals, flags, settings)"
+        f" VALUES (1, {_SUMMED}, 15, '{{}}', '[]')",
+        f"INSERT INTO step {_SUMS.format('step, site_id')}) VALUES ('hour', 'quay', {_SUMMED})",
+        "INSERT INTO device (topic_site, device, state, heard, version, contract, health, meta)"
+        " VALUES ('harbour', 'pole-7', 'online', 60, '1.0.0', '1.0', '{}', '{}')",
+        "INSERT INTO poison VALUES (1, 'traffic/v1/x', '{', 'no JSON', 60)",
+    ),
     "0002": (
         "INSERT INTO audit (id, at, who, action, subject, change) VALUES (1, 60, 'ann', 'site changed', 'quay', '{}')",
     ),
@@ -66,6 +77,7 @@ ADDED_BY = {
         " 70)",
     ),
     "0010": ("INSERT INTO comparable_line VALUES ('harbour', 'pole-7', 'quay-road', '0 0 1 1', 'ann', 60)",),
+    "0012": ("INSERT INTO forgotten_contradictions VALUES ('totals', 4)",),
 }
 """Rows that a release could store first in the tables of its revision."""
 
