@@ -84,7 +84,9 @@ def interval_routes(city: City) -> APIRouter:
 def _answer(told: SiteInterval, classes: Collection[str]) -> IntervalAnswer:
     one = told.interval
     by_column = dict(zip(COLUMNS, told.counts, strict=True))
-    counts = {name: {way: by_column[f"{name}_{way}"] for way in DIRECTIONS} for name in VEHICLES if name in classes}
+    counts: dict[str, dict[str, int]] = {
+        name: {way: by_column[f"{name}_{way}"] for way in DIRECTIONS} for name in VEHICLES if name in classes
+    }
     return IntervalAnswer(
         start=moment(one.start),
         end=moment(one.end),
