@@ -55,7 +55,7 @@ logging.getLogger("alembic").setLevel(logging.WARNING)  # what it does at every 
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
 _WAIT_S: Final = 10.0
 _ALIVE: Final = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
-"""A server that vanished without a word is told after a minute, not after the two hours of the system (libpq; s, ms)."""
+"""A server that vanished without a word is told after a minute, not after the system's two hours (libpq; s, ms)."""
 _PORT: Final = 5432
 UTF8: Final[Mapping[str, str]] = {"client_encoding": "UTF8"}
 """What a connection to PostgreSQL is told, so that it does not guess it from the database."""
