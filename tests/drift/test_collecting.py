@@ -13,18 +13,20 @@ import numpy as np
 import pytest
 
 from edge_app.assembly.device import build_device
-from edge_app.assembly.watching import build_drift
+from edge_app.assembly.watching import build_drift, drift_setting
 from edge_app.config.model import Config, DeviceConfig, StoreConfig
 from edge_app.drift.collecting import HourCollector
 from edge_app.drift.history import Anew, HourHistory
 from edge_app.drift.picture import measured
-from edge_app.drift.signals import Hour
+from edge_app.drift.signals import Hour, Setting
 from edge_app.drift.watch import DriftWatch, local_time
 from edge_app.records import Crossing, Detections, Frame, FrameResult, Image, Tracks
 from tests.support.harvest_cases import tracks
 
 BEGIN = 1_795_946_400.0  # 2026-11-29 10:00 UTC, a Sunday
 SIZE = (640, 360)
+A = Setting("a", "UTC 2 cafe")
+OTHER_DETECTOR, OTHER_PICTURE = Setting("b", "UTC 2 cafe"), Setting("b", "UTC 2 beef")
 NOTHING, NOBODY = Detections.empty(), Tracks.empty()
 
 
@@ -102,11 +104,11 @@ def test_the_hour_of_the_week_is_local() -> None:
 
 
 def write(folder: Path, days: int, change_from: int) -> None:
-    """Write days of hours as a device with the setting "a" has kept them, up to BEGIN."""
+    """Write days of hours as a device with the setting A has kept them, up to BEGIN."""
     history, local = HourHistory(folder), local_time(timezone.utc)
     rng = np.random.default_rng(2)
     watch_begin = BEGIN - days * 86_400
-    history.add(watch_begin, Anew("setting a"))
+    history.add(watch_begin, Anew(str(A)))
     for n in range(days * 24):
         at = watch_begin + 3600 * n
         lens = 0.7 if n >= 24 * change_from else 1.0
@@ -114,21 +116,53 @@ def write(folder: Path, days: int, change_from: int) -> None:
         history.add(at, Hour(*local(at), values))
 
 
-def test_a_restart_knows_what_has_moved_and_another_detector_begins_anew(
+def test_a_restart_knows_what_has_moved_and_another_picture_begins_anew(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, two_hours: list[FrameResult]
 ) -> None:
     write(tmp_path, 60, 45)
-    watch = DriftWatch(HourHistory(tmp_path), "a", local_time(timezone.utc))
+    watch = DriftWatch(HourHistory(tmp_path), A, local_time(timezone.utc))
     assert watch.state.kinds == {"data"}
     assert watch.state.sentence.startswith("The picture is not what it used to be since 2026-11-1")
     assert "(less sharp): clean the lens" in watch.state.sentence
     assert watch.state.sentence in caplog.text
-    other = DriftWatch(HourHistory(tmp_path), "b", local_time(timezone.utc))
+    for setting, kinds in ((OTHER_DETECTOR, ["data"]), (OTHER_PICTURE, [])):  # a dirty lens stays dirty
+        other = DriftWatch(HourHistory(tmp_path), setting, local_time(timezone.utc))
+        for result in two_hours:
+            other.observe(result)
+        assert list(other.state.kinds) == kinds
+        again = DriftWatch(HourHistory(tmp_path), setting, local_time(timezone.utc))
+        assert (list(again.state.kinds), again.problem) == (kinds, "")
+
+
+def test_a_detector_that_takes_over_leaves_a_drift_of_the_picture(tmp_path: Path, two_hours: list[FrameResult]) -> None:
+    write(tmp_path, 60, 45)
+    watch = DriftWatch(HourHistory(tmp_path), A, local_time(timezone.utc))
+    watch.change(OTHER_DETECTOR)
     for result in two_hours:
-        other.observe(result)
-    assert other.state.kinds == frozenset()
-    again = DriftWatch(HourHistory(tmp_path), "b", local_time(timezone.utc))
-    assert (again.state.kinds, again.problem) == (frozenset(), "")
+        watch.observe(result)
+    assert watch.state.kinds == {"data"}
+
+
+def test_what_begins_anew_depends_on_what_has_changed() -> None:
+    assert A.changed(str(A)) == ()
+    assert set(OTHER_DETECTOR.changed(str(A))) == {"model", "traffic"}
+    assert set(OTHER_PICTURE.changed(str(A))) == {"data", "model", "traffic"}
+    former = "setting a UTC 2"  # of a version that did not tell the picture apart
+    assert A.changed(former) == ()
+    assert set(OTHER_DETECTOR.changed(former)) == {"data", "model", "traffic"}
+
+
+def test_only_what_changes_the_picture_is_in_its_part_of_the_setting(tmp_path: Path) -> None:
+    def setting(**tables: object) -> Setting:
+        config = Config.model_validate({"store": {"folder": tmp_path}, **tables})
+        return drift_setting(config, build_device(config, 64 * "0"))
+
+    usual = setting()
+    for same in ({"counting": {"interval_s": 300}}, {"detector": {"score": 0.45}}):
+        assert setting(**same).picture == usual.picture
+        assert setting(**same).counts != usual.counts
+    masked = setting(privacy={"masks": [[[0.0, 0.0], [0.2, 0.0], [0.2, 0.2]]]})
+    assert masked.picture != usual.picture
 
 
 def test_another_time_zone_begins_anew(tmp_path: Path, two_hours: list[FrameResult]) -> None:
@@ -145,7 +179,7 @@ def test_another_time_zone_begins_anew(tmp_path: Path, two_hours: list[FrameResu
 def test_damaged_lines_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(tmp_path, 2, 2)
     (tmp_path / "2026-10.jsonl").write_text("no hour\n" * 3)
-    DriftWatch(HourHistory(tmp_path), "a", local_time(timezone.utc))
+    DriftWatch(HourHistory(tmp_path), A, local_time(timezone.utc))
     assert "3 lines of the history of months are damaged" in caplog.text
 
 
@@ -153,7 +187,7 @@ def test_a_history_that_cannot_be_written_is_told_and_the_hour_judged(
     tmp_path: Path, two_hours: list[FrameResult]
 ) -> None:
     (tmp_path / "drift").write_text("a file in its place")
-    watch = DriftWatch(HourHistory(tmp_path / "drift"), "a", local_time(timezone.utc))
+    watch = DriftWatch(HourHistory(tmp_path / "drift"), A, local_time(timezone.utc))
     for result in two_hours:
         watch.observe(result)
     assert watch.problem == "the history of months cannot be written (File exists)"
