@@ -30,6 +30,8 @@ FOLDER: Final = "detectors"
 _MANIFEST_BYTES: Final = 4_000_000
 _ROOM_MB: Final = 100.0
 """Disk, MB, that stays free for counts."""
+_OTHERS: Final = 2
+"""Detectors that stay though no configuration names them, some 3 to 14 MB each."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\.(tflite|json)")
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 _LOOK_S: Final = 1.0
@@ -80,12 +82,17 @@ class Bundles:
             raise CommandError(f"The state folder cannot take the detector ({reason_of(error)}).") from error
 
     def tidy(self, keep: Collection[str]) -> None:
-        """Remove all detectors but those of these hashes; one that cannot be removed is removed the next time."""
+        """Remove all detectors but those of these hashes, and the newest of the others.
+
+        A roll-out may be taken back long after its end, when no configuration names the detector of before any more.
+        One that cannot be removed is removed the next time.
+        """
         if not self._folder.is_dir():
             return
-        for each in self._folder.iterdir():
-            if _SHA256.fullmatch(each.name) and each.name not in keep:
-                shutil.rmtree(each, ignore_errors=True)
+        others = [one for one in self._folder.iterdir() if _SHA256.fullmatch(one.name) and one.name not in keep]
+        others.sort(key=lambda one: (one.stat().st_mtime, one.name), reverse=True)
+        for each in others[_OTHERS:]:
+            shutil.rmtree(each, ignore_errors=True)
 
     def _has(self, manifest: Manifest) -> bool:
         """Return whether a detector is here and whole."""

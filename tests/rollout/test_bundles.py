@@ -207,11 +207,15 @@ def test_a_bundle_that_is_no_detector_leaves_nothing(tmp_path: Path, content: by
 
 
 def test_tidying_keeps_what_is_named(tmp_path: Path) -> None:
-    for name in ("a" * 64, "b" * 64, "other"):
+    named, newest_first = "a" * 64, [letter * 64 for letter in "dbec"]
+    for age, name in enumerate((*newest_first, named, "other")):
         (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (0, 1_000_000 - age))
     here = Bundles(tmp_path)
-    here.tidy({"a" * 64})
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["a" * 64, "other"]
+    here.tidy({named})
+    assert {each.name for each in tmp_path.iterdir()} == {named, "other", *newest_first[:2]}
+    here.tidy({named, newest_first[0]})
+    assert {each.name for each in tmp_path.iterdir()} == {named, "other", *newest_first[:2]}
     Bundles(tmp_path / "none").tidy(())
 
 
