@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import timezone
@@ -16,6 +18,7 @@ from edge_app.drawing.scene import Privacy
 from edge_app.drift.history import HourHistory
 from edge_app.drift.seen import QuarterCollector, Seen
 from edge_app.drift.signals import REVISION as SIGNALS_REVISION
+from edge_app.drift.signals import Setting
 from edge_app.drift.watch import DriftWatch, local_time
 from edge_app.harvest.reviews import Review, ReviewDraw
 from edge_app.monitoring.figure_history import FigureHistory
@@ -82,10 +85,12 @@ def build_drift(
     return DriftWatch(HourHistory(config.store.folder / "drift"), watch, local_time(zone), on_quarter, shift)
 
 
-def drift_setting(config: Config, device: Device) -> str:
+def drift_setting(config: Config, device: Device) -> Setting:
     """Return what the hours of months depend on."""
     # In another zone every hour is another one of the week, and of another revision the signals mean something else.
-    return f"{device.config[:12]} {config.device.time_zone} {SIGNALS_REVISION}"
+    picture = config.picture_settings()
+    taken = hashlib.sha256(json.dumps(picture, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return Setting(device.config[:12], f"{config.device.time_zone} {SIGNALS_REVISION} {taken[:12]}")
 
 
 def build_collector(

@@ -367,6 +367,12 @@ class Config(Table):
         lines.sort(key=lambda line: str(line["id"]))
         return {**data, "lines": lines, **measured, "model": model, "revision": revision}
 
+    def picture_settings(self) -> dict[str, Any]:
+        """Return what of `counting_settings` changes the picture itself: how it is taken, turned and masked."""
+        data = self.counting_settings("", 0)
+        source = {key: value for key, value in data["source"].items() if key not in _COUNTING_TIMES}
+        return {"source": source, "privacy": data["privacy"]}
+
     @property
     def _measured(self) -> dict[str, Any]:
         """What is measured beside the count, and how; empty where nothing is."""
@@ -402,6 +408,8 @@ _COUNTING: Final[Any] = {
     "privacy": {"masks"},
 }
 """Keys that change a count. Names, places, texts and the ways in which counts are reported are not among them."""
+_COUNTING_TIMES: Final = ("fps", "fps_limit", "frozen_s")
+"""Keys of the source that change a count and no picture."""
 _MEASURED: Final = ("lanes", "queue", "enters")
 """Keys of a line that change what is measured beside the count, hashed with [geometry] where they are given."""
 

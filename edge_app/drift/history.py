@@ -25,7 +25,7 @@ _LARGEST: Final = 1e9
 
 @dataclass(frozen=True, slots=True)
 class Anew:
-    """From here on everything is learnt anew. why: sentence."""
+    """From here on is learnt anew what depends on why. why: a `Setting`, as text."""
 
     why: str
 

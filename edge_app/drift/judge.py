@@ -7,8 +7,8 @@ become usual; that ends when the signal has come back for some days, or when a p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from edge_app.drift.baseline import Baseline
@@ -95,6 +95,15 @@ class Drift:
             self._day = hour.day
             self._hours.append(hour)
         return ended
+
+    def begin_anew(self, kinds: Collection[Kind]) -> None:
+        """Forget all that is known of the signals of these kinds; the others go on."""
+        names = {name for name, signal in SIGNALS.items() if signal.kind in kinds}
+        self._watched |= {name: _Watched(name) for name in names}
+        self._hours = [
+            replace(hour, values={name: value for name, value in hour.values.items() if name not in names})
+            for hour in self._hours
+        ]
 
     @property
     def moved(self) -> Mapping[str, Moved]:

@@ -7,7 +7,7 @@ neither: fewer vehicles move, and all of them are counted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
@@ -46,6 +46,40 @@ SIGNALS: Final[Mapping[str, Signal]] = {
 """brightness, contrast, sharpness, noise: of the picture. score: mean of crossings, 0..1. unsure: share of doubtful
 crossings. size: of boxes, px. track_s: length of tracks. died: share of tracks that end on the road. counted: vehicles
 for what moves in the picture. vehicles: crossings of an hour. activity: what moves, told by the picture alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What hours depend on.
+
+    counts: everything that changes a count, such as the hash of detector and configuration, without a space; signals of
+    the detector and of the traffic depend on it. picture: what all signals depend on: how the picture is taken, and
+    whose hours they are.
+    """
+
+    counts: str
+    picture: str = ""
+
+    def __str__(self) -> str:
+        return f"setting {self.counts} {self.picture}".rstrip()
+
+    @classmethod
+    def of(cls, text: str) -> Setting:
+        """Return the setting of a text."""
+        counts, _, picture = text.removeprefix("setting ").partition(" ")
+        return cls(counts, picture)
+
+    def changed(self, before: str) -> Collection[Kind]:
+        """Return the kinds of signals that begin anew after another setting. before: that one, as text."""
+        if before == str(self):
+            return ()
+        known = Setting.of(before)
+        if known.picture == self.picture:
+            return ("model", "traffic")
+        # In former versions the picture was not told apart: where all else is the same, it is too.
+        same = known.counts == self.counts and known.picture != ""
+        former = same and self.picture.startswith(f"{known.picture} ")
+        return () if former else ("data", "model", "traffic")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from edge_app.drift.collecting import HourCollector, Local
 from edge_app.drift.history import Anew, HourHistory
 from edge_app.drift.judge import Drift, Moved
 from edge_app.drift.seen import Seen
-from edge_app.drift.signals import Hour, Kind
+from edge_app.drift.signals import Hour, Kind, Setting
 from edge_app.records import FrameResult
 
 log = logging.getLogger(__name__)
@@ -68,29 +68,29 @@ def local_time(zone: tzinfo) -> Local:
 class DriftWatch:
     """Watch of one camera; one thread calls `observe`, any thread may read `state` and `problem`.
 
-    history: hours of before. setting: what the hours depend on, such as the hash of detector and configuration: with
-    another one everything is learnt anew. local: as `local_time` gives it. on_quarter, shift: as for `HourCollector`.
+    history: hours of before. setting: what the hours depend on: what a change of it concerns is learnt anew. local: as
+    `local_time` gives it. on_quarter, shift: as for `HourCollector`.
     """
 
     def __init__(
         self,
         history: HourHistory,
-        setting: str,
+        setting: Setting,
         local: Local,
         on_quarter: Callable[[Seen], object] = lambda _: None,
         shift: Callable[[], tuple[float, float]] = lambda: (0.0, 0.0),
     ) -> None:
-        self._history, self._setting = history, f"setting {setting}"
+        self._history, self._setting = history, setting
         self._collector, self._drift = HourCollector(local, on_quarter, shift), Drift()
         self._mixed = False
-        self._last = ""
+        self._begun = self._noted = ""  # the settings with which what is known, and the history, have begun anew
         self.state = DriftState()
         self.problem = ""
         self._recall()
 
-    def change(self, setting: str) -> None:
-        """Learn anew from now on, with another setting; called by the thread that calls `observe`."""
-        self._setting, self._mixed = f"setting {setting}", True
+    def change(self, setting: Setting) -> None:
+        """Learn anew from now on what another setting concerns; called by the thread that calls `observe`."""
+        self._setting, self._mixed = setting, True
 
     def observe(self, result: FrameResult) -> None:
         """Take a frame that was counted, in order."""
@@ -101,9 +101,11 @@ class DriftWatch:
             self._mixed = False
             return
         at = result.frame.captured_at
-        if self._last != self._setting:
-            self._keep(at, Anew(self._setting))
+        if self._noted != str(self._setting):
+            self._noted = str(self._setting)
+            self._keep(at, Anew(self._noted))
             self._begin_anew(self._setting)
+            self.state = state_of(self._drift)
         self._keep(at, hour)
         if self._drift.add([hour]):
             self._tell()
@@ -114,18 +116,19 @@ class DriftWatch:
                 if isinstance(entry, Hour):
                     self._drift.add([entry])
                 else:
-                    self._begin_anew(entry.why)
+                    self._noted = entry.why
+                    self._begin_anew(Setting.of(entry.why))
         except OSError as error:
             self.problem = f"the history of months cannot be read ({error.strerror}), and begins anew"
             log.warning("%s", self.problem)
         if self._history.skipped:
             log.warning("%d lines of the history of months are damaged and left out", self._history.skipped)
-        if self._last == self._setting:
-            self._tell()
+        self._begin_anew(self._setting)
+        self._tell()
 
-    def _begin_anew(self, why: str) -> None:
-        self._drift, self._last = Drift(), why
-        self.state = DriftState()
+    def _begin_anew(self, setting: Setting) -> None:
+        self._drift.begin_anew(setting.changed(self._begun))
+        self._begun = str(setting)
 
     def _keep(self, at: float, entry: Hour | Anew) -> None:
         try:

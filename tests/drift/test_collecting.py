@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from edge_app.assembly.device import build_device
-from edge_app.assembly.watching import build_drift
+from edge_app.assembly.watching import build_drift, drift_setting
 from edge_app.config.model import Config, DeviceConfig, StoreConfig
 from edge_app.drift.collecting import HourCollector
 from edge_app.drift.history import Anew, HourHistory
 from edge_app.drift.picture import measured
-from edge_app.drift.signals import Hour
+from edge_app.drift.signals import Hour, Setting
 from edge_app.drift.watch import DriftWatch, local_time
 from edge_app.records import Crossing, Detections, Frame, FrameResult, Image, Tracks
 from tests.support.harvest_cases import tracks
@@ -63,6 +63,9 @@ def two_hours() -> list[FrameResult]:
     return [*hour_of_frames(BEGIN), *hour_of_frames(BEGIN + 3600, seconds=1)]
 
 
+A, B = Setting("a", "UTC 2 still"), Setting("b", "UTC 2 still")
+
+
 def collected(*results: Iterable[FrameResult]) -> list[Hour]:
     collector = HourCollector(local_time(timezone.utc))
     found = [collector.observe(result) for one in results for result in one]
@@ -102,11 +105,11 @@ def test_the_hour_of_the_week_is_local() -> None:
 
 
 def write(folder: Path, days: int, change_from: int) -> None:
-    """Write days of hours as a device with the setting "a" has kept them, up to BEGIN."""
+    """Write days of hours as a device with the setting A has kept them, up to BEGIN."""
     history, local = HourHistory(folder), local_time(timezone.utc)
     rng = np.random.default_rng(2)
     watch_begin = BEGIN - days * 86_400
-    history.add(watch_begin, Anew("setting a"))
+    history.add(watch_begin, Anew(str(A)))
     for n in range(days * 24):
         at = watch_begin + 3600 * n
         lens = 0.7 if n >= 24 * change_from else 1.0
@@ -114,21 +117,72 @@ def write(folder: Path, days: int, change_from: int) -> None:
         history.add(at, Hour(*local(at), values))
 
 
-def test_a_restart_knows_what_has_moved_and_another_detector_begins_anew(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, two_hours: list[FrameResult]
-) -> None:
+def test_a_restart_knows_what_has_moved(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(tmp_path, 60, 45)
-    watch = DriftWatch(HourHistory(tmp_path), "a", local_time(timezone.utc))
+    watch = DriftWatch(HourHistory(tmp_path), A, local_time(timezone.utc))
     assert watch.state.kinds == {"data"}
     assert watch.state.sentence.startswith("The picture is not what it used to be since 2026-11-1")
     assert "(less sharp): clean the lens" in watch.state.sentence
     assert watch.state.sentence in caplog.text
-    other = DriftWatch(HourHistory(tmp_path), "b", local_time(timezone.utc))
-    for result in two_hours:
-        other.observe(result)
-    assert other.state.kinds == frozenset()
-    again = DriftWatch(HourHistory(tmp_path), "b", local_time(timezone.utc))
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_another_detector_makes_no_dirty_lens_usual(
+    tmp_path: Path, two_hours: list[FrameResult], restarted: bool
+) -> None:
+    write(tmp_path, 60, 45)
+    watch = DriftWatch(HourHistory(tmp_path), B if restarted else A, local_time(timezone.utc))
+    if not restarted:
+        watch.change(B)
+    before = watch.state
+    assert before.kinds == {"data"}
+    for result in (*two_hours[:-1], *hour_of_frames(BEGIN + 3600), *hour_of_frames(BEGIN + 7200, seconds=1)):
+        watch.observe(result)
+    assert (watch.state.kinds, watch.state.sentence) == (before.kinds, before.sentence)
+    history = HourHistory(tmp_path)
+    assert [entry.why for entry in history.read() if isinstance(entry, Anew)] == [str(A), str(B)]
+    again = DriftWatch(HourHistory(tmp_path), B, local_time(timezone.utc))
+    assert (again.state.sentence, again.problem) == (before.sentence, "")
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_another_picture_begins_anew(tmp_path: Path, two_hours: list[FrameResult], restarted: bool) -> None:
+    write(tmp_path, 60, 45)
+    turned = Setting("b", "UTC 2 turned")
+    watch = DriftWatch(HourHistory(tmp_path), turned if restarted else A, local_time(timezone.utc))
+    if not restarted:
+        watch.change(turned)
+    for result in (*two_hours[:-1], *hour_of_frames(BEGIN + 3600), *hour_of_frames(BEGIN + 7200, seconds=1)):
+        watch.observe(result)
+    assert watch.state.kinds == frozenset()
+    again = DriftWatch(HourHistory(tmp_path), turned, local_time(timezone.utc))
     assert (again.state.kinds, again.problem) == (frozenset(), "")
+
+
+def test_what_changes_a_count_and_no_picture_is_told_apart() -> None:
+    own = Config()
+    model = 64 * "0"
+    first = drift_setting(own, build_device(own, model))
+    assert drift_setting(own, build_device(own, 64 * "1")).changed(str(first)) == ("model", "traffic")
+    for table, value, changed in (
+        ("detector", {"score": 0.9}, ("model", "traffic")),
+        ("source", {"fps_limit": 9.0}, ("model", "traffic")),
+        ("source", {"rotation": 180}, ("data", "model", "traffic")),
+        ("privacy", {"masks": [[[0.0, 0.0], [0.5, 0.5]]]}, ("data", "model", "traffic")),
+        ("device", {"time_zone": "Asia/Kolkata"}, ("data", "model", "traffic")),
+        ("log", {"level": "debug"}, ()),
+    ):
+        other = Config.model_validate({table: value})
+        assert drift_setting(other, build_device(other, model)).changed(str(first)) == changed, value
+
+
+def test_a_history_of_a_former_version_goes_on_where_nothing_was_changed() -> None:
+    now = Setting("c222920fa583", "UTC 2 9f86d081884c")
+    assert now.changed("setting c222920fa583 UTC 2") == ()
+    assert now.changed("setting 0a222920fa58 UTC 2") == ("data", "model", "traffic")
+    assert now.changed("setting c222920fa583 UTC 1") == ("data", "model", "traffic")
+    assert now.changed("setting c222920fa583") == ("data", "model", "traffic")
+    assert now.changed("") == ("data", "model", "traffic")
 
 
 def test_another_time_zone_begins_anew(tmp_path: Path, two_hours: list[FrameResult]) -> None:
@@ -145,7 +199,7 @@ def test_another_time_zone_begins_anew(tmp_path: Path, two_hours: list[FrameResu
 def test_damaged_lines_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(tmp_path, 2, 2)
     (tmp_path / "2026-10.jsonl").write_text("no hour\n" * 3)
-    DriftWatch(HourHistory(tmp_path), "a", local_time(timezone.utc))
+    DriftWatch(HourHistory(tmp_path), A, local_time(timezone.utc))
     assert "3 lines of the history of months are damaged" in caplog.text
 
 
@@ -153,7 +207,7 @@ def test_a_history_that_cannot_be_written_is_told_and_the_hour_judged(
     tmp_path: Path, two_hours: list[FrameResult]
 ) -> None:
     (tmp_path / "drift").write_text("a file in its place")
-    watch = DriftWatch(HourHistory(tmp_path / "drift"), "a", local_time(timezone.utc))
+    watch = DriftWatch(HourHistory(tmp_path / "drift"), A, local_time(timezone.utc))
     for result in two_hours:
         watch.observe(result)
     assert watch.problem == "the history of months cannot be written (File exists)"
