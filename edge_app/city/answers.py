@@ -226,8 +226,24 @@ class GapAnswer(Answer):
     installation: str
     first: int
     last: int
-    state: Annotated[Literal["asked for", "lost"], Field(description="What is being done about it")]
-    reason: Annotated[str, Field(description="Code of the device: expired, dropped, damaged or unknown")]
+    state: Annotated[
+        Literal["waiting", "asked", "away", "lost"],
+        Field(
+            description="What is being done about it. waiting: it may be on its way, and its turn to be asked for will "
+            "come; asked: its device was asked for it; away: its device is, and is asked when it comes back; lost: it "
+            "will never come"
+        ),
+    ]
+    reason: Annotated[
+        str, Field(description="Why it is lost: expired, dropped, damaged, unknown or device_away; else empty")
+    ] = ""
+    asked: Annotated[AwareDatetime | None, Field(description="When its device was asked first; null: not yet")] = None
+    newest: Annotated[AwareDatetime | None, Field(description="When its device was asked last")] = None
+    times: Annotated[int, Field(ge=0, description="How often its device was asked")] = 0
+    next: Annotated[
+        AwareDatetime | None,
+        Field(description="When it is asked again, at the earliest, if it does not come; null: not while it is away"),
+    ] = None
 
 
 class ClosedGapAnswer(Answer):

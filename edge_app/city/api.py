@@ -26,6 +26,8 @@ from edge_app.city.routes.data import data_routes
 from edge_app.city.routes.feeds import feed_routes
 from edge_app.city.routes.files import file_routes
 from edge_app.city.routes.fleet import fleet_routes
+from edge_app.city.routes.gaps import gap_routes
+from edge_app.city.routes.intervals import interval_routes
 from edge_app.city.routes.inventory import inventory_routes
 from edge_app.city.routes.map import map_routes
 from edge_app.city.routes.measures import measure_routes
@@ -74,8 +76,10 @@ def build_api(city: City) -> FastAPI:
     access = Access(city.database, city.origin, city.utc)
     told = (
         data_routes(city),
+        gap_routes(city),
         fleet_routes(city),
         measure_routes(city),
+        interval_routes(city),
         feed_routes(city),
         sensorthings_routes(city),
         inventory_routes(city),

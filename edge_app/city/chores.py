@@ -7,13 +7,14 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
-from edge_app.city.asking import Asking, DeviceName
-from edge_app.city.database import fleet, missing
+from edge_app.city.asking import Asked, Asking, DeviceName
+from edge_app.city.database import asked, fleet, missing
 from edge_app.city.database.contradictions import forget_contradictions
-from edge_app.city.database.engine import Database
+from edge_app.city.database.engine import Connection, Database
 from edge_app.city.database.figures import forget_figures
 from edge_app.city.database.reviews import forget_reviews
 from edge_app.city.database.rolling import roll_up
@@ -71,6 +72,7 @@ class Chores:
         self._rolling = Portion(_ROLL_LEAST, _ROLL_MOST)
         self._ask_at = self._roll_at = self._recall_at = self._forget_at = 0.0
         self._recalled: set[DeviceName] = set()
+        self._resumed = False
 
     def do_due(self, *, behind: bool) -> None:
         """Do what is due. behind: a backlog is worked off, so that adding up may wait. Raises StoreError."""
@@ -95,12 +97,17 @@ class Chores:
         self._roll_at = now + _ROLL_EVERY_S if rolled < most else now - _ROLL_BEHIND_S  # the rest at once
 
     def _ask_for_gaps(self, asking: Asking, now: float) -> None:
+        ahead = self._utc() - now
         with self._database.connect() as connection:
-            chosen = asking.choose(missing.find_gaps(connection), now)
+            if not self._resumed:
+                asking.resume(_moved(one, -ahead) for _, one in asked.read_asked(connection))
+                self._resumed = True
+            away = asked.away_devices(connection, int(now + ahead))
+            chosen = asking.choose(missing.find_gaps(connection), now, away)
         self._ask_at = now + max(_ASK_EVERY_S, _ASK_REST * (self._clock() - now))
-        self._note_closed(asking)
         for gap in chosen:
             self._ask(asking, gap, now)
+        self._note(asking, ahead)
         for device in asking.silent(now):
             self._command(device, "ping", {})
 
@@ -140,19 +147,25 @@ class Chores:
             if whole := asking.asked(gap, identifier, now):
                 log.info("%s: asked for what is missing, %s", "/".join(gap.name), _told(whole))
 
-    def _note_closed(self, asking: Asking) -> None:
-        if not (closed := asking.closed()):
+    def _note(self, asking: Asking, ahead: float) -> None:
+        """Write what was asked for and what has closed, for pages and the next worker. ahead: of UTC to the clock."""
+        changed, closed = asking.changed(), asking.closed()
+        if not changed and not closed:
             return
-        now, lost = self._utc(), list[int]()
+        lost = list[int]()
         with self._database.begin() as connection:
+            rows = [(self._series_of(connection, one.gap), _moved(one, ahead)) for one in changed]
+            asked.note_asked(connection, rows)
             for one in closed:
-                key = self._storing.series(connection, one.gap.name, one.gap.installation)
-                asked = now - (self._clock() - one.asked)
-                lost.append(missing.note_closed(connection, key, one.gap, int(asked), int(now)))
-        asking.noted_closed()
+                key, at = self._series_of(connection, one.gap), round(one.asked + ahead)
+                lost.append(missing.note_closed(connection, key, one.gap, at, int(self._utc())))
+        asking.noted()
         for one, never in zip(closed, lost, strict=True):
             outcome = f"{never} of it will never come" if never else "all of it has come"
             log.info("%s: nothing is missing any more of %s: %s", "/".join(one.gap.name), _told(one.gap), outcome)
+
+    def _series_of(self, connection: Connection, gap: Gap) -> int:
+        return self._storing.series(connection, gap.name, gap.installation)
 
     def _command(self, device: DeviceName, command: str, args: Any) -> str:
         """Send a command; return its id, empty when there is no connection."""
@@ -161,6 +174,11 @@ class Chores:
         body = CommandMessage(id=identifier, at=at, expires=at + timedelta(minutes=10), args=args)
         topic = f"{self._root}/{device[0]}/{device[1]}/commands/{command}"
         return identifier if self._inbox.send(Message(topic, encode(body).encode(), qos=1)) else ""
+
+
+def _moved(asked: Asked, by: float) -> Asked:
+    """Return what was asked for with its times by another clock."""
+    return replace(asked, first=asked.first + by, newest=asked.newest + by, again=asked.again + by)
 
 
 def _told(gap: Gap) -> str:

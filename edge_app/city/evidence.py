@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from edge_app.city.compared import is_night
-from edge_app.city.database.comparing import HOUR_S, read_pairs
+from edge_app.city.database.comparing import HOUR_S, Pair, read_pairs
 from edge_app.city.database.engine import Connection
 from edge_app.city.database.hours import read_hours
 from edge_app.rollout.leading import Evidence, Rollout, evidence_of
 from edge_app.rollout.members import Member
-from edge_app.rollout.stop_rule import StopRule
+from edge_app.rollout.stop_rule import Decision, StopRule
 from edge_app.rollout.usual_rule import WEEKS, Hour, UsualRule, expected, usual_hour
 
 _LATE_S: Final = 300
 """An hour is looked at when it is over for so long: its last intervals have come."""
 _WEEK_S: Final = 7 * 86_400
 _MOST_JUDGED: Final = 200
-"""Devices with a release whose counts are read; the first ones, which were judged longest, are among them."""
+"""Devices with it whose usual counts are read; the first ones, which were judged longest, are among them."""
 _MOST_OTHERS: Final = 50
+UNPAIRED_HOURS: Final = 6
+"""Whole hours without a comparison after which that is told: a device that rests at noon compares at night."""
 _UTC: Final = ZoneInfo("UTC")
 Zones = Mapping[str, ZoneInfo]
 """Time zones of devices."""
@@ -46,24 +49,47 @@ def _of_detector(
         _reach(rule, begins, hour)
         rule.add(candidate, before, night=is_night(hour, zones.get(name, _UTC)))
     _reach(rule, begins, math.inf)
-    return evidence_of(rule, now)
+    found = evidence_of(rule, now)
+    # Pairs are of the frames that were processed: what is lost with the others shows beside the usual day.
+    usual = _usual(connection, rollout, members, zones, now).reasons()
+    decision: Decision = "stop" if usual else found.decision
+    unpaired = tuple(_unpaired(pairs, members, until))
+    return replace(found, decision=decision, reasons=(*found.reasons, *usual), unpaired=unpaired)
+
+
+def _unpaired(pairs: Mapping[tuple[int, str], Pair], members: Mapping[str, Member], until: int) -> Iterator[str]:
+    """Yield the devices that run the candidate, and on which nothing was compared with it. until: UTC s."""
+    since = until - UNPAIRED_HOURS * HOUR_S
+    compared = {name for hour, name in pairs if hour > since}
+    for name, one in sorted(members.items()):
+        if one.state == "running" and one.got <= since and name not in compared:
+            yield name
 
 
 def _of_release(
     connection: Connection, rollout: Rollout, members: Mapping[str, Member], zones: Zones, now: float
 ) -> Evidence:
+    return _usual(connection, rollout, members, zones, now).evidence(now)
+
+
+def _usual(
+    connection: Connection, rollout: Rollout, members: Mapping[str, Member], zones: Zones, now: float
+) -> UsualRule:
+    """Return the rule that has seen what the devices with it count beside what is usual there."""
     names = _judged(members)
     begin = -(-int(rollout.begins[0]) // HOUR_S) * HOUR_S
     until = (int(now) - _LATE_S) // HOUR_S * HOUR_S
     hours = read_hours(connection, names, _spans(begin, until)) if names and until > begin else {}
-    rule, begins = UsualRule(rollout.cascade.failed), list(rollout.begins[1:])
+    rule = UsualRule(rollout.cascade.failed, more=rollout.wanted.kind == "release")
+    begins = list(rollout.begins[1:])
     for hour in range(begin, until, HOUR_S):
         _reach(rule, begins, hour)
         of_hour = _hour(hours, [members[name] for name in names], hour, begin)
         for name, (counted, usual) in sorted(expected(of_hour).items()):
-            rule.add(name, counted, usual, night=is_night(hour, zones.get(name, _UTC)))
+            night = is_night(hour, zones.get(name, _UTC))
+            rule.add(name, counted, usual, night=night, group=members[name].group)
     _reach(rule, begins, math.inf)
-    return rule.evidence(now)
+    return rule
 
 
 def _reach(rule: StopRule | UsualRule, begins: list[float], at: float) -> None:
@@ -88,7 +114,7 @@ def _judged(members: Mapping[str, Member]) -> list[str]:
 
 
 def _hour(hours: Mapping[tuple[int, str], Mapping[str, float]], members: list[Member], hour: int, begin: int) -> Hour:
-    """Return what is known of an hour; a device that got the release in it is left out. begin: of the roll-out."""
+    """Return what is known of an hour; a device that got it in that hour is left out. begin: of the roll-out."""
     present = [one for one in members if (hour, one.name) in hours and not hour < one.got < hour + HOUR_S]
     usual = {one.name: usual_hour(hours, one.name, hour, begin) for one in present}
     return Hour(

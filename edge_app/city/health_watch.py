@@ -12,7 +12,7 @@ from edge_app.city.database.engine import Connection, Database
 from edge_app.city.database.figures import read_figures
 from edge_app.city.database.rollouts import Health, health_of
 from edge_app.errors import ConfigError
-from edge_app.rollout.health_rule import LOOKED_S, worse
+from edge_app.rollout.health_rule import BESIDE_MB, LOOKED_S, worse
 from edge_app.rollout.members import Kind, Member
 from edge_app.system.clock import rfc3339
 
@@ -43,28 +43,29 @@ class HealthWatch:
         self._due = float("-inf")
         self._unwell: dict[str, tuple[float, str]] = {}
 
-    def read(self, names: Collection[str], released: Collection[Member]) -> None:
-        """Read what is due. names: all devices. released: those that have a release which is judged now."""
+    def read(self, names: Collection[str], given: Collection[tuple[Kind, Member]]) -> None:
+        """Read what is due. names: all devices. given: those that have something which is judged now, and what."""
         begun = self._clock()
         if begun < self._due and self._health.keys() >= set(names):
             return
-        self._unwell = {one.name: self._unwell[one.name] for one in released if one.name in self._unwell}
-        due = sorted((self._unwell.get(one.name, (0.0, ""))[0], one.name, one.got) for one in released)
+        self._unwell = {one.name: self._unwell[one.name] for _, one in given if one.name in self._unwell}
+        due = sorted((self._unwell.get(one.name, (0.0, ""))[0], one.name, one.got, kind) for kind, one in given)
         with self._database.connect() as connection:
             found, newest = health_of(connection, names)
             self._health = {name: Health() for name in names} | dict(found)
-            for judged, name, got in due[:_AT_ONCE]:
+            for judged, name, got, kind in due[:_AT_ONCE]:
                 if begun >= judged:
-                    self._unwell[name] = begun + _FIGURES_S, self._judge(connection, name, got)
+                    self._unwell[name] = begun + _FIGURES_S, self._judge(connection, name, got, kind)
         hears = self._utc() - newest < _HEARS_S
         self._hears_since = min(self._hears_since, begun) if hears else float("inf")
         self._due = self._clock() + max(LEAST_REST_S, REST * (self._clock() - begun))
 
-    def _judge(self, connection: Connection, name: str, got: float) -> str:
+    def _judge(self, connection: Connection, name: str, got: float, kind: Kind) -> str:
         site, _, device = name.partition("/")
         now = self._utc()
         told = read_figures(connection, (site, device), int(got - LOOKED_S), int(now) + 1)
-        return worse([(begin, content.get("software") or {}) for begin, content in told], got, now)
+        software = [(begin, content.get("software") or {}) for begin, content in told]
+        return worse(software, got, now, BESIDE_MB if kind == "detector" else 0.0)  # the former one counts beside
 
     def blind(self, name: str) -> str:
         """Return why a device sees nothing, empty while it sees."""
@@ -96,8 +97,13 @@ class HealthWatch:
         return f"not heard of since {rfc3339(heard)}" if silent else ""
 
     def unwell(self, name: str) -> str:
-        """Return how a device does worse than before it got its release, empty where it does not."""
+        """Return how a device does worse than before it got what is judged, empty where it does not."""
         return self._unwell.get(name, (0.0, ""))[1]
+
+    def unpaired(self, name: str) -> str:
+        """Return that nothing is compared on a device with what it was given, and why, as far as it tells."""
+        why = (self._of(name).told.get("shadow") or {}).get("why", "")
+        return f"nothing was compared there for hours{f': {why}' if why else ''}"
 
     @property
     def zones(self) -> Mapping[str, ZoneInfo]:

@@ -234,7 +234,7 @@ class Worker:
         self.tally.counts["contradictions"] += len(outcome.contradictions)
         for contradiction in outcome.contradictions:
             log.warning("%s: %s", "/".join(contradiction.name), contradiction.what)
-        self._on_stored([interval for interval in intervals if interval.name.line != FLOWS])
+        self._on_stored([one for one in intervals if one.name.line != FLOWS and not one.aside])
 
     def _refuse(self, connection: Connection, message: Message, why: str, arrived: float) -> None:
         self.tally.counts["poison"] += 1

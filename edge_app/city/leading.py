@@ -6,7 +6,7 @@ What it does next follows from the database and from what the devices say now, s
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -99,7 +99,8 @@ class Leading:
     def _lead_one(self, kept: Kept, mine: _Led, present: Mapping[str, Member]) -> None:
         rollout, now = kept.rollout, self._utc()
         evidence = self._evidence(kept, mine)
-        told = {name: self._told(name, mine.kind) for name in mine.members}
+        unpaired = frozenset(evidence.unpaired)
+        told = {name: self._told(name, mine.kind, unpaired) for name in mine.members}
         after, work = self._stepped(rollout, mine, present, told)
         changed_members = [one for name, one in after.items() if one != mine.members[name]]
         back = [
@@ -172,7 +173,7 @@ class Leading:
             put_members(connection, kept.id, [after])
         mine.members[name] = after
 
-    def _told(self, name: str, kind: Kind) -> Told:
+    def _told(self, name: str, kind: Kind, unpaired: Collection[str]) -> Told:
         known = self._link.devices.get(name, KnownDevice(name))
         release, absent = known.reported.release, self._watch.absent(name, known.status)
         return Told(
@@ -192,19 +193,20 @@ class Leading:
             order=release.id if release else "",
             order_state=release.state if release else "",
             order_problem=release.problem if release else "",
-            unwell=self._watch.unwell(name) if kind == "release" else "",
+            unwell=self._watch.unwell(name),
+            unpaired=self._watch.unpaired(name) if name in unpaired else "",
         )
 
     def _read_health(self) -> None:
         every = {name for one in self._led.values() for name in one.members}
-        released = [
-            member
+        given = [
+            (one.kind, member)
             for one in self._led.values()
-            if one.kind == "release" and one.active
+            if one.active
             for member in one.members.values()
             if member.state == "running"
         ]
-        self._watch.read(every, released)
+        self._watch.read(every, given)
 
     def _evidence(self, kept: Kept, mine: _Led) -> Evidence:
         """Return what a roll-out is judged by, at most as old as it took to read it."""

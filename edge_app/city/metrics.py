@@ -19,8 +19,9 @@ KIND = "text/plain; version=0.0.4; charset=utf-8"
 class Figures:
     """State of a city. sites, devices: number by state. waiting: quarters to add up. newest: UTC s, 0 for never.
 
-    missing, lost: numbers of intervals. contradictions: by kind. aside: messages. archive: files by state. overdue:
-    days that should be there by now. done, worker: of the worker in this process.
+    missing, lost: numbers of intervals. gaps: ranges of them by state. contradictions: by kind. aside:
+    messages. archive: files by state. overdue: days that should be there
+    by now. done, worker: of the worker in this process.
     """
 
     version: str
@@ -28,6 +29,7 @@ class Figures:
     devices: Mapping[str, int]
     missing: int
     lost: int
+    gaps: Mapping[str, int]
     contradictions: Mapping[str, int]
     aside: int
     waiting: int
@@ -56,8 +58,9 @@ class _Told(Collector):
         yield _gauge("build_info", "Version of the program.", {told.version: 1}, "version")
         yield _gauge("sites", "Sites by state.", told.sites, "state")
         yield _gauge("devices", "Devices by state.", told.devices, "state")
-        yield _gauge("missing_intervals", "Intervals that are asked for.", {"": told.missing})
+        yield _gauge("missing_intervals", "Intervals that are missing and may still come.", {"": told.missing})
         yield _gauge("lost_intervals", "Intervals that will never come.", {"": told.lost})
+        yield _gauge("gaps", "Ranges that are missing or lost, by what is done about it.", told.gaps, "state")
         yield _gauge("contradictions", "What did not fit together so far, by kind.", told.contradictions, "kind")
         yield _gauge("aside_messages", "Messages that no device sends, kept aside so far.", {"": told.aside})
         yield _gauge("waiting_quarters", "Quarters of an hour that wait to be added up.", {"": told.waiting})

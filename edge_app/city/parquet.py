@@ -32,19 +32,6 @@ from edge_app.city.interval_columns import (
 from edge_app.city.records import COLUMNS, NONE, WORDS, Contradiction, Interval, Kept, LineName, Settings, Stretch
 from edge_app.offline.bins import csv_text
 
-TYPES: Final[Mapping[str, str]] = {
-    "site": "VARCHAR",
-    "start": "TIMESTAMPTZ",
-    "end": "TIMESTAMPTZ",
-    "covered": "DOUBLE",
-    "flagged": "DOUBLE",
-    "late": "DOUBLE",
-    "synthetic": "BOOLEAN",
-    **dict.fromkeys(COLUMNS, "BIGINT"),
-    "vehicles": "BIGINT",
-}
-"""Columns of a table of counts: those of its CSV file, with their types in SQL."""
-
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -96,19 +83,22 @@ def _explained() -> Iterator[None]:
         raise OSError(str(error).splitlines()[0]) from None
 
 
-def write_parquet(parts: Iterable[Iterable[Sequence[str | int | float]]], file: Path) -> None:
-    """Write rows of the columns TYPES into a Parquet file, compressed by zstd.
+def write_parquet(
+    parts: Iterable[Iterable[Sequence[str | int | float]]], columns: Mapping[str, str], file: Path
+) -> None:
+    """Write rows into a Parquet file, compressed by zstd.
 
-    parts: rows part by part; only one of them is in memory at a time. Raises OSError: when it cannot be written.
+    parts: rows part by part; only one of them is in memory at a time. columns: of each row, with their types in SQL.
+    Raises OSError: when it cannot be written.
     """
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder, "rows.csv")
         with text.open("w", encoding="utf-8", newline="") as rows:
-            rows.write(csv_text([], tuple(TYPES)))
+            rows.write(csv_text([], tuple(columns)))
             for part in parts:
-                rows.write(csv_text(part, tuple(TYPES)).partition("\r\n")[2])
+                rows.write(csv_text(part, tuple(columns)).partition("\r\n")[2])
         with _writing(Path(folder)) as connection:
-            table = connection.read_csv(str(text), header=True, columns=dict(TYPES))
+            table = connection.read_csv(str(text), header=True, columns=dict(columns))
             table.write_parquet(str(file), compression="zstd")
 
 

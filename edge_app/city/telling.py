@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone, tzinfo
+from datetime import datetime, timezone
 from typing import Any, Final, get_args
 from zoneinfo import ZoneInfo
 
@@ -32,10 +32,9 @@ from edge_app.city.database.reading import AnyStep, Site, Total
 from edge_app.city.database.recent import Recent
 from edge_app.city.database.steps import HourSum
 from edge_app.city.inventory_files import feature
-from edge_app.city.records import COLUMNS, Change, Vector, number_in
+from edge_app.city.records import Change, number_in
 from edge_app.city.sums import QUARTER_S
 from edge_app.mqtt.office_messages import ConfigState
-from edge_app.offline.bins import csv_text
 from edge_app.records import DIRECTIONS, VEHICLES
 
 _OFFICE_STATES: Final[Collection[str]] = get_args(ConfigState)
@@ -52,7 +51,6 @@ _DISTRUSTED: Final[Mapping[State, str]] = {
 _ESTIMATED: Final = ("quarter", "hour")
 _HOUR_S: Final = 3600
 _PAIRS: Final = [(name, direction) for name in VEHICLES for direction in DIRECTIONS]
-_SPAN: Final = ("site", "start", "end", "covered", "flagged", "late", "synthetic")
 
 
 def moment(at: float) -> datetime:
@@ -127,26 +125,6 @@ def newest_seen(totals: Iterable[Total], now: int) -> Total | None:
     """
     over = [total for total in totals if now - _HOUR_S <= total.start and total.start + QUARTER_S <= now]
     return next((total for total in reversed(over) if total.covered_s >= SEEN * QUARTER_S), None)
-
-
-def csv_of(site: str, totals: Iterable[Total], step: AnyStep, tz: ZoneInfo, classes: Collection[str] = VEHICLES) -> str:
-    """Return a CSV file: a row a step, times with the offset of the zone. classes: that are asked for."""
-    wanted = [at for at, (name, _) in enumerate(_PAIRS) if name in classes]
-    header = (*_SPAN, *(COLUMNS[at] for at in wanted), "vehicles")
-    rows = (_row(site, counts_of(total, step, tz), tuple(total.counts[at] for at in wanted), tz) for total in totals)
-    return csv_text(rows, header)
-
-
-def rows_of(site: str, totals: Iterable[Total], step: AnyStep, tz: ZoneInfo) -> Iterator[tuple[str | int | float, ...]]:
-    """Yield the rows of a table of counts, times in UTC."""
-    for total in totals:
-        yield _row(site, counts_of(total, step, tz), total.counts, timezone.utc)
-
-
-def _row(site: str, told: CountsOfStep, counts: Vector, tz: tzinfo) -> tuple[str | int | float, ...]:
-    start, end = (at.astimezone(tz).isoformat() for at in (told.start, told.end))
-    invented = "true" if told.synthetic else "false"
-    return site, start, end, told.covered, told.flagged, told.late, invented, *counts, sum(counts)
 
 
 def site_of(site: Site, now: float, recent: Recent | None = None) -> SiteAnswer:
@@ -254,7 +232,7 @@ def lost_day_of(lost: LostFile) -> LostDay:
 
 
 def whole_of(
-    series: Iterable[tuple[Any, list[tuple[int, int]]]],
+    gaps: Sequence[GapAnswer],
     closed: Iterable[Any],
     lost: Iterable[LostFile],
     contradictions: Iterable[Any],
@@ -264,12 +242,6 @@ def whole_of(
     aside_so_far: int,
 ) -> Whole:
     """Return what is missing, what contradicts and what was kept aside; of both latter ones the number so far too."""
-    gaps = []
-    for row, missing in series:
-        name = f"{row.topic_site}/{row.device}/{row.name}"
-        common = {"line": name, "installation": row.installation}
-        gaps += [GapAnswer(**common, first=a, last=b, state="asked for", reason="") for a, b in missing]
-        gaps += [GapAnswer(**common, first=a, last=b, state="lost", reason=why) for a, b, why in row.gone]
     return Whole(
         gaps=gaps,
         closed=[

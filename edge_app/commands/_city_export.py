@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from edge_app.errors import ConfigError, reason_of
 
 if TYPE_CHECKING:
+    from edge_app.city.count_tables import Table
     from edge_app.city.database.engine import Database
 
 _KINDS: Final = (".parquet", ".csv")
@@ -46,7 +47,8 @@ def _moment(text: str) -> datetime:
 def run_export(arguments: argparse.Namespace, database: Database) -> int:
     """Write the file. Raises ConfigError, StoreError."""
     from edge_app.city.calendar import judge_zone
-    from edge_app.city.parquet import TYPES, write_parquet
+    from edge_app.city.count_tables import step_table
+    from edge_app.city.parquet import write_parquet
     from edge_app.offline.bins import csv_text
     from edge_app.system.files import write_atomic
 
@@ -58,12 +60,13 @@ def run_export(arguments: argparse.Namespace, database: Database) -> int:
         raise ConfigError("--to: must be later than --from")
     if arguments.time_zone:
         judge_zone(arguments.time_zone)
-    parts = _rows(database, begin, end, arguments.step, arguments.time_zone)
+    table = step_table()
+    parts = _rows(database, table, begin, end, arguments.step, arguments.time_zone)
     try:
         if file.suffix.lower() == ".parquet":
-            write_parquet(parts, file)
+            write_parquet(parts, table.columns, file)
         else:
-            write_atomic(file, csv_text((row for part in parts for row in part), tuple(TYPES)))
+            write_atomic(file, csv_text((row for part in parts for row in part), tuple(table.columns)))
     except OSError as error:
         raise ConfigError(f"{file}: cannot be written ({reason_of(error)})") from None
     print(f"written to {file}")
@@ -71,11 +74,11 @@ def run_export(arguments: argparse.Namespace, database: Database) -> int:
 
 
 def _rows(
-    database: Database, begin: int, end: int, step: Any, time_zone: str | None
+    database: Database, table: Table, begin: int, end: int, step: Any, time_zone: str | None
 ) -> Iterator[list[tuple[str | int | float, ...]]]:
     """Yield the rows of each site. time_zone: of the steps, None for each site's own."""
-    from edge_app.city import telling
     from edge_app.city.calendar import zone
+    from edge_app.city.count_tables import step_rows
     from edge_app.city.database.inventory import read_inventory
     from edge_app.city.database.steps import read_steps
 
@@ -83,4 +86,4 @@ def _rows(
         for site in read_inventory(connection):
             tz = zone(time_zone or site.time_zone)
             totals = read_steps(connection, site.id, begin, end, step, tz if tz.key != site.time_zone else None)
-            yield list(telling.rows_of(site.id, totals, step, tz))
+            yield list(step_rows(table, site.id, totals, step, tz, timezone.utc))

@@ -70,7 +70,7 @@ def show_one(connection: Any, kept: Kept) -> None:
     _show_groups(one, members)
     _show_evidence(kept)
     _show_open(kept, now)
-    told = [one for one in members if one.reason and one.state in ("back", "gone", "trying", "sent")]
+    told = [one for one in members if one.reason and one.state in ("back", "gone", "trying", "sent", "running")]
     for member in sorted(told, key=lambda one: one.state)[:_MOST_DEVICES]:
         state = f"gone since {_at(member.changed)}" if member.state == "gone" else _STATES[member.state]
         print(f"{member.name}: {member.reason if member.reason.startswith(state) else f'{state}, {member.reason}'}")

@@ -55,7 +55,8 @@ class Evidence:
     """What a roll-out is judged by. hours: pairs. sums: class -> vehicles of candidate and of before, in all groups.
 
     Of a release the latter is what is usual on its devices, as far as those count that which do not have it yet.
-    open: of what the present group has not counted enough to pass. at: when it was put together, UTC s.
+    open: of what the present group has not counted enough to pass. at: when it was put together, UTC s. unpaired:
+    devices that run the candidate, and on which nothing was compared with it for hours.
     """
 
     decision: Literal["stop", "pass", "wait"] = "wait"
@@ -64,6 +65,7 @@ class Evidence:
     sums: Mapping[str, Sequence[float]] = field(default_factory=dict)
     open: Sequence[str] = ()
     at: float = 0.0
+    unpaired: Sequence[str] = ()
 
 
 def evidence_of(rule: StopRule, at: float) -> Evidence:
@@ -101,10 +103,13 @@ def led(
         return _moved(rollout, Event("taken_back", RULE, f"{rollout.why}; {why}"), "taken_back", now)
     if rollout.state != "running":
         return rollout, ()
-    present = [one for one in members if one.group == rollout.group]
-    state = seen(present, told, evidence.decision, evidence.reasons, rollout.wanted)
+    *earlier, state = (
+        seen([one for one in members if one.group == number], told, evidence.decision, evidence.reasons, rollout.wanted)
+        for number in range(rollout.group + 1)
+    )
     groups = 1 + max((one.group for one in members), default=0)
-    after = advance(Progress("running", rollout.group, rollout.since), state, groups, now, rollout.cascade)
+    at = Progress("running", rollout.group, rollout.since)
+    after = advance(at, state, groups, now, rollout.cascade, earlier)
     if after.state == "stopped":
         return _moved(rollout, Event("stopped", RULE, after.why), "taking_back", now)
     blindly = "" if evidence.hours else "; there was nothing to compare the counts of this group with"

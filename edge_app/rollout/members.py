@@ -64,6 +64,7 @@ class Told:
     order, order_state, order_problem: what it says of the newest release that was ordered, empty without one.
     unwell: how it does worse than before it got the candidate, one sentence, empty where it does not.
     absent: why it counts as away although nobody says "offline", one sentence, empty where it does not.
+    unpaired: that nothing is compared with the candidate there, one sentence, empty where something is.
     """
 
     online: bool = False
@@ -83,6 +84,7 @@ class Told:
     unwell: str = ""
     lost: str = ""
     absent: str = ""
+    unpaired: str = ""
 
 
 Step: TypeAlias = tuple[Member, Do | None]

@@ -21,7 +21,7 @@ class Cascade:
     shares: of the fleet that have the candidate after each group, rising to 1. least: devices of the first group at
     least. hours: shortest time of a group, so that it has seen a day and a night. longest_hours: after it a group that
     has neither passed nor failed waits for a person. failed: share of a group whose devices may take the candidate back
-    by themselves, be gone, tell a drift or do worse than before, before it is stopped.
+    by themselves, be gone, tell a drift or do worse than before, before it is stopped; the same of all groups together.
     """
 
     shares: tuple[float, ...] = (0.01, 0.1, 1.0)
@@ -43,7 +43,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the devices of the present group say.
+    """What the devices of a group say.
 
     counts: decision by their counts. reasons: for a stop. running: devices that run the candidate. back: those that
     took it back by themselves, with their reason. gone: those that are offline or blind, and were not when they got
@@ -86,14 +86,23 @@ def _drawn(candidate: str, device: str) -> str:
     return hashlib.sha256(f"{candidate}/{device}".encode()).hexdigest()
 
 
-def advance(progress: Progress, seen: Seen, of: int, now: float, cascade: Cascade = Cascade()) -> Progress:
+def advance(
+    progress: Progress,
+    seen: Seen,
+    of: int,
+    now: float,
+    cascade: Cascade = Cascade(),
+    earlier: Sequence[Seen] = (),
+) -> Progress:
     """Return where the roll-out goes from here.
 
-    of: number of groups. now: UTC s. A roll-out that is paused, stopped or done stays so: a person lets it go on.
+    seen: what the present group says; counts are those of all groups. of: number of groups. now: UTC s. earlier: what
+    the groups before say, from the first on: they do not have to pass again, but they still stop it. A roll-out that is
+    paused, stopped or done stays so: a person lets it go on.
     """
     if progress.state != "running":
         return progress
-    if why := _stops(seen, cascade):
+    if why := _stops(seen, earlier, cascade):
         return replace(progress, state="stopped", why=why)
     hours = (now - progress.since) / _HOUR_S
     if hours < cascade.hours:
@@ -109,10 +118,31 @@ def advance(progress: Progress, seen: Seen, of: int, now: float, cascade: Cascad
     return progress
 
 
-def _stops(seen: Seen, cascade: Cascade) -> str:
-    """Return why the roll-out is stopped, empty when it is not."""
+def _stops(seen: Seen, earlier: Sequence[Seen], cascade: Cascade) -> str:
+    """Return why the roll-out is stopped, empty when it is not: for one of its groups, or for all of them together."""
     if seen.counts == "stop":
         return "; ".join(seen.reasons) or "its counts differ from those of before"
+    parts = [("", seen), *((f" of group {number}", one) for number, one in enumerate(earlier, 1))]
+    if earlier:
+        parts.append((" of all groups", _together([*earlier, seen])))
+    return next(filter(None, (_trouble(one, where, cascade) for where, one in parts)), "")
+
+
+def _together(groups: Sequence[Seen]) -> Seen:
+    """Return what the devices of several groups say, without their counts."""
+    return Seen(
+        "wait",
+        running={name for one in groups for name in one.running},
+        back={name: why for one in groups for name, why in one.back.items()},
+        gone={name for one in groups for name in one.gone},
+        drifted={name for one in groups for name in one.drifted},
+        lost={name for one in groups for name in one.lost},
+        unwell={name: why for one in groups for name, why in one.unwell.items()},
+    )
+
+
+def _trouble(seen: Seen, where: str, cascade: Cascade) -> str:
+    """Return in how many devices there is too much trouble, and which, empty where there is not. where: of them."""
     troubled = {*seen.back, *seen.gone, *seen.drifted, *seen.unwell}
     certain = {*seen.back, *seen.lost, *seen.unwell}
     most = cascade.failed * len({*seen.running, *troubled})
@@ -128,4 +158,4 @@ def _stops(seen: Seen, cascade: Cascade) -> str:
     )
     told = [f"{len(names)} {word} ({', '.join(sorted(names)[:3])})" for word, names in words if names]
     reasons = sorted({reason for reason in (*dict(seen.back).values(), *seen.unwell.values()) if reason})
-    return "; ".join([f"of {len({*seen.running, *troubled})} devices " + ", ".join(told), *reasons[:2]])
+    return "; ".join([f"of {len({*seen.running, *troubled})} devices{where} " + ", ".join(told), *reasons[:2]])

@@ -1,9 +1,12 @@
-"""Decide by counts whether a release may go on to more devices. Pure: no clock, no I/O.
+"""Decide by usual counts whether a release, or a detector, may go on to more devices. Pure: no clock, no I/O.
 
 A release has nothing that counts beside it. So the hours of a device that has it are compared with the same hours of
 the week before, and both with what devices that do not have it yet count of theirs: rain, a holiday, a strike then fall
 out. What is left is coarse: a single street has road works, a fair, a school that is closed. A device is odd when its
 counts are beyond a wide tolerance for certain; a release is stopped when several devices are, and more than a share.
+
+A detector has its pairs, which are finer, and of the frames that were processed. What is lost with the others is seen
+here alone. That it finds more than usual is what it may be made for: then its pairs judge it.
 """
 
 from __future__ import annotations
@@ -105,8 +108,10 @@ class _Class:
 
 @dataclass(slots=True)
 class _Device:
-    """What is known of one device. newest: of its last hours, all classes. silent: it has counted next to nothing."""
+    """What is known of one device. group: its number, from 0. newest: of its last hours, all classes. silent: it has
+    counted next to nothing."""
 
+    group: int
     of: dict[str, _Class] = field(default_factory=lambda: {name: _Class() for name in (ALL, NIGHT, *VEHICLES)})
     newest: list[tuple[float, float]] = field(default_factory=list)
     silent: bool = False
@@ -124,16 +129,19 @@ class _Device:
         enough = len(self.newest) == _SILENT_HOURS and expects >= _SILENT_LEAST
         self.silent |= enough and few < _SILENT * expects
 
-    def odd(self) -> str:
-        """Return how it counts otherwise than is usual there, empty where that is not certain."""
-        return next(self._strays(), "")
+    def odd(self, *, more: bool) -> str:
+        """Return how it counts otherwise than is usual there, empty where that is not certain.
 
-    def _strays(self) -> Iterator[str]:
+        more: also that it counts more.
+        """
+        return next(self._strays(more=more), "")
+
+    def _strays(self, *, more: bool) -> Iterator[str]:
         if self.silent:
             yield f"next to nothing for {_SILENT_HOURS} hours"
         for name, known in self.of.items():
             share = LIMITS.false_stops / (4 if name == ALL else 4 * (len(self.of) - 1))
-            for evidence, word in ((known.fewer, "fewer"), (known.more, "more")):
+            for evidence, word in ((known.fewer, "fewer"), (known.more, "more"))[: 1 + more]:
                 if known.usual and evidence.shows(share):
                     change = abs(known.counted / known.usual - 1)
                     yield f"{change:.0%} {word} of {name} ({known.counted:,.0f} against {known.usual:,.0f})"
@@ -141,29 +149,40 @@ class _Device:
 
 @dataclass(slots=True)
 class UsualRule:
-    """Evidence of the roll-out of a release. failed: share of the devices that may be odd."""
+    """Evidence of a roll-out. failed: share of the devices that may be odd. more: those that count more are odd too."""
 
     failed: float
+    more: bool = True
     all: StopRule = field(default_factory=lambda: StopRule(LIMITS))
     of_device: dict[str, _Device] = field(default_factory=dict)
 
-    def add(self, name: str, counted: Vehicles, usual: Vehicles, *, night: bool) -> None:
-        """Take an hour of a device that has the release: vehicles by class, the same classes of both."""
+    def add(self, name: str, counted: Vehicles, usual: Vehicles, *, night: bool, group: int = 0) -> None:
+        """Take an hour of a device that has what is rolled out: vehicles by class, the same classes of both.
+
+        group: of the device, from 0.
+        """
         self.all.add(counted, usual, night=night)
-        self.of_device.setdefault(name, _Device()).add(counted, usual, night=night)
+        self.of_device.setdefault(name, _Device(group)).add(counted, usual, night=night)
 
     def next_group(self) -> None:
         """Ask the next group to pass by its own hours."""
         self.all.next_group()
 
     def reasons(self) -> Sequence[str]:
-        """Return why its counts stop the release, nothing where they do not."""
-        odd = {name: told for name, known in self.of_device.items() if (told := known.odd())}
-        if len(odd) < 2 or len(odd) <= self.failed * len(self.of_device):
-            return ()
-        found = [f"{name} {told}" for name, told in sorted(odd.items())[:_MOST_NAMED]]
-        head = f"of {len(self.of_device)} devices {len(odd)} count otherwise than is usual there"
-        return ("; ".join([head, *found]),)
+        """Return why its counts stop it, nothing where they do not: those of all groups together, or of one of them."""
+        odd = {name: told for name, known in self.of_device.items() if (told := known.odd(more=self.more))}
+        for where, names in self._parts():
+            found = [f"{name} {odd[name]}" for name in sorted(names) if name in odd]
+            if len(found) > max(1, self.failed * len(names)):
+                head = f"of {len(names)} devices{where} {len(found)} count otherwise than is usual there"
+                return ("; ".join([head, *found[:_MOST_NAMED]]),)
+        return ()
+
+    def _parts(self) -> Iterator[tuple[str, Collection[str]]]:
+        """Yield all devices, and those of each group, with words for them."""
+        yield "", self.of_device
+        for group in sorted({known.group for known in self.of_device.values()}):
+            yield f" of group {group + 1}", [name for name, known in self.of_device.items() if known.group == group]
 
     def evidence(self, at: float) -> Judged:
         """Return what it knows. at: UTC s. Where nothing can be compared counts stop nothing, and hold nothing up."""

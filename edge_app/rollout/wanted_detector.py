@@ -76,6 +76,8 @@ class WantedDetector:
     def reported(self, member: Member, told: Told, aim: Aim, now: float) -> Step:
         """Return a device for which the office sets the candidate; at the end nothing counts beside any more."""
         after = _reported(member, told, now)
+        if after.state == "running" and aim != "settled":
+            after = replace(after, reason=told.unpaired)
         wanted = self.values(member, aim)
         differs = any(told.layer.get(key) != wanted.get(key) for key in self.keys)
         return after, "configure" if after.state == "running" and aim == "settled" and differs else None

@@ -205,7 +205,7 @@ def test_gaps_and_contradictions_are_told(database: Database, client: httpx.Clie
     closed = {"line": "harbour/pole-7/quay-road", "installation": "5b1f09c4", "first": 7, "last": 9, "lost": 2}
     assert whole["closed"] == [{**closed, "asked": at(START), "closed": at(START + 60)}]
     assert [(gap["first"], gap["last"], gap["state"]) for gap in whole["gaps"]] == [
-        (3, 5, "asked for"),
+        (3, 5, "waiting"),
         (8, 20, "lost"),
     ]
     assert [(one["kind"], one["number"]) for one in whole["contradictions"]] == [("overlap", 1)]
@@ -344,7 +344,7 @@ def test_only_the_classes_that_are_asked_for_are_told(database: Database, client
     ("path", "name", "takes"),
     [
         ("sites/{site}/counts", "colour", "it takes class, estimate, from, step, time_zone, to"),
-        ("sites/{site}/counts.parquet", "class", "it takes from, step, time_zone, to"),
+        ("sites/{site}/counts.parquet", "estimate", "it takes class, from, step, time_zone, to"),
         ("sites", "From", "it takes after, limit"),
         ("public/sites", "x", "it takes none"),
     ],

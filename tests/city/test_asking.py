@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_app.city.asking import MOST_NUMBERS, Asking, Closed, Limits
+from edge_app.city.asking import MOST_NUMBERS, Asked, Asking, Closed, Limits
 from edge_app.city.records import Gap, LineName
 
 LIMITS = Limits(devices=2, on_its_way_s=30, reply_s=600, again_s=10, longest_s=40, silence_s=180)
@@ -98,6 +98,57 @@ def test_a_gap_that_was_asked_for_is_told_once_when_nothing_of_it_is_missing() -
     assert asking.asked(again, "b", 80) is None  # the rest of the same gap
     asking.choose([], 90)
     assert asking.closed() == (Closed(gap(last=5_000), 30),)
-    asking.noted_closed()
+    asking.noted()
     asking.choose([], 100)
     assert asking.closed() == ()
+
+
+def test_a_device_that_is_away_is_not_asked_and_takes_no_place_of_others() -> None:
+    asking, away = Asking(LIMITS), {("harbour", "pole-7")}
+    gaps = [gap(), gap("pole-8"), gap("pole-9"), gap("pole-10")]
+    asking.choose(gaps, 0)
+    assert ask(asking, gaps, 30) == gaps[:2]
+    assert ask(asking, gaps, 31) == []
+    assert asking.choose(gaps, 32, away) == [gap("pole-9")]  # whose reply is not waited for any more
+    asking.heard(("harbour", "pole-7"), 40, connected=True)
+    asking.choose(gaps, 80, away)
+    assert gap() not in asking.choose(gaps, 120, away)
+    assert gap() in asking.choose(gaps, 120)
+
+
+def test_what_is_asked_for_is_told_when_it_changes_and_not_when_somebody_looks() -> None:
+    asking, whole = Asking(LIMITS), gap(last=2_000)
+    asking.choose([whole], 0)
+    assert asking.changed() == ()
+    ask(asking, [whole], 30)
+    assert asking.changed() == (Asked(whole, MOST_NUMBERS, 30, 30, 40, 1),)
+    asking.noted()
+    ask(asking, [whole], 35)
+    assert asking.changed() == ()
+    asking.answered(("harbour", "pole-7"), "city-30-0")
+    ask(asking, [whole], 40)
+    assert asking.changed() == (Asked(whole, MOST_NUMBERS, 30, 40, 60, 2),)
+    asking.answered(("harbour", "pole-7"), "city-40-0")
+    ask(asking, [whole], 60)
+    asking.answered(("harbour", "pole-7"), "city-60-0")
+    ask(asking, [whole], 100)
+    assert asking.changed() == (Asked(whole, MOST_NUMBERS, 30, 100, 140, 4),)
+    asking.noted()
+    ask(asking, [gap(first=9, last=2_000)], 101)  # some has come: the rest is a gap of its own, and has its turn sooner
+    assert asking.changed() == (Asked(whole, MOST_NUMBERS, 30, 100, 131, 4),)
+    asking.heard(("harbour", "pole-7"), 100.5, connected=True)
+    assert asking.changed() == (Asked(whole, MOST_NUMBERS, 30, 100, 130.5, 4),)
+    asking.choose([], 102)
+    assert asking.changed() == ()
+    assert asking.closed() == (Closed(whole, 30),)
+
+
+def test_what_a_worker_has_asked_for_closes_after_its_end_too() -> None:
+    asking = Asking(LIMITS)
+    asking.resume([Asked(gap(), 5, -50, -20, 20, 3)])
+    asking.choose([gap()], 0)
+    assert asking.changed() == ()  # at 20 s at the earliest, and it is asked for at 30
+    ask(asking, [gap()], 30)
+    assert asking.changed() == (Asked(gap(), 5, -50, 30, 40, 4),)
+    asking.choose([], 40)
+    assert asking.closed() == (Closed(gap(), -50),)

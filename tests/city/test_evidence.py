@@ -1,15 +1,16 @@
-"""What a roll-out of a release is judged by, from the city's database: whole hours, usual ones, and figures."""
+"""What a roll-out is judged by, from the city's database: whole hours, usual ones, and figures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
-from edge_app.city.database.comparing import HOUR_S
+from edge_app.city.database.comparing import HOUR_S, note_compared
 from edge_app.city.database.engine import Database
 from edge_app.city.database.fleet import note_heard
 from edge_app.city.database.hours import read_hours
@@ -20,8 +21,10 @@ from edge_app.city.health_watch import HealthWatch
 from edge_app.city.office import KnownDevice
 from edge_app.city.rollouts import change_by_hand, start_rollout
 from edge_app.errors import ConfigError
-from edge_app.rollout.leading import begun
-from edge_app.rollout.members import Member
+from edge_app.mqtt.count_messages import ShadowMessage
+from edge_app.mqtt.examples import EXAMPLES
+from edge_app.rollout.leading import Evidence, begun
+from edge_app.rollout.members import Kind, Member
 from edge_app.rollout.plan import Cascade
 from edge_app.rollout.wanted_detector import WantedDetector
 from edge_app.rollout.wanted_release import WantedRelease
@@ -93,6 +96,62 @@ def test_a_city_that_remembers_nothing_holds_nothing_up(database: Database) -> N
     assert (found.decision, found.hours) == ("pass", 0)
 
 
+def compare(database: Database, hours: int, *, silent_from: int) -> None:
+    """Let both detectors agree over the frames that were processed; on the second device until some hour."""
+    with database.begin() as connection:
+        for hour in range(hours):
+            for name in NAMES[: 2 if hour < silent_from else 1]:
+                site, _, device = name.partition("/")
+                start = datetime.fromtimestamp(NOW + hour * HOUR_S, timezone.utc)
+                ways = {"car": {"left_to_right": 100 + hour, "right_to_left": 20}}
+                told = {**EXAMPLES["shadow"], "site": site, "device": device, "seq": hour, "model": "d" * 12}
+                told |= {"id": f"{name}-{hour}", "start": start.isoformat(), "counts": ways}
+                told |= {"in_service": {**EXAMPLES["shadow"]["in_service"], "model": "f" * 12, "counts": ways}}
+                told |= {"end": (start + timedelta(minutes=1)).isoformat()}
+                note_compared(connection, [ShadowMessage.model_validate(told)])
+
+
+def judged_detector(database: Database, hours: int) -> Evidence:
+    """Return the evidence of a detector that the first two devices have had from the begin."""
+    rollout = begun("new", WantedDetector("detector.fetched", "d" * 64), {}, Cascade(), "anna", NOW)
+    members = {
+        name: Member(name, 0, "running", former="f" * 64, got=float(NOW)) if at < 2 else Member(name, 1)
+        for at, name in enumerate(NAMES)
+    }
+    with database.connect() as connection:
+        return read_evidence(connection, rollout, members, {}, NOW + hours * HOUR_S + 600)
+
+
+@pytest.mark.parametrize(("share", "decision"), [(1.0, "pass"), (0.3, "stop"), (1.9, "pass")])
+def test_what_a_detector_loses_with_frames_that_it_leaves_out_shows_beside_the_usual_day(
+    database: Database, share: float, decision: str
+) -> None:
+    remember(database, 24, dict.fromkeys(NAMES[:2], share))
+    compare(database, 24, silent_from=24)
+    found = judged_detector(database, 24)
+    assert (found.decision, found.hours, found.unpaired) == (decision, 48, ())
+    assert found.sums["car"][0] == found.sums["car"][1], "the pairs see nothing of it"
+    if share < 1:
+        (why,) = found.reasons
+        assert why.startswith(
+            f"of 2 devices 2 count otherwise than is usual there; {NAMES[0]} 70% fewer of all classes"
+        )
+
+
+def test_a_device_on_which_nothing_is_compared_is_named_after_six_hours(database: Database) -> None:
+    compare(database, 20, silent_from=10)
+    assert [judged_detector(database, hours).unpaired for hours in (5, 15, 16, 20)] == [
+        (),
+        (),
+        (NAMES[1],),
+        (NAMES[1],),
+    ]
+
+
+def given(members: list[Member]) -> list[tuple[Kind, Member]]:
+    return [("release", one) for one in members]
+
+
 def test_figures_are_judged_in_turn_and_not_again_before_they_can_have_changed(database: Database) -> None:
     now = [float(NOW)]
     watch = HealthWatch(database, lambda: now[0], lambda: now[0])
@@ -102,20 +161,20 @@ def test_figures_are_judged_in_turn_and_not_again_before_they_can_have_changed(d
             add_figures(connection, name, NOW - 14 * 86_400, NOW - 7_200)
             add_figures(connection, name, NOW - 7_200, NOW, {**WELL, "frames_per_s": 6.0})
     members = [Member(name, 0, "running", got=NOW - 7_200.0) for name in NAMES]
-    watch.read(NAMES, members[:3])
+    watch.read(NAMES, given(members[:3]))
     told = "processes 6.0 frames/s, and 15.0 before"
     assert [watch.unwell(name) for name in NAMES] == [told] * 3 + [""] * 4
     assert (watch.drifted(NAMES[0], "release"), watch.drifted(NAMES[0], "detector")) == (True, False)
     with database.begin() as connection:
         add_figures(connection, NAMES[0], NOW, NOW + 3_600)
     now[0] += 60
-    watch.read(NAMES, members)
+    watch.read(NAMES, given(members))
     assert watch.unwell(NAMES[0]) == told
     now[0] = NOW + 3_600.0
-    watch.read(NAMES, members)
+    watch.read(NAMES, given(members))
     assert [watch.unwell(name) for name in NAMES] == [""] + [told] * 6
     now[0] += 60
-    watch.read(NAMES, members[1:])
+    watch.read(NAMES, given(members[1:]))
     assert watch.unwell(NAMES[0]) == ""
 
 

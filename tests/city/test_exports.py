@@ -13,13 +13,13 @@ import httpx
 import pytest
 
 from edge_app.city.api import build_api
+from edge_app.city.count_tables import step_table
 from edge_app.city.database.engine import Database, open_database
 from edge_app.city.live import Live
-from edge_app.city.parquet import TYPES
 from edge_app.city.routes.city import City
 from edge_app.commands import city as command
 from edge_app.errors import ConfigError
-from tests.city.cases import START, series
+from tests.city.cases import START, changed, series, vector
 from tests.city.test_api import span
 from tests.city.test_storing import make_site, roll, store
 from tests.support.city_api import client_of
@@ -43,7 +43,7 @@ def test_parquet_tells_what_csv_tells(database: Database, client: httpx.Client, 
     (tmp_path / "counts.parquet").write_bytes(answer.content)
     table = duckdb.read_parquet(str(tmp_path / "counts.parquet"))
     assert dict(zip(table.columns, map(str, table.types), strict=True)) == {
-        name: kind.replace("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE") for name, kind in TYPES.items()
+        name: kind.replace("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE") for name, kind in step_table().columns.items()
     }
     read = table.project("epoch(start), vehicles, covered, late").fetchall()
     assert [(int(many), float(covered), float(late)) for _, many, covered, late in read] == [
@@ -54,6 +54,24 @@ def test_parquet_tells_what_csv_tells(database: Database, client: httpx.Client, 
     empty = client.get(f"/api/v1/sites/{site}/counts.parquet", params=span(START + 900_000, START + 990_000))
     (tmp_path / "empty.parquet").write_bytes(empty.content)
     assert duckdb.read_parquet(str(tmp_path / "empty.parquet")).fetchall() == []
+
+
+def test_files_of_some_classes_have_these_alone_and_say_what_lies_beyond_a_step(
+    database: Database, client: httpx.Client, tmp_path: Path
+) -> None:
+    site, begin = make_site(database, "UTC"), START - START % 900
+    counts = vector(3, truck_right_to_left=2, bus_left_to_right=9)
+    store(database, [changed(one, counts=counts) for one in series(1, start=begin + 600, length=600)])
+    roll(database)
+    path, asked = f"/api/v1/sites/{site}/counts", {**span(begin, step="quarter"), "class": ["truck", "car"]}
+    (row,) = csv.reader(client.get(f"{path}.csv", params=asked).text.splitlines()[1:])
+    assert row[3:] == ["0.6667", "0.0", "false", "3", "0", "0", "2", "5", "0.0", "300"]
+    (tmp_path / "counts.parquet").write_bytes(client.get(f"{path}.parquet", params=asked).content)
+    table = duckdb.read_parquet(str(tmp_path / "counts.parquet"))
+    (read,) = table.fetchall()
+    assert read[3:] == (0.6667, 0.0, False, 3, 0, 0, 2, 5, 0.0, 300)
+    assert table.columns == list(step_table(("car", "truck")).columns)
+    assert table.columns[-4:] == ["truck_right_to_left", "vehicles", "late", "straddling_s"]
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from edge_app.rollout.plan import Cascade
 from edge_app.rollout.wanted_detector import WantedDetector
 from edge_app.rollout.wanted_release import WantedRelease
 from edge_app.system.signatures import make_key
+from tests.support.city_memory import WELL, add_figures
 
 NOW = 1_796_083_200
 HOUR = 3_600
@@ -174,6 +175,27 @@ def test_one_that_was_removed_from_the_broker_is_gone_after_an_hour(city: City) 
     city.lead(61)
     state, _ = city.told("new")
     assert state == "taking_back", "two of three are more than a tenth, and more than one"
+
+
+@pytest.mark.parametrize(
+    ("since", "state"),
+    [({}, "running"), ({"frames_per_s": 4.0, "dropped_share": 0.7}, "taking_back")],
+)
+def test_a_detector_that_is_too_slow_for_a_device_is_taken_back(
+    city: City, since: dict[str, float], state: str
+) -> None:
+    city.keep("new", DETECTOR, *(replace(running(name), got=NOW - 2.0 * HOUR) for name in POLES))
+    with city.database.begin() as connection:
+        for name in POLES:
+            city.has_detector(name)
+            add_figures(connection, name, NOW - 14 * 24 * HOUR, NOW - 2 * HOUR)
+            add_figures(connection, name, NOW - 2 * HOUR, NOW, {**WELL, **(since if name == "h/2" else {})})
+    city.lead()
+    with city.database.connect() as connection:
+        told = find_rollout(connection, "new").rollout
+    assert told.state == state
+    if since:
+        assert told.why == "of 3 devices 1 do worse than before (h/2); processes 4.0 frames/s, and 15.0 before"
 
 
 def test_what_a_person_sets_after_the_end_stays(city: City) -> None:

@@ -12,11 +12,12 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, select, text
+from sqlalchemy import Connection, MetaData, create_engine, select, text
 
 from edge_app.city.database.engine import Database, open_database, state_of
 from edge_app.city.database.inventory import read_inventory
 from edge_app.city.database.tables import METADATA, SERIES
+from edge_app.city.records import COLUMNS
 from edge_app.errors import ConfigError, StoreError
 from tests.support.paths import ROOT
 from tests.support.postgres import Postgres
@@ -36,8 +37,68 @@ FIRST_RELEASE = (
     ),
 )
 
+_SUMS = f"({{0}}, start, covered_s, length_s, straddling_s, flagged_s, {', '.join(COLUMNS)}"
+_SUMMED = f"0, 840.5, 900, 0, 60, {', '.join(map(str, range(10)))}"
+ADDED_BY = {
+    "0001": (
+        f"INSERT INTO quarter {_SUMS.format('line_id')}, intervals, flags, settings)"
+        f" VALUES (1, {_SUMMED}, 15, '{{}}', '[]')",
+        f"INSERT INTO step {_SUMS.format('step, site_id')}) VALUES ('hour', 'quay', {_SUMMED})",
+        "INSERT INTO device (topic_site, device, state, heard, version, contract, health, meta)"
+        " VALUES ('harbour', 'pole-7', 'online', 60, '1.0.0', '1.0', '{}', '{}')",
+        "INSERT INTO poison VALUES (1, 'traffic/v1/x', '{', 'no JSON', 60)",
+    ),
+    "0002": (
+        "INSERT INTO audit (id, at, who, action, subject, change) VALUES (1, 60, 'ann', 'site changed', 'quay', '{}')",
+    ),
+    "0003": (
+        "INSERT INTO account (name, role, password, made) VALUES ('ann', 'engineer', 'hash', 60)",
+        "INSERT INTO login (digest, account, csrf, began, used) VALUES ('d1', 'ann', 'c', 60, 61)",
+        "INSERT INTO token (name, digest, scope, made, ends) VALUES ('feed', 'd2', 'read', 60, NULL)",
+    ),
+    "0004": ("INSERT INTO archived VALUES (0, 0, '1970/0.parquet', 1440, 99, 4096, 'ab', 60, '', '')",),
+    "0005": ("INSERT INTO lost_file VALUES ('1970/1.parquet', 0, 1, 1440, 98, 4096, 'cd', 'disk', 'ann', 60)",),
+    "0007": ("INSERT INTO closed_gap VALUES (1, 1, '5b1f09c4', 4, 6, 1, 60, 70)",),
+    "0008": (
+        "INSERT INTO rollout (id, name, candidate, key, bundle, cascade, state, group_no, group_begins, since, why,"
+        " who, changed, version, evidence)"
+        " VALUES (1, 'autumn', 'ef', 'detector', '{}', '{}', 'paused', 0, '[60]', 60, '', 'ann', 61, 3, '{}')",
+        "INSERT INTO rollout_device (rollout_id, topic_site, device, group_no, state, reason, changed, fetched, tries,"
+        " former, before, drifted)"
+        " VALUES (1, 'harbour', 'pole-7', 0, 'trying', '', 61, true, 2, '01', '{}', false)",
+        "INSERT INTO rollout_event VALUES (1, 1, 60, 'ann', 'started', '', '')",
+        "INSERT INTO office_order VALUES (1, 'ann', 60, 'restart', 'harbour/pole-7', '{}', 'sent', '', 61)",
+    ),
+    "0009": (
+        "INSERT INTO figure VALUES ('harbour', 'pole-7', 900, '{}')",
+        "INSERT INTO review (id, line_id, at, arrived, label, direction, score, doubtful, stands_for, model, box,"
+        " answer, who, answered)"
+        f" VALUES ('{7:032x}', 1, 60, 61, 'bus', 'left_to_right', 0.5, true, 4, 'm', '[0, 0, 9, 9]', 'truck', 'ann',"
+        " 70)",
+    ),
+    "0010": ("INSERT INTO comparable_line VALUES ('harbour', 'pole-7', 'quay-road', '0 0 1 1', 'ann', 60)",),
+    "0012": ("INSERT INTO forgotten_contradictions VALUES ('totals', 4)",),
+}
+"""Rows that a release could store first in the tables of its revision."""
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
+
+def stored_by(revision: str) -> tuple[str, ...]:
+    """Return what the releases up to this revision have stored."""
+    return FIRST_RELEASE + tuple(row for of, rows in ADDED_BY.items() if of <= revision for row in rows)
+
+
+def rows_of(connection: Connection) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of all tables, without those of the migrations themselves."""
+    found = MetaData()
+    found.reflect(connection)
+    tables = (table for table in found.sorted_tables if table.name not in ("alembic_version", "counts_0"))
+    return {
+        table.name: [dict(row) for row in connection.execute(select(table).order_by(*table.primary_key)).mappings()]
+        for table in tables
+    }
+
+
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012")
 """Tables of the releases so far."""
 
 
@@ -66,7 +127,7 @@ def former_release(request: pytest.FixtureRequest, tmp_path: Path, kind: str, re
         command.upgrade(config, revision)
         if kind == "postgresql":
             connection.execute(text("CREATE TABLE counts_0 PARTITION OF counts FOR VALUES FROM (0) TO (86400)"))
-        for statement in FIRST_RELEASE:
+        for statement in stored_by(revision):
             connection.execute(text(statement))
     engine.dispose()
     return url
@@ -93,6 +154,20 @@ def test_what_any_release_has_stored_is_still_there(former_release: str, revisio
             assert compare_metadata(context, METADATA) == []
     finally:
         database.close()
+
+
+def test_every_row_of_a_release_is_still_there_as_it_was(former_release: str, revision: str) -> None:
+    engine = create_engine(former_release.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.connect() as connection:
+        before = rows_of(connection)
+    open_database(former_release).close()
+    with engine.connect() as connection:
+        after = rows_of(connection)
+    engine.dispose()
+    assert sum(map(len, before.values())) == len(stored_by(revision))
+    for table, rows in before.items():
+        kept = [{key: row[key] for key in was} for row, was in zip(after[table], rows, strict=True)]
+        assert kept == rows
 
 
 def test_every_release_before_this_one_is_tried() -> None:

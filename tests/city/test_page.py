@@ -13,12 +13,14 @@ import pytest
 
 from edge_app.city.api import build_api
 from edge_app.city.database.accounts import add_account
+from edge_app.city.database.contradictions import count_contradictions
 from edge_app.city.database.engine import Database, open_database
 from edge_app.city.database.figures import note_figures
 from edge_app.city.database.fleet import note_health, note_status
 from edge_app.city.database.inventory import put_sites, read_inventory
 from edge_app.city.database.reviews import read_devices, store_reviews
 from edge_app.city.database.storing import Storing
+from edge_app.city.database.tables import DEVICE
 from edge_app.city.live import Live
 from edge_app.city.routes.city import City
 from edge_app.city.simulator.town import counters, history
@@ -262,6 +264,41 @@ def test_a_site_in_its_first_minutes_shows_what_it_has(tmp_path: Path) -> None:
                 browser.run("(one => one.scrollWidth - one.clientWidth)(document.querySelector('.heat-card .scroll'))")
                 <= 0
             )
+        assert browser.errors == []
+    finally:
+        browser.close()
+        database.close()
+
+
+def test_a_moved_camera_what_came_late_and_old_contradictions_are_told(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}")
+    now = int(time.time())
+    site, texts = make_site(database, "UTC"), messages("en")
+    health = {"quality": ["moved"], "source": {"state": "ok"}}
+    yesterday = now // 86_400 * 86_400 - 86_400
+    wrong = [changed(one, totals=one.counts) for one in series(202, start=yesterday + 36_000)]
+    with database.begin() as connection:
+        Storing().store(connection, wrong, float(now))
+        connection.execute(DEVICE.update().values(state="online", health=health))
+        many = sum(count_contradictions(connection).values())
+    roll(database)
+    assert many == 201  # of the first one the totals are its counts
+    browser = Browser(tmp_path / "profile", 390, 844, touch=True)
+    try:
+        with Server(build_api(City(database, Live())), "127.0.0.1", 0) as server:
+            base = f"http://127.0.0.1:{server.port}"
+            browser.open(f"{base}/street/{site}")
+            browser.wait_for("document.querySelector('.tiles') !== null")
+            assert texts["city.state.moved"] in browser.run("document.querySelector('.state.moved').textContent")
+            day = datetime.fromtimestamp(yesterday, timezone.utc).date().isoformat()
+            choice = "document.querySelector('input[type=date]')"
+            browser.run(f"{choice}.value = {day!r}; {choice}.dispatchEvent(new Event('change'))")
+            late = texts["city.came_late"].format(share="14")  # 202 minutes of the day
+            browser.wait_for(f"document.querySelector('.tiles').textContent.includes({late!r})")
+            browser.open(f"{base}/gaps")
+            shown = texts["city.newest_of"].format(n=200, all=201)
+            browser.wait_for(f"document.getElementById('view').textContent.includes({shown!r})")
+            assert AXE is None or violations(browser) == []
         assert browser.errors == []
     finally:
         browser.close()

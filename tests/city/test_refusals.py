@@ -55,6 +55,8 @@ def test_reasons_of_gaps_and_contradictions_have_words_in_every_language(languag
     kinds = {f"contradiction.{kind}" for kind in WORDS}
     assert {key for key in texts if key.startswith(("gone.", "contradiction."))} == reasons | kinds
     assert all("{number}" in texts[key] for key in kinds)
+    advised = {f"contradiction_advice.{kind}" for kind in WORDS}
+    assert {key for key in texts if key.startswith("contradiction_advice.")} == advised
 
 
 @pytest.mark.parametrize("language", NAMES)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -204,6 +205,16 @@ def test_a_device_reads_its_own_commands_and_nothing_else(city_and_broker: tuple
                 for _ in range(8):  # whether it is refused or left without messages is the broker's choice
                     assert stolen.read(0.05) is None
                     eventually(obeyed)
+
+
+@needs_rabbitmq
+def test_rabbitmq_opens_to_others_nothing_but_its_own_ports(tmp_path: Path) -> None:
+    """Who may do what with it is decided there alone: Erlang's ports are guarded by the cookie, and they are inner."""
+    with rabbitmq(tmp_path) as node:
+        listens = node.listens()
+        assert {port for _, port in listens} == {node.port, node.queue_port, node.distribution, node.names}
+        for address, port in listens:
+            assert port in (node.port, node.queue_port) or ip_address(address).is_loopback
 
 
 @pytest.mark.parametrize("password", ["", "x"])

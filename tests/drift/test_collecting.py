@@ -25,6 +25,8 @@ from tests.support.harvest_cases import tracks
 
 BEGIN = 1_795_946_400.0  # 2026-11-29 10:00 UTC, a Sunday
 SIZE = (640, 360)
+A = Setting("a", "UTC 2 cafe")
+OTHER_DETECTOR, OTHER_PICTURE = Setting("b", "UTC 2 cafe"), Setting("b", "UTC 2 beef")
 NOTHING, NOBODY = Detections.empty(), Tracks.empty()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edge_app.rollout.health_rule import Quarter, worse
+from edge_app.rollout.health_rule import BESIDE_MB, Quarter, worse
 
 DAY = 86_400
 GOT = 1_796_083_200.0
@@ -66,3 +66,10 @@ def test_a_device_of_which_too_little_is_known_is_not_judged() -> None:
     assert worse(figures(slow), GOT, NOW) != ""
     assert worse([one for one in figures(slow) if one[0] < GOT + 1800], GOT, GOT + 1800) == ""
     assert worse([], GOT, NOW) == ""
+
+
+def test_the_frames_that_another_detector_shares_are_no_fault_of_the_candidate() -> None:
+    beside = figures({"memory_mb": 120.0 + BESIDE_MB + 20.0})
+    assert worse(beside, GOT, NOW, BESIDE_MB) == ""
+    assert worse(beside, GOT, NOW) == "needs 190 MB of memory, and 120 at most before"
+    assert worse(figures({"memory_mb": 230.0}), GOT, NOW, BESIDE_MB) != ""

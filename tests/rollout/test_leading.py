@@ -81,3 +81,38 @@ def test_evidence_tells_sums_and_what_is_open() -> None:
     found = evidence_of(rule, 5.0)
     assert (found.decision, found.hours, found.sums["car"]) == ("wait", 3, [603.0, 603.0])
     assert "all classes" in found.open
+
+
+def fleet(*groups: int) -> list[Member]:
+    return [Member(f"h/{at}-{n}", at, "running", got=1.0) for at, many in enumerate(groups) for n in range(many)]
+
+
+def look(members: list[Member], **told: dict[str, str]) -> tuple[Rollout, str]:
+    """Return where a roll-out goes whose second group has counted enough. told: field -> device and what it tells."""
+    second = replace(rollout(), group=1, begins=(1000.0, 2000.0), since=2000.0)
+    known = {
+        one.name: Told(online=True, **{name: of[one.name] for name, of in told.items() if one.name in of})  # type: ignore[arg-type]
+        for one in members
+    }
+    after, events = led(second, members, known, PASS, 2000.0 + 30 * HOUR)
+    return after, events[0].what
+
+
+def test_devices_of_earlier_groups_are_watched_until_the_end() -> None:
+    slow = "processes 4.0 frames/s, and 15.0 before"
+    members = fleet(10, 90, 900)
+    after, what = look(members, unwell={f"h/0-{n}": slow for n in range(10)})
+    assert (what, after.state, after.group) == ("stopped", "taking_back", 1)
+    assert after.why == f"of 10 devices of group 1 10 do worse than before (h/0-0, h/0-1, h/0-2); {slow}"
+    after, what = look(members, unwell={"h/0-0": slow})
+    assert (what, after.group) == ("group", 2), "one of ten is a tenth"
+    back = [replace(one, state="back", reason="no frames come") if one.name < "h/0-2" else one for one in members]
+    assert look(back)[0].why.startswith("of 10 devices of group 1 2 took it back by themselves")
+
+
+def test_groups_are_judged_together_too() -> None:
+    gone = [replace(one, state="gone") if one.name in ("h/0-0", "h/1-0") else one for one in fleet(2, 8)]
+    after, what = look(gone)
+    assert (what, after.why) == ("stopped", "of 10 devices of all groups 2 are gone (h/0-0, h/1-0)"), "no chance"
+    more = [Member(f"h/more-{n}", 1, "running") for n in range(10)]
+    assert look([*gone, *more])[1] == "done", "two of twenty are a tenth, and one of each group is chance"

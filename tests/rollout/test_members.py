@@ -207,3 +207,11 @@ def test_a_drift_since_then_counts_and_one_of_before_does_not() -> None:
     told = {running.name: replace(SET, drifted=True)}
     assert list(seen([running], told, "wait", [], WANTED).drifted) == [running.name]
     assert not seen([replace(running, drifted=True)], told, "wait", [], WANTED).drifted
+
+
+def test_that_nothing_is_compared_is_told_of_the_device_until_the_end() -> None:
+    told = replace(SET, highest=4, unpaired="nothing was compared there for hours")
+    running, _ = step(replace(FETCHED, state="running", got=50.0), told, "candidate", 100.0, WANTED)
+    assert (running.state, running.reason) == ("running", "nothing was compared there for hours")
+    assert step(running, replace(told, unpaired=""), "candidate", 101.0, WANTED)[0].reason == ""
+    assert step(running, told, "settled", 101.0, WANTED)[0].reason == "", "then nothing counts beside any more"

@@ -75,3 +75,25 @@ def test_the_next_group_passes_by_its_own_hours() -> None:
     assert made.evidence(5.0).hours == 0
     made.add("h/9", {"car": 150.0}, {"car": 150.0}, night=False)
     assert made.evidence(5.0).decision == "wait"
+
+
+def test_a_detector_that_finds_more_is_not_stopped_by_what_is_usual() -> None:
+    def judged(share: float) -> tuple[str, ...]:
+        made = UsualRule(0.1, more=False)
+        for hour in range(24):
+            for name in ("h/0", "h/1"):
+                made.add(name, {"car": share * 150.0 + hour % 3 - 1}, {"car": 150.0}, night=False)
+        return tuple(made.reasons())
+
+    assert judged(1.7) == ()
+    assert judged(0.6)[0].startswith("of 2 devices 2 count otherwise than is usual there; h/0 40% fewer of all classes")
+
+
+def test_devices_of_an_earlier_group_stop_it_beside_many_others() -> None:
+    made = UsualRule(0.1)
+    for hour in range(24):
+        for number in range(30):
+            late = number >= 2
+            share = 1.0 if late else 0.5
+            made.add(f"h/{number}", {"car": share * 150.0 + hour % 3}, {"car": 151.0}, night=False, group=int(late))
+    assert made.reasons()[0].startswith("of 2 devices of group 1 2 count otherwise than is usual there; h/0 50% fewer")

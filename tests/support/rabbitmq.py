@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import psutil
 import pytest
 
 from edge_app.mqtt.embedded_broker import HOST
 from tests.support.brokers import eventually, free_port
+from tests.support.paths import ROOT
 
 PROGRAM: Final = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Not the one in PATH, which switches to a user that cannot read the test's files."""
@@ -29,10 +31,16 @@ mqtt.default_user = guest
 mqtt.default_pass = guest
 log.file.level = warning
 """
+_FEW_CORES: Final = (
+    'SERVER_ADDITIONAL_ERL_ARGS="$SERVER_ADDITIONAL_ERL_ARGS +S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"'
+)
 
 
 class RabbitMq:
-    """A node that is started by `start`. port: of MQTT. queue_port: of AMQP. config: text of its rabbitmq.conf."""
+    """A node that is started by `start`. config: text of its rabbitmq.conf.
+
+    port: of MQTT. queue_port: of AMQP. distribution, names: of Erlang, for nodes and for looking them up.
+    """
 
     def __init__(self, folder: Path, config: str = "", *, port: int = 0, queue_port: int = 0) -> None:
         self.port, self.queue_port = port or free_port(), queue_port or free_port()
@@ -40,16 +48,22 @@ class RabbitMq:
         text = config or PLAIN.format(host=HOST, port=self.port, queue_port=self.queue_port)
         (folder / "rabbitmq.conf").write_text(text)
         (folder / "plugins").write_text("[rabbitmq_mqtt, rabbitmq_auth_mechanism_ssl].\n")
-        (folder / "env.conf").write_text("")  # not the machine's own
+        # As shipped, not the machine's own; and schedulers that do not spin: the tests have few cores.
+        shipped = (ROOT / "deploy/city/rabbitmq-env.conf").read_text("utf-8")
+        (folder / "env.conf").write_text(f"{shipped}{_FEW_CORES}\n", "utf-8")
         self._node = f"edge-app-{self.queue_port}@localhost"
-        self._distribution, self._names = free_port(), free_port()
+        self.distribution, self.names = free_port(), free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._epmd: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it and wait until it takes MQTT connections."""
         with self._log.open("ab") as log:
-            self._epmd = self._epmd or subprocess.Popen(("epmd", "-port", str(self._names), "-address", HOST))
+            self._epmd = self._epmd or subprocess.Popen(
+                ("sh", "-c", ". ./env.conf; export ERL_EPMD_ADDRESS; exec epmd"),
+                cwd=self._folder,
+                env=self._environment(),
+            )
             self._process = subprocess.Popen(
                 [str(PROGRAM)], stdout=log, stderr=log, env=self._environment(), cwd="/", start_new_session=True
             )
@@ -60,6 +74,14 @@ class RabbitMq:
         """Number of the process, whose children belong to it."""
         assert self._process is not None
         return self._process.pid
+
+    def listens(self) -> set[tuple[str, int]]:
+        """Return address and port where it, its helpers and the table of names listen."""
+        assert self._epmd is not None
+        helpers = psutil.Process(self.pid).children(recursive=True)
+        mine = {self.pid, self._epmd.pid, *(one.pid for one in helpers)}
+        listening = (one for one in psutil.net_connections("inet") if one.status == psutil.CONN_LISTEN)
+        return {(one.laddr.ip, one.laddr.port) for one in listening if one.pid in mine}
 
     def kill(self) -> None:
         """Kill it and its helpers as a power cut would."""
@@ -84,15 +106,13 @@ class RabbitMq:
             "LANG": "C.UTF-8",
             "HOME": folder,  # of the cookie
             "RABBITMQ_NODENAME": self._node,
-            "RABBITMQ_DIST_PORT": str(self._distribution),
+            "RABBITMQ_DIST_PORT": str(self.distribution),
             "RABBITMQ_CONF_ENV_FILE": f"{folder}/env.conf",
             "RABBITMQ_CONFIG_FILE": f"{folder}/rabbitmq.conf",
             "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/plugins",
             "RABBITMQ_MNESIA_BASE": f"{folder}/data",
             "RABBITMQ_LOG_BASE": f"{folder}/log",
-            "ERL_EPMD_PORT": str(self._names),
-            # Schedulers that do not spin: the tests have few cores.
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
+            "ERL_EPMD_PORT": str(self.names),
         }
 
     def _answers(self) -> bool:

@@ -83,11 +83,12 @@ def run(devices: int, change: Change, random: np.random.Generator) -> Run:
     world, cascade, rule = fleet(devices, random), Cascade(), UsualRule(Cascade().failed)
     parts = groups([str(n) for n in range(devices)], str(random.integers(2**32)), cascade)
     days, progress, hours = Days(devices, random), Progress(), 0
-    mine = [int(n) for n in parts[0]]
+    mine, group_of = [int(n) for n in parts[0]], {n: number for number, part in enumerate(parts) for n in part}
     while progress.state == "running":
         others = [int(n) for part in parts[progress.group + 1 :] for n in part][:_OTHERS]
         if others:
-            compare(world, days, mine, others, hours, change, rule, random)
+            for name, (vehicles, expects) in compare(world, days, mine, others, hours, change, random).items():
+                rule.add(name, vehicles, expects, night=dark(hours % 24), group=group_of[name])
         hours += 1
         evidence = rule.evidence(0.0)
         state = Seen(evidence.decision, evidence.reasons, running=[str(n) for n in mine])
@@ -106,10 +107,9 @@ def compare(
     others: list[int],
     hour: int,
     change: Change,
-    rule: UsualRule,
     random: np.random.Generator,
-) -> None:
-    """Let an hour pass, and give it to the rule with what was usual."""
+) -> Mapping[str, tuple[Mapping[str, float], Mapping[str, float]]]:
+    """Let an hour pass, and return what devices with the release have counted, and what was to be expected."""
     rows = mine + others
     now = np.vstack(
         [
@@ -119,9 +119,7 @@ def compare(
     )
     before = [counted(world, days, rows, hour - 168 * week, equal, random) for week in range(1, WEEKS + 1)]
     usual = np.median(before, axis=0)
-    told = Hour(named(rows, now), named(rows, usual), {str(n) for n in mine})
-    for name, (vehicles, expects) in expected(told).items():
-        rule.add(name, vehicles, expects, night=dark(hour % 24))
+    return expected(Hour(named(rows, now), named(rows, usual), {str(n) for n in mine}))
 
 
 def named(rows: list[int], counts: Counts) -> dict[str, dict[str, float]]:

@@ -54,6 +54,8 @@ logging.getLogger("alembic").setLevel(logging.WARNING)  # what it does at every 
 
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
 _WAIT_S: Final = 10.0
+_ALIVE: Final = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
+"""A server that vanished without a word is told after a minute, not after the system's two hours (libpq; s, ms)."""
 _PORT: Final = 5432
 UTF8: Final[Mapping[str, str]] = {"client_encoding": "UTF8"}
 """What a connection to PostgreSQL is told, so that it does not guess it from the database."""
@@ -193,7 +195,7 @@ def _engine(url: str, workers: int) -> tuple[Engine, str]:
         engine = create_engine(parsed, connect_args={"timeout": _WAIT_S})
         event.listen(engine, "connect", _fast_and_safe)
     else:
-        arguments = {"connect_timeout": int(_WAIT_S), **UTF8}
+        arguments = {"connect_timeout": int(_WAIT_S), **_ALIVE, **UTF8}
         engine = create_engine(parsed, pool_size=workers, pool_pre_ping=True, connect_args=arguments)
     return engine, _place(parsed)
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Text, and_, bindparam, cast, delete, select, tuple_, update
 
-from edge_app.city.database.tables import CLOSED_GAP, DEVICE, LINE, SERIES
+from edge_app.city.database.tables import ASKED_GAP, CLOSED_GAP, DEVICE, LINE, SERIES
 from edge_app.city.numbers import Numbers, Range
 from edge_app.city.records import NONE, Gap, LineName
 
@@ -97,6 +97,7 @@ def note_closed(connection: Connection, key: int, gap: Gap, asked: int, now: int
     """
     row = connection.execute(select(SERIES.c.line_id, SERIES.c.gone).where(SERIES.c.id == key)).one()
     lost: int = sum(max(0, min(last, gap.last) - max(first, gap.first) + 1) for first, last, _ in row.gone)
+    connection.execute(delete(ASKED_GAP).where(ASKED_GAP.c.series_id == key, ASKED_GAP.c.first == gap.first))
     connection.execute(delete(CLOSED_GAP).where(CLOSED_GAP.c.closed < now - _KEPT_S))
     values = {"installation": gap.installation, "first": gap.first, "last": gap.last, "lost": lost}
     connection.execute(CLOSED_GAP.insert().values(line_id=row.line_id, asked=asked, closed=now, **values))

@@ -190,7 +190,8 @@ def _kept(row: Row[Any]) -> Kept:
         who=row.who,
         changed=row.changed,
     )
-    known = {**row.evidence, "reasons": tuple(row.evidence["reasons"]), "open": tuple(row.evidence["open"])}
+    lists = {name: tuple(row.evidence.get(name, ())) for name in ("reasons", "open", "unpaired")}
+    known = {**row.evidence, **lists}
     return Kept(row.id, row.version, rollout, Evidence(**known))
 
 

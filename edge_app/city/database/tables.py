@@ -84,6 +84,19 @@ CLOSED_GAP: Final = Table(
     Column("closed", BigInteger, nullable=False),
     comment="gaps of the last days that have closed after they were asked for",
 )
+ASKED_GAP: Final = Table(
+    "asked_gap",
+    METADATA,
+    Column("series_id", Integer, primary_key=True, autoincrement=False),
+    Column("first", BigInteger, primary_key=True),
+    Column("last", BigInteger, nullable=False, comment="as it was when it was asked for first"),
+    Column("reach", BigInteger, nullable=False, comment="highest number that was asked for"),
+    Column("asked", BigInteger, nullable=False, comment="when its device was asked first"),
+    Column("newest", BigInteger, nullable=False, comment="when it was asked last"),
+    Column("again", BigInteger, nullable=False, comment="it is not asked again before"),
+    Column("times", Integer, nullable=False, comment="how often it was asked"),
+    comment="gaps that are asked for and have not closed; without foreign key, whose check waits for who stores",
+)
 SETTINGS: Final = Table(
     "settings",
     METADATA,

@@ -1,9 +1,9 @@
-"""Routes of what was counted: sites, devices, counts, usual days, changes, gaps, and new intervals as they come."""
+"""Routes of what was counted: sites, devices, counts, usual days, changes, and new intervals as they come."""
 
 from __future__ import annotations
 
 import tempfile
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -15,13 +15,12 @@ from pydantic import AfterValidator, AwareDatetime
 
 from edge_app.city import telling
 from edge_app.city.access import Right
-from edge_app.city.answers import Changes, Counts, Hours, SiteAnswer, Sites, Usual, Whole
+from edge_app.city.answers import Changes, Counts, Hours, SiteAnswer, Sites, Usual
 from edge_app.city.calendar import FAR, step_around, zone
+from edge_app.city.count_tables import step_rows, step_table
 from edge_app.city.database import changes, reading
-from edge_app.city.database.contradictions import count_contradictions, read_contradictions
 from edge_app.city.database.engine import Connection
-from edge_app.city.database.lost import lost_files, lost_of_site
-from edge_app.city.database.missing import closed_gaps
+from edge_app.city.database.lost import lost_of_site
 from edge_app.city.database.reading import AnyStep, Site, Total
 from edge_app.city.database.recent import read_recent
 from edge_app.city.database.steps import read_hours, read_steps
@@ -29,6 +28,7 @@ from edge_app.city.inventory import known_zone
 from edge_app.city.parquet import write_parquet
 from edge_app.city.routes.city import City, SiteId, known_site, needs
 from edge_app.http.problems import RefusalError
+from edge_app.offline.bins import csv_text
 from edge_app.records import VEHICLES
 
 _MOST_DAYS: Final[dict[str, int]] = {"quarter": 35, "hour": 400, "day": 4000}
@@ -64,7 +64,6 @@ def data_routes(city: City) -> APIRouter:
     routes = APIRouter(prefix="/api/v1", dependencies=[needs(Right.READ)])
     _add_sites(routes, city)
     _add_counts(routes, city)
-    _add_gaps(routes, city)
     _add_live(routes, city)
     return routes
 
@@ -162,7 +161,8 @@ def _add_counts(routes: APIRouter, city: City) -> None:
         with city.database.connect() as connection:
             one = known_site(connection, site, city.utc())
             tz, _, totals = _asked(connection, one, begin, to, step, time_zone)
-        text = telling.csv_of(site, totals, step, tz, classes or VEHICLES)
+        table = step_table(classes or VEHICLES)
+        text = csv_text(step_rows(table, site, totals, step, tz, tz), tuple(table.columns))
         name = _file_name(one, tz, begin, to, step, "csv")
         return Response(text, media_type="text/csv; charset=utf-8", headers=attachment(name))
 
@@ -173,15 +173,21 @@ def _add_counts(routes: APIRouter, city: City) -> None:
         responses={200: {"content": {_PARQUET: {"schema": {"type": "string", "format": "binary"}}}}},
     )
     def counts_parquet(
-        site: SiteId, begin: From, to: To, step: StepQuery = "hour", time_zone: ZoneQuery = None
+        site: SiteId,
+        begin: From,
+        to: To,
+        step: StepQuery = "hour",
+        classes: Classes = (),
+        time_zone: ZoneQuery = None,
     ) -> Response:
         with city.database.connect() as connection:
             one = known_site(connection, site, city.utc())
             tz, _, totals = _asked(connection, one, begin, to, step, time_zone)
-        rows = telling.rows_of(site, totals, step, tz)
+        table = step_table(classes or VEHICLES)
+        rows = step_rows(table, site, totals, step, tz, timezone.utc)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "counts.parquet"
-            write_parquet([rows], file)
+            write_parquet([rows], table.columns, file)
             content = file.read_bytes()
         name = _file_name(one, tz, begin, to, step, "parquet")
         return Response(content, media_type=_PARQUET, headers=attachment(name))
@@ -214,21 +220,6 @@ def _file_name(site: Site, tz: ZoneInfo, begin: datetime, end: datetime, step: s
 def attachment(name: str) -> dict[str, str]:
     """Return the header that has a browser save an answer under a name."""
     return {"content-disposition": f'attachment; filename="{name}"'}
-
-
-def _add_gaps(routes: APIRouter, city: City) -> None:
-    @routes.get("/gaps", summary="What is missing or was in the last days, what contradicts, what was kept aside")
-    def gaps() -> Whole:
-        with city.database.connect() as connection:
-            return telling.whole_of(
-                reading.read_series(connection),
-                closed_gaps(connection, int(city.utc())),
-                lost_files(connection),
-                read_contradictions(connection),
-                reading.read_poison(connection),
-                contradictions_so_far=sum(count_contradictions(connection).values()),
-                aside_so_far=reading.count_aside(connection),
-            )
 
 
 def usual_of(connection: Connection, site: Site, at: int) -> Usual:

@@ -12,7 +12,9 @@ from edge_app.city import telling
 from edge_app.city.access import Right
 from edge_app.city.answers import CityHealth
 from edge_app.city.database import archived, reading
+from edge_app.city.database.asked import away_devices, read_asked
 from edge_app.city.database.lost import lost_files
+from edge_app.city.gap_telling import gaps_of
 from edge_app.city.metrics import KIND, Figures, metrics_text
 from edge_app.city.routes.city import City, needs
 from edge_app.city.routes.kept import Kept
@@ -59,6 +61,7 @@ def _read(city: City, now: float) -> Figures:
         sites = reading.read_sites(connection, now)
         devices = reading.read_devices(connection)
         series = reading.read_series(connection)
+        gaps = gaps_of(series, read_asked(connection), away_devices(connection, int(now)))
         kinds, aside, waiting = reading.read_tallies(connection)
         files = {**archived.tally(connection), "lost": len(lost_files(connection))}
     return Figures(
@@ -67,6 +70,7 @@ def _read(city: City, now: float) -> Figures:
         devices=Counter(row.state for row in devices),
         missing=sum(last - first + 1 for _, gaps in series for first, last in gaps),
         lost=sum(last - first + 1 for row, _ in series for first, last, _ in row.gone),
+        gaps=Counter(gap.state for gap in gaps),
         contradictions=kinds,
         aside=aside,
         waiting=waiting,

@@ -1,0 +1,114 @@
+"""Read the intervals of a site as they came, out of the database and the archive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, and_, select
+
+from edge_app.city.archive import Archive
+from edge_app.city.database.archived import Asked, names_of, read_all
+from edge_app.city.database.tables import ATTACHMENT, INTERVAL, LINE, SERIES, SETTINGS
+from edge_app.city.overlaps import Piece, counting
+from edge_app.city.records import COLUMNS, NONE, Interval, Kept, LineName, Settings, Vector
+from edge_app.city.sums import QUARTER_S
+
+
+@dataclass(frozen=True, slots=True)
+class SiteInterval:
+    """An interval of a site. counts: in the directions of the site. late: it arrived later than its length after its
+    end. counted: it is in the sums; else it overlaps one that is, or ends in the future."""
+
+    interval: Interval
+    counts: Vector
+    arrived_ms: int
+    late: bool
+    counted: bool
+
+
+def read_site_intervals(
+    connection: Connection, archive: Archive | None, site: str, start: int, end: int
+) -> list[SiteInterval]:
+    """Return every interval of a site that begins in [start, end), UTC s, by time.
+
+    Raises StoreError: when a file of the archive cannot be read.
+    """
+    columns = ATTACHMENT.c.line_id, ATTACHMENT.c.begins, ATTACHMENT.c.ends, ATTACHMENT.c.turned, LINE.c.longest_s
+    rows = connection.execute(
+        select(*columns)
+        .join_from(ATTACHMENT, LINE, LINE.c.id == ATTACHMENT.c.line_id)
+        .where(ATTACHMENT.c.site_id == site)
+    ).all()
+    found = list[SiteInterval]()
+    for line, begins, ends, turned, longest_s in rows:
+        first, stop = max(start, begins), end if ends is None else min(end, ends)
+        if first < stop:
+            # What overlaps the quarters that these begin in decides which of them count.
+            begin = first - first % QUARTER_S - longest_s
+            there = _intervals(connection, archive, Asked(line, begin, stop - stop % -QUARTER_S))
+            found += _told(there, first, stop, turned=turned)
+    return sorted(found, key=lambda one: (one.interval.start, one.interval.name, one.interval.id))
+
+
+def _intervals(connection: Connection, archive: Archive | None, asked: Asked) -> list[Kept]:
+    """Return the intervals of a line that begin in a stretch of time, each once, by start."""
+    name = names_of(connection, {asked.line})[asked.line]
+    within = and_(INTERVAL.c.line_id == asked.line, INTERVAL.c.start >= asked.start, INTERVAL.c.start < asked.end)
+    settings = [column for column in SETTINGS.c if column.name != "id"]
+    rows = connection.execute(
+        select(INTERVAL, SERIES.c.installation, *settings)
+        .join(SERIES, SERIES.c.id == INTERVAL.c.series_id)
+        .join(SETTINGS, SETTINGS.c.id == INTERVAL.c.settings_id)
+        .where(within)
+    ).all()
+    kept = [_kept(row, name) for row in rows] + read_all(connection, archive, asked)
+    once = {(one.interval.start, one.interval.id): one for one in kept}
+    return [once[key] for key in sorted(once)]
+
+
+def _told(there: Sequence[Kept], first: int, stop: int, *, turned: bool) -> list[SiteInterval]:
+    series = {name: at for at, name in enumerate(sorted({one.interval.installation for one in there}))}
+    pieces = [_piece(one, series[one.interval.installation]) for one in there]
+    usable = [piece for piece, one in zip(pieces, there, strict=True) if not one.interval.aside]
+    counted = set[int]()
+    quarters = {piece.start - piece.start % QUARTER_S for piece in usable if first <= piece.start < stop}
+    for quarter in quarters:
+        touching = [piece for piece in usable if piece.start < quarter + QUARTER_S and piece.end > quarter]
+        counted.update(id(piece) for piece in counting(touching) if piece.start >= quarter)
+    return [
+        SiteInterval(one.interval, _ways(piece.counts, turned=turned), one.arrived_ms, piece.late, id(piece) in counted)
+        for piece, one in zip(pieces, there, strict=True)
+        if first <= piece.start < stop
+    ]
+
+
+def _ways(counts: Vector, *, turned: bool) -> Vector:
+    # COLUMNS come in pairs, one for each direction.
+    return tuple(counts[at ^ 1] for at in range(len(counts))) if turned else counts
+
+
+def _piece(kept: Kept, series: int) -> Piece:
+    one = kept.interval
+    return Piece(one.start, one.end, series, kept.arrived_ms, one.counts, one.coverage, one.settings.flags)
+
+
+def _kept(row: Any, name: LineName) -> Kept:
+    interval = Interval(
+        id=row.id,
+        name=name,
+        installation=row.installation,
+        seq=row.seq,
+        start=row.start,
+        end=row.start + row.length_s,
+        counts=tuple(getattr(row, column) for column in COLUMNS),
+        totals=NONE,
+        coverage=row.coverage,
+        frames=row.frames,
+        dropped=row.dropped,
+        settings=Settings(row.model, row.config, row.boot_id, row.interval_s, row.flags),
+        others=row.others or "",
+        aside=row.aside,
+    )
+    return Kept(interval, row.arrived_ms)
