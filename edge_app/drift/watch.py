@@ -68,8 +68,8 @@ def local_time(zone: tzinfo) -> Local:
 class DriftWatch:
     """Watch of one camera; one thread calls `observe`, any thread may read `state` and `problem`.
 
-    history: hours of before. setting: what the hours depend on: what a change of it concerns is learnt anew. local: as
-    `local_time` gives it. on_quarter, shift: as for `HourCollector`.
+    history: hours of before. setting: what the hours depend on: with another one what depends on it is learnt anew.
+    local: as `local_time` gives it. on_quarter, shift: as for `HourCollector`.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class DriftWatch:
         self._recall()
 
     def change(self, setting: Setting) -> None:
-        """Learn anew from now on what another setting concerns; called by the thread that calls `observe`."""
+        """Learn anew what depends on the setting, from now on; called by the thread that calls `observe`."""
         self._setting, self._mixed = setting, True
 
     def observe(self, result: FrameResult) -> None:
