@@ -65,6 +65,9 @@ def two_hours() -> list[FrameResult]:
     return [*hour_of_frames(BEGIN), *hour_of_frames(BEGIN + 3600, seconds=1)]
 
 
+A, B = Setting("a", "UTC 2 still"), Setting("b", "UTC 2 still")
+
+
 def collected(*results: Iterable[FrameResult]) -> list[Hour]:
     collector = HourCollector(local_time(timezone.utc))
     found = [collector.observe(result) for one in results for result in one]
@@ -116,53 +119,72 @@ def write(folder: Path, days: int, change_from: int) -> None:
         history.add(at, Hour(*local(at), values))
 
 
-def test_a_restart_knows_what_has_moved_and_another_picture_begins_anew(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, two_hours: list[FrameResult]
-) -> None:
+def test_a_restart_knows_what_has_moved(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(tmp_path, 60, 45)
     watch = DriftWatch(HourHistory(tmp_path), A, local_time(timezone.utc))
     assert watch.state.kinds == {"data"}
     assert watch.state.sentence.startswith("The picture is not what it used to be since 2026-11-1")
     assert "(less sharp): clean the lens" in watch.state.sentence
     assert watch.state.sentence in caplog.text
-    for setting, kinds in ((OTHER_DETECTOR, ["data"]), (OTHER_PICTURE, [])):  # a dirty lens stays dirty
-        other = DriftWatch(HourHistory(tmp_path), setting, local_time(timezone.utc))
-        for result in two_hours:
-            other.observe(result)
-        assert list(other.state.kinds) == kinds
-        again = DriftWatch(HourHistory(tmp_path), setting, local_time(timezone.utc))
-        assert (list(again.state.kinds), again.problem) == (kinds, "")
 
 
-def test_a_detector_that_takes_over_leaves_a_drift_of_the_picture(tmp_path: Path, two_hours: list[FrameResult]) -> None:
+@pytest.mark.parametrize("restarted", [False, True])
+def test_another_detector_makes_no_dirty_lens_usual(
+    tmp_path: Path, two_hours: list[FrameResult], restarted: bool
+) -> None:
     write(tmp_path, 60, 45)
-    watch = DriftWatch(HourHistory(tmp_path), A, local_time(timezone.utc))
-    watch.change(OTHER_DETECTOR)
-    for result in two_hours:
+    watch = DriftWatch(HourHistory(tmp_path), B if restarted else A, local_time(timezone.utc))
+    if not restarted:
+        watch.change(B)
+    before = watch.state
+    assert before.kinds == {"data"}
+    for result in (*two_hours[:-1], *hour_of_frames(BEGIN + 3600), *hour_of_frames(BEGIN + 7200, seconds=1)):
         watch.observe(result)
-    assert watch.state.kinds == {"data"}
+    assert (watch.state.kinds, watch.state.sentence) == (before.kinds, before.sentence)
+    history = HourHistory(tmp_path)
+    assert [entry.why for entry in history.read() if isinstance(entry, Anew)] == [str(A), str(B)]
+    again = DriftWatch(HourHistory(tmp_path), B, local_time(timezone.utc))
+    assert (again.state.sentence, again.problem) == (before.sentence, "")
 
 
-def test_what_begins_anew_depends_on_what_has_changed() -> None:
-    assert A.changed(str(A)) == ()
-    assert set(OTHER_DETECTOR.changed(str(A))) == {"model", "traffic"}
-    assert set(OTHER_PICTURE.changed(str(A))) == {"data", "model", "traffic"}
-    former = "setting a UTC 2"  # of a version that did not tell the picture apart
-    assert A.changed(former) == ()
-    assert set(OTHER_DETECTOR.changed(former)) == {"data", "model", "traffic"}
+@pytest.mark.parametrize("restarted", [False, True])
+def test_another_picture_begins_anew(tmp_path: Path, two_hours: list[FrameResult], restarted: bool) -> None:
+    write(tmp_path, 60, 45)
+    turned = Setting("b", "UTC 2 turned")
+    watch = DriftWatch(HourHistory(tmp_path), turned if restarted else A, local_time(timezone.utc))
+    if not restarted:
+        watch.change(turned)
+    for result in (*two_hours[:-1], *hour_of_frames(BEGIN + 3600), *hour_of_frames(BEGIN + 7200, seconds=1)):
+        watch.observe(result)
+    assert watch.state.kinds == frozenset()
+    again = DriftWatch(HourHistory(tmp_path), turned, local_time(timezone.utc))
+    assert (again.state.kinds, again.problem) == (frozenset(), "")
 
 
-def test_only_what_changes_the_picture_is_in_its_part_of_the_setting(tmp_path: Path) -> None:
-    def setting(**tables: object) -> Setting:
-        config = Config.model_validate({"store": {"folder": tmp_path}, **tables})
-        return drift_setting(config, build_device(config, 64 * "0"))
+def test_what_changes_a_count_and_no_picture_is_told_apart() -> None:
+    own = Config()
+    model = 64 * "0"
+    first = drift_setting(own, build_device(own, model))
+    assert drift_setting(own, build_device(own, 64 * "1")).changed(str(first)) == ("model", "traffic")
+    for table, value, changed in (
+        ("detector", {"score": 0.9}, ("model", "traffic")),
+        ("source", {"fps_limit": 9.0}, ("model", "traffic")),
+        ("source", {"rotation": 180}, ("data", "model", "traffic")),
+        ("privacy", {"masks": [[[0.0, 0.0], [0.5, 0.5]]]}, ("data", "model", "traffic")),
+        ("device", {"time_zone": "Asia/Kolkata"}, ("data", "model", "traffic")),
+        ("log", {"level": "debug"}, ()),
+    ):
+        other = Config.model_validate({table: value})
+        assert drift_setting(other, build_device(other, model)).changed(str(first)) == changed, value
 
-    usual = setting()
-    for same in ({"counting": {"interval_s": 300}}, {"detector": {"score": 0.45}}):
-        assert setting(**same).picture == usual.picture
-        assert setting(**same).counts != usual.counts
-    masked = setting(privacy={"masks": [[[0.0, 0.0], [0.2, 0.0], [0.2, 0.2]]]})
-    assert masked.picture != usual.picture
+
+def test_a_history_of_a_former_version_goes_on_where_nothing_was_changed() -> None:
+    now = Setting("c222920fa583", "UTC 2 9f86d081884c")
+    assert now.changed("setting c222920fa583 UTC 2") == ()
+    assert now.changed("setting 0a222920fa58 UTC 2") == ("data", "model", "traffic")
+    assert now.changed("setting c222920fa583 UTC 1") == ("data", "model", "traffic")
+    assert now.changed("setting c222920fa583") == ("data", "model", "traffic")
+    assert now.changed("") == ("data", "model", "traffic")
 
 
 def test_another_time_zone_begins_anew(tmp_path: Path, two_hours: list[FrameResult]) -> None:
