@@ -1,13 +1,33 @@
-"""Tell which quarters count at a site, and in which of its directions."""
+"""Tell which lines and quarters count at a site, when, and in which of its directions."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, case, or_
+from sqlalchemy import ColumnElement, Connection, and_, case, or_, select
 
+from edge_app.city.database.archived import Asked
 from edge_app.city.database.tables import ATTACHMENT, QUARTER
 from edge_app.city.records import COLUMNS
+
+
+class Attached(NamedTuple):
+    """A line that counts at a site. begins, ends: UTC s; `ends` is None until now."""
+
+    line: int
+    begins: int
+    ends: int | None
+    turned: bool
+
+    def within(self, start: int, end: int) -> Asked:
+        """Return the stretch of [start, end), UTC s, in which it counts there."""
+        return Asked(self.line, max(start, self.begins), end if self.ends is None else min(end, self.ends))
+
+
+def attached_lines(connection: Connection, site: str) -> list[Attached]:
+    """Return the lines that count at a site, now or before."""
+    columns = ATTACHMENT.c.line_id, ATTACHMENT.c.begins, ATTACHMENT.c.ends, ATTACHMENT.c.turned
+    return [Attached(*row) for row in connection.execute(select(*columns).where(ATTACHMENT.c.site_id == site))]
 
 
 def counts_there() -> ColumnElement[bool]:

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, and_, select
 
 from edge_app.city.archive import Archive
 from edge_app.city.database.archived import Asked, names_of, read_all
-from edge_app.city.database.tables import ATTACHMENT, INTERVAL, LINE, SERIES, SETTINGS
+from edge_app.city.database.attached import attached_lines
+from edge_app.city.database.tables import INTERVAL, LINE, SERIES, SETTINGS
 from edge_app.city.overlaps import Piece, counting
 from edge_app.city.records import COLUMNS, NONE, Interval, Kept, LineName, Settings, Vector
 from edge_app.city.sums import QUARTER_S
@@ -35,20 +36,14 @@ def read_site_intervals(
 
     Raises StoreError: when a file of the archive cannot be read.
     """
-    columns = ATTACHMENT.c.line_id, ATTACHMENT.c.begins, ATTACHMENT.c.ends, ATTACHMENT.c.turned, LINE.c.longest_s
-    rows = connection.execute(
-        select(*columns)
-        .join_from(ATTACHMENT, LINE, LINE.c.id == ATTACHMENT.c.line_id)
-        .where(ATTACHMENT.c.site_id == site)
-    ).all()
     found = list[SiteInterval]()
-    for line, begins, ends, turned, longest_s in rows:
-        first, stop = max(start, begins), end if ends is None else min(end, ends)
+    for attached in attached_lines(connection, site):
+        line, first, stop = asked = attached.within(start, end)
         if first < stop:
             # What overlaps the quarters that these begin in decides which of them count.
-            begin = first - first % QUARTER_S - longest_s
-            there = _intervals(connection, archive, Asked(line, begin, stop - stop % -QUARTER_S))
-            found += _told(there, first, stop, turned=turned)
+            longest_s = connection.execute(select(LINE.c.longest_s).where(LINE.c.id == line)).scalar_one()
+            around = asked._replace(start=first - first % QUARTER_S - longest_s, end=stop - stop % -QUARTER_S)
+            found += _told(_intervals(connection, archive, around), first, stop, turned=attached.turned)
     return sorted(found, key=lambda one: (one.interval.start, one.interval.name, one.interval.id))
 
 

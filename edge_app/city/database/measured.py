@@ -10,6 +10,7 @@ from sqlalchemy import Connection, and_, select
 
 from edge_app.city.archive import Archive
 from edge_app.city.database.archived import Asked, read_all
+from edge_app.city.database.attached import Attached, attached_lines
 from edge_app.city.database.tables import ATTACHMENT, LINE, MEASURE
 from edge_app.records import FLOWS
 
@@ -22,28 +23,13 @@ class Content(NamedTuple):
     content: dict[str, Any]
 
 
-class _Attached(NamedTuple):
-    """A line that counts at a site. begins, ends: UTC s; `ends` is None until now."""
-
-    line: int
-    begins: int
-    ends: int | None
-    turned: bool
-
-    def within(self, start: int, end: int) -> Asked:
-        """Return the stretch of [start, end), UTC s, in which it counts there."""
-        return Asked(self.line, max(start, self.begins), end if self.ends is None else min(end, self.ends))
-
-
 def read_measures(connection: Connection, archive: Archive | None, site: str, start: int, end: int) -> list[Content]:
     """Return the measures of the intervals of a site that begin in [start, end), UTC s, by time.
 
     Raises StoreError: when a file of the archive cannot be read.
     """
-    columns = ATTACHMENT.c.line_id, ATTACHMENT.c.begins, ATTACHMENT.c.ends, ATTACHMENT.c.turned
-    rows = connection.execute(select(*columns).where(ATTACHMENT.c.site_id == site)).all()
     found = list[Content]()
-    for attached in (_Attached(*row) for row in rows):
+    for attached in attached_lines(connection, site):
         contents = _contents(connection, archive, attached.within(start, end))
         found += [Content(begin, attached.turned, json.loads(text)) for (begin, _), text in contents.items()]
     return sorted(found, key=lambda content: content.start)
@@ -68,7 +54,7 @@ def read_flows(
     ).all()
     found = dict[tuple[int, UUID], str]()  # by id: several lines of one device may count at one site
     for row in rows:
-        found |= _contents(connection, archive, _Attached(*row).within(start, end))
+        found |= _contents(connection, archive, Attached(*row).within(start, end))
     return [json.loads(text) for text in found.values()]
 
 
