@@ -30,8 +30,9 @@ from edge_app.storage.folder_lock import lock_folder
 from edge_app.system import logging as logs
 from edge_app.system.threads import Worker
 from edge_app.web.line_check import Finding
-from tests.support.brokers import Mosquitto, eventually, free_port, mosquitto, needs_mosquitto
+from tests.support.brokers import Mosquitto, eventually, mosquitto, needs_mosquitto
 from tests.support.disks import fill_disk, small_disk
+from tests.support.ports import free_port
 from tests.support.videos import write_video
 
 __all__ = ["small_disk"]  # a fixture

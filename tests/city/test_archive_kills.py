@@ -20,8 +20,8 @@ from edge_app.errors import ConfigError
 from tests.city.cases import START, series
 from tests.city.test_archiving import DAY_S, LATER, archive, files, folder_of, roll, rows, store, told
 from tests.city.test_storing import make_site
-from tests.support.brokers import free_port
 from tests.support.paths import ROOT
+from tests.support.ports import free_port
 
 EACH = 3
 """Of so many steps one is killed at: 1 takes three times as long."""

@@ -26,18 +26,10 @@ from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Acked, Connected, Message
 from edge_app.mqtt.session import Session
-from tests.support.brokers import (
-    SHORT,
-    Mosquitto,
-    eventually,
-    free_port,
-    mosquitto,
-    needs_mosquitto,
-    password_file,
-    run_until,
-)
+from tests.support.brokers import SHORT, Mosquitto, eventually, mosquitto, needs_mosquitto, password_file, run_until
 from tests.support.disks import small_disk
 from tests.support.nats_server import nats_server, needs_nats
+from tests.support.ports import free_port
 
 __all__ = ["small_disk"]  # a fixture
 

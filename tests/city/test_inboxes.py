@@ -12,8 +12,8 @@ from edge_app.city.service import open_inbox
 from edge_app.errors import ConfigError
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint, Tls
-from tests.support.brokers import free_port
 from tests.support.nats_server import nats_server, needs_nats
+from tests.support.ports import free_port
 
 PACKAGES = {"nats": "nats", "rabbitmq": "pika"}
 

@@ -15,8 +15,8 @@ from edge_app.city.live import Live
 from edge_app.city.routes.city import City
 from edge_app.city.tiles import Credit, read_tiles
 from edge_app.errors import ConfigError
-from tests.support.brokers import free_port
 from tests.support.city_api import client_of
+from tests.support.ports import free_port
 from tests.support.tiles import picture_file, vector_file
 
 AROUND = (52.37, 4.9)

@@ -21,15 +21,8 @@ from edge_app.sources import opencv
 from edge_app.sources.diagnosis import why_no_camera
 from tests.support import rtsp_server
 from tests.support.bad_input_cases import LINE, config, edge_app, one_sentence, running
-from tests.support.brokers import (
-    Authority,
-    Mosquitto,
-    free_port,
-    mosquitto,
-    needs_mosquitto,
-    needs_openssl,
-    password_file,
-)
+from tests.support.brokers import Authority, Mosquitto, mosquitto, needs_mosquitto, needs_openssl, password_file
+from tests.support.ports import free_port
 from tests.support.rtsp_server import RtspServer
 from tests.support.videos import write_video
 

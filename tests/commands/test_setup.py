@@ -24,8 +24,9 @@ from edge_app.config.edit import ConfigText
 from edge_app.config.load import load
 from edge_app.errors import ConfigError
 from edge_app.mqtt.embedded_broker import HOST
-from tests.support.brokers import Authority, free_port, needs_openssl
+from tests.support.brokers import Authority, needs_openssl
 from tests.support.city import City
+from tests.support.ports import free_port
 
 NEEDED = ("--site", "harbour", "--device", "pole-7", "--broker", "broker.example.org")
 

@@ -25,7 +25,7 @@ from edge_app.mqtt.identity import Device
 from edge_app.records import Counts, IntervalCounts, Sums
 from edge_app.sources import SourceStatus
 from edge_app.system.threads import Heartbeats
-from tests.support.brokers import free_port
+from tests.support.ports import free_port
 from tests.support.preview_cases import running_service, wait_for
 
 

@@ -21,16 +21,8 @@ from edge_app.errors import BrokerError, ConfigError
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.events import Acked, Connected, Message
 from edge_app.system.redaction import redacted
-from tests.support.brokers import (
-    Authority,
-    Mosquitto,
-    free_port,
-    mosquitto,
-    needs_mosquitto,
-    needs_openssl,
-    run_until,
-    session,
-)
+from tests.support.brokers import Authority, Mosquitto, mosquitto, needs_mosquitto, needs_openssl, run_until, session
+from tests.support.ports import free_port
 from tests.support.watch_cases import DEVICE, counts, row, status
 
 # --- arguments

@@ -21,12 +21,13 @@ from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Connected, Message, Timing
 from edge_app.mqtt.identity import ROOT as TOPICS
 from edge_app.mqtt.session import Session, Subscriber
-from tests.support.brokers import QUICK, SHORT, eventually, free_port, needs_mosquitto, needs_openssl, run_until
+from tests.support.brokers import QUICK, SHORT, eventually, needs_mosquitto, needs_openssl, run_until
 from tests.support.city import City, city_broker, new_city
 from tests.support.city import shipped as shipped_acl
 from tests.support.city_brokers import Broker
 from tests.support.nats_server import nats_server, needs_nats
 from tests.support.paths import ROOT
+from tests.support.ports import free_port
 from tests.support.rabbitmq import needs_rabbitmq, rabbitmq
 
 SHIPPED = ROOT / "deploy" / "city"

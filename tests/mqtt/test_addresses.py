@@ -23,7 +23,6 @@ from tests.support.brokers import (
     Authority,
     collect,
     eventually,
-    free_port,
     mosquitto,
     needs_mosquitto,
     needs_openssl,
@@ -31,6 +30,7 @@ from tests.support.brokers import (
     subscribed,
 )
 from tests.support.hostile_broker import HostileBroker, hostile_broker
+from tests.support.ports import free_port
 from tests.support.publisher_cases import DEVICE, INSTALLATION, META, START, State, health, settle
 
 # --- several hosts

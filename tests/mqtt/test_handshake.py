@@ -15,7 +15,6 @@ from edge_app.mqtt.session import Session, probe
 from tests.support.brokers import (
     Authority,
     Mosquitto,
-    free_port,
     mosquitto,
     needs_iotcore,
     needs_mosquitto,
@@ -24,6 +23,7 @@ from tests.support.brokers import (
     run_until,
     session,
 )
+from tests.support.ports import free_port
 
 
 @needs_iotcore

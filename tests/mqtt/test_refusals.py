@@ -20,7 +20,6 @@ from tests.support.brokers import (
     SHORT,
     Mosquitto,
     eventually,
-    free_port,
     mosquitto,
     needs_mosquitto,
     password_file,
@@ -28,6 +27,7 @@ from tests.support.brokers import (
     session,
 )
 from tests.support.hostile_broker import hostile_broker
+from tests.support.ports import free_port
 
 
 @pytest.fixture(scope="module")

@@ -24,8 +24,8 @@ from edge_app.mqtt.embedded_broker import HOST, embedded
 from edge_app.preview import snapshot_socket
 from edge_app.preview.main_stream import MainStream
 from edge_app.records import Detections, Frame, FrameResult, Image, Tracks
-from tests.support.brokers import free_port
 from tests.support.picamera2_stand_in import Picamera2
+from tests.support.ports import free_port
 from tests.support.preview_cases import needs_gstreamer, rtsp_picture, running_service, wait_for
 
 MASK = ((0.0, 0.0), (0.2, 0.3))

@@ -29,7 +29,7 @@ from edge_app.mqtt.embedded_broker import HOST, embedded
 from edge_app.preview import snapshot_socket
 from edge_app.preview.rtsp import RtspServer, Stream
 from edge_app.service import Service
-from tests.support.brokers import free_port
+from tests.support.ports import free_port
 from tests.support.preview_cases import needs_gstreamer, rtsp_picture, running_service, wait_for
 
 MASK = ((0.0, 0.0), (0.2, 0.3))

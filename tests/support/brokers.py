@@ -20,6 +20,7 @@ from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Backoff, Endpoint
 from edge_app.mqtt.events import Event, Message, Timing
 from edge_app.mqtt.session import Session, Subscriber
+from tests.support.ports import free_port
 
 T = TypeVar("T")
 QUICK = Backoff(min_s=0.02, max_s=0.1)
@@ -31,13 +32,6 @@ PATIENT = Timing()
 needs_mosquitto = pytest.mark.skipif(not shutil.which("mosquitto"), reason="needs the broker: apt install mosquitto")
 needs_iotcore = pytest.mark.skipif(not find_spec("iotcore"), reason="needs iotcore: pip install edge-app[demo]")
 needs_openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="makes certificates: apt install openssl")
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind((HOST, 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def eventually(condition: Callable[[], T], timeout: float = 10.0) -> T:

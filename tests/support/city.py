@@ -13,8 +13,9 @@ from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint, Tls
 from edge_app.mqtt.events import Acked, Connected, Message
 from edge_app.mqtt.session import Session
-from tests.support.brokers import QUICK, SHORT, Mosquitto, free_port, mosquitto, run_until
+from tests.support.brokers import QUICK, SHORT, Mosquitto, mosquitto, run_until
 from tests.support.paths import ROOT
+from tests.support.ports import free_port
 
 BROKER = ROOT / "deploy" / "broker"
 PARTS = (

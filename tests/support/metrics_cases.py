@@ -17,8 +17,9 @@ from edge_app.monitoring.health_report import Components, HealthReport
 from edge_app.monitoring.metrics import exposition
 from edge_app.mqtt.publisher import Publisher
 from edge_app.storage.outbox import Outbox
-from tests.support.brokers import eventually, free_port
+from tests.support.brokers import eventually
 from tests.support.ledger_cases import NOON
+from tests.support.ports import free_port
 from tests.support.publisher_cases import DEVICE, META, session_to
 from tests.support.service_cases import Case
 

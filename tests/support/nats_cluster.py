@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from edge_app.mqtt.embedded_broker import HOST
-from tests.support.brokers import free_port
 from tests.support.nats_server import NatsServer
 from tests.support.paths import ROOT
+from tests.support.ports import free_port
 
 SHIPPED: Final = ROOT / "deploy" / "city"
 _NODES: Final = 3

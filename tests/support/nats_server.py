@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from edge_app.mqtt.embedded_broker import HOST
-from tests.support.brokers import eventually, free_port
+from tests.support.brokers import eventually
+from tests.support.ports import free_port
 
 needs_nats = pytest.mark.skipif(not shutil.which("nats-server"), reason="needs the broker: apt install nats-server")
 

@@ -18,7 +18,8 @@ from psycopg import sql
 
 from edge_app.city.database.engine import open_database
 from edge_app.mqtt.embedded_broker import HOST
-from tests.support.brokers import eventually, free_port
+from tests.support.brokers import eventually
+from tests.support.ports import free_port
 
 
 def _folder_of_programs() -> Path | None:

@@ -16,8 +16,9 @@ import psutil
 import pytest
 
 from edge_app.mqtt.embedded_broker import HOST
-from tests.support.brokers import eventually, free_port
+from tests.support.brokers import eventually
 from tests.support.paths import ROOT
+from tests.support.ports import free_port
 
 PROGRAM: Final = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Not the one in PATH, which switches to a user that cannot read the test's files."""

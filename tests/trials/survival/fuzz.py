@@ -22,8 +22,8 @@ from edge_app.config.example import example
 from edge_app.config.load import load
 from edge_app.errors import ConfigError, PreviewError
 from edge_app.preview.rtsp import choose_encoder
-from tests.support.brokers import free_port
 from tests.support.paths import ROOT
+from tests.support.ports import free_port
 from tests.support.program import Program
 from tests.trials.survival.mutation import HostileClient, mutate
 from tests.trials.survival.rows import Outcome, Row, Trial, failures

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from edge_app.records import Crossing
-from tests.support.brokers import free_port
 from tests.support.cpu_quota import cpu_quota
 from tests.support.invariants import utc
 from tests.support.ledger_cases import payloads
 from tests.support.paths import ROOT
+from tests.support.ports import free_port
 from tests.support.street_device import street
 from tests.trials.survival.rows import Outcome, Row, Trial, failures
 
