@@ -32,7 +32,8 @@ from edge_app.city.fleet_answers import (
 )
 from edge_app.city.order_wishes import Configure, Lead, Wish, args_of, ends_of, office_keys
 from edge_app.city.routes.city import Administrator, City, needs
-from edge_app.city.routes.data import After, Limit, attachment
+from edge_app.city.routes.data import After, Limit
+from edge_app.city.routes.table_files import attachment
 from edge_app.errors import ConfigError
 from edge_app.http.problems import RefusalError
 

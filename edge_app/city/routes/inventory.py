@@ -18,7 +18,7 @@ from edge_app.city.inventory_files import (
     read_inventory_geojson,
 )
 from edge_app.city.routes.city import City, SiteId, Writer, needs, no_site
-from edge_app.city.routes.data import attachment
+from edge_app.city.routes.table_files import attachment
 from edge_app.http.problems import RefusalError
 
 _CSV: Final = "text/csv"
