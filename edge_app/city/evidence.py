@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
@@ -44,11 +43,10 @@ def _of_detector(
     formers = {name: one.former[:12] for name, one in members.items() if one.former}
     since, until = int(rollout.begins[0]), int(now) - _LATE_S - HOUR_S
     pairs = read_pairs(connection, rollout.wanted.candidate[:12], formers, since - HOUR_S, until + 1)
-    rule, begins = StopRule(), list(rollout.begins[1:])
+    rule = StopRule(group=rollout.group)
     for (hour, name), (candidate, before) in sorted(pairs.items()):
-        _reach(rule, begins, hour)
-        rule.add(candidate, before, night=is_night(hour, zones.get(name, _UTC)))
-    _reach(rule, begins, math.inf)
+        night = is_night(hour, zones.get(name, _UTC))
+        rule.add(candidate, before, night=night, group=members[name].group)
     found = evidence_of(rule, now)
     # Pairs are of the frames that were processed: what is lost with the others shows beside the usual day.
     usual = _usual(connection, rollout, members, zones, now).reasons()
@@ -80,23 +78,13 @@ def _usual(
     begin = -(-int(rollout.begins[0]) // HOUR_S) * HOUR_S
     until = (int(now) - _LATE_S) // HOUR_S * HOUR_S
     hours = read_hours(connection, names, _spans(begin, until)) if names and until > begin else {}
-    rule = UsualRule(rollout.cascade.failed, more=rollout.wanted.kind == "release")
-    begins = list(rollout.begins[1:])
+    rule = UsualRule(rollout.cascade.failed, more=rollout.wanted.kind == "release", group=rollout.group)
     for hour in range(begin, until, HOUR_S):
-        _reach(rule, begins, hour)
         of_hour = _hour(hours, [members[name] for name in names], hour, begin)
         for name, (counted, usual) in sorted(expected(of_hour).items()):
             night = is_night(hour, zones.get(name, _UTC))
             rule.add(name, counted, usual, night=night, group=members[name].group)
-    _reach(rule, begins, math.inf)
     return rule
-
-
-def _reach(rule: StopRule | UsualRule, begins: list[float], at: float) -> None:
-    """Tell a rule of the groups that have begun until a time, UTC s, and forget their begins."""
-    while begins and at >= begins[0]:
-        rule.next_group()
-        begins.pop(0)
 
 
 def _spans(begin: int, until: int) -> list[tuple[int, int]]:

@@ -206,6 +206,7 @@ class RolloutWhole(Answer):
     judged: AwareDatetime | None
     sums: Sequence[Sums]
     lacking: Annotated[Sequence[str], Field(description="Of what the group has not counted enough to pass")]
+    starves: Annotated[bool, Field(description="It waits, and none of its devices has compared anything")]
     since: AwareDatetime
     hours_of_group: Annotated[float, Field(description="Shortest time of a group, h")]
     members: Annotated[

@@ -157,6 +157,7 @@ def rollout_whole_of(
         judged=moment(int(evidence.at)) if evidence.at else None,
         sums=[Sums(name=name, candidate=pair[0], before=pair[1]) for name, pair in evidence.sums.items()],
         lacking=evidence.open,
+        starves=evidence.starves,
         since=moment(int(kept.rollout.since)),
         hours_of_group=kept.rollout.cascade.hours,
         members=[

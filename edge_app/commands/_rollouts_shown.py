@@ -147,7 +147,9 @@ def _show_open(kept: Kept, now: float) -> None:
     lasted = ((now if one.state == "running" else one.changed) - one.since) / _HOUR_S
     if lasted < one.cascade.hours:
         print(f"Group {one.group + 1} has lasted for {lasted:.1f} of {one.cascade.hours:.0f} hours at least.")
-    if evidence.open:
+    if evidence.starves:
+        print(f"No device of group {one.group + 1} has compared anything, and pairs of other groups let none pass.")
+    elif evidence.open:
         print(f"Too little was counted of: {', '.join(evidence.open)}.")
 
 

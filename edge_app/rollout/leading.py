@@ -52,7 +52,8 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a roll-out is judged by. hours: pairs. sums: class -> vehicles of candidate and of before, in all groups.
+    """What a roll-out is judged by. hours: pairs of the devices of the present group. sums: class -> vehicles of
+    candidate and of before, in all groups.
 
     Of a release the latter is what is usual on its devices, as far as those count that which do not have it yet.
     open: of what the present group has not counted enough to pass. at: when it was put together, UTC s. unpaired:
@@ -66,6 +67,11 @@ class Evidence:
     open: Sequence[str] = ()
     at: float = 0.0
     unpaired: Sequence[str] = ()
+
+    @property
+    def starves(self) -> bool:
+        """True while the present group waits and none of its devices has compared anything."""
+        return self.decision == "wait" and not self.hours
 
 
 def evidence_of(rule: StopRule, at: float) -> Evidence:
@@ -116,7 +122,8 @@ def led(
     if after.state == "done":
         return _moved(rollout, Event("done", RULE, after.why + blindly), "done", now)
     if after.state == "paused":
-        return _moved(rollout, Event("paused", RULE, after.why), "paused", now)
+        starving = "; none of its devices has compared anything" if evidence.starves else ""
+        return _moved(rollout, Event("paused", RULE, after.why + starving), "paused", now)
     if after.group == rollout.group:
         return rollout, ()
     next_one, events = _moved(rollout, Event("group", RULE, after.why + blindly), "running", now)

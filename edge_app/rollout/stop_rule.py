@@ -3,8 +3,9 @@
 On each device of a group two detectors see the same frames: the candidate and the one of before. The counts of the same
 hour are a pair, so weather, traffic and time of day fall out, and only what one finds and the other does not is left. A
 candidate is stopped when its shortfall, or its excess, is beyond a tolerance for certain; a group has passed when a
-shortfall that must not be is out of the question for certain. What is neither waits for more hours, and after the
-longest time for a person.
+shortfall that must not be is out of the question for certain, by the pairs of its own devices: those of others say
+nothing of devices that have no time for two detectors. What is neither waits for more hours, and after the longest time
+for a person.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class ClassEvidence:
     """What is known of one class, or of all together.
 
     candidate, before: vehicles, in all groups. fewer, more: evidence that the candidate counts less, or more, than is
-    tolerated, from all groups as well. group_before, enough: of the present group alone, vehicles as the detector of
-    before counts them, and evidence that the candidate misses less than the worst.
+    tolerated, from all groups as well. group_before, enough: of the devices of the present group alone, vehicles as the
+    detector of before counts them, and evidence that the candidate misses less than the worst.
     """
 
     candidate: float = 0.0
@@ -57,15 +58,16 @@ class ClassEvidence:
     more: Evidence = field(default_factory=Evidence)
     enough: Evidence = field(default_factory=Evidence)
 
-    def add(self, candidate: float, before: float, tolerance: float, worst: float) -> None:
-        """Take the counts of one hour on one device."""
+    def add(self, candidate: float, before: float, tolerance: float, worst: float, *, own: bool) -> None:
+        """Take the counts of one hour on one device. own: it is of the present group."""
         less, usual = before - candidate, (candidate + before) / 2
         self.candidate += candidate
         self.before += before
-        self.group_before += before
         self.fewer.add(less - tolerance * usual)
         self.more.add(-less - tolerance * usual)
-        self.enough.add(worst * usual - less)
+        if own:
+            self.group_before += before
+            self.enough.add(worst * usual - less)
 
     @property
     def change(self) -> float:
@@ -74,33 +76,39 @@ class ClassEvidence:
 
 
 class StopRule:
-    """Evidence of one roll-out: of its present group for passing, of all groups for stopping."""
+    """Evidence of one roll-out: of the devices of its present group for passing, of all devices for stopping.
 
-    def __init__(self, limits: Limits = Limits()) -> None:
-        self.limits = limits
+    group: the present one, from 0. hours: that its devices have compared.
+    """
+
+    def __init__(self, limits: Limits = Limits(), group: int = 0) -> None:
+        self.limits, self.group = limits, group
         self.of = {name: ClassEvidence() for name in (ALL, NIGHT, *VEHICLES)}
         self.hours = 0
 
-    def add(self, candidate: Mapping[str, float], before: Mapping[str, float], *, night: bool = False) -> None:
+    def add(
+        self, candidate: Mapping[str, float], before: Mapping[str, float], *, night: bool = False, group: int = 0
+    ) -> None:
         """Take an hour of a device: vehicles by class, as both detectors have counted them in the same time.
 
-        night: it was dark; what is lost in the few vehicles of a night hardly shows among those of the day.
+        night: it was dark; what is lost in the few vehicles of a night hardly shows among those of the day. group: of
+        the device, from 0.
         """
-        limits = self.limits
+        limits, own = self.limits, group == self.group
         for name in VEHICLES:
             pair = candidate.get(name, 0.0), before.get(name, 0.0)
             if any(pair):
-                self.of[name].add(*pair, limits.class_tolerance, limits.class_worst)
+                self.of[name].add(*pair, limits.class_tolerance, limits.class_worst, own=own)
         pair = sum(candidate.values()), sum(before.values())
         if any(pair):
-            self.of[ALL].add(*pair, limits.tolerance, limits.worst)
+            self.of[ALL].add(*pair, limits.tolerance, limits.worst, own=own)
             if night:
-                self.of[NIGHT].add(*pair, limits.class_tolerance, limits.class_worst)
-        self.hours += 1
+                self.of[NIGHT].add(*pair, limits.class_tolerance, limits.class_worst, own=own)
+        self.hours += own
 
     def next_group(self) -> None:
-        """Ask the next group to pass by its own hours; what speaks for a stop is kept, as one test over all groups."""
-        self.hours = 0
+        """Ask the next group to pass by its own devices; what speaks for a stop is kept: one test over all groups."""
+        self.group, self.hours = self.group + 1, 0
         for known in self.of.values():
             known.enough = Evidence()
             known.group_before = 0.0

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from statistics import median
 from typing import Final, TypeAlias
 
@@ -149,23 +149,30 @@ class _Device:
 
 @dataclass(slots=True)
 class UsualRule:
-    """Evidence of a roll-out. failed: share of the devices that may be odd. more: those that count more are odd too."""
+    """Evidence of a roll-out. failed: share of the devices that may be odd. more: those that count more are odd too.
+
+    group: the present one, from 0.
+    """
 
     failed: float
     more: bool = True
-    all: StopRule = field(default_factory=lambda: StopRule(LIMITS))
+    group: InitVar[int] = 0
+    all: StopRule = field(init=False)
     of_device: dict[str, _Device] = field(default_factory=dict)
+
+    def __post_init__(self, group: int) -> None:
+        self.all = StopRule(LIMITS, group)
 
     def add(self, name: str, counted: Vehicles, usual: Vehicles, *, night: bool, group: int = 0) -> None:
         """Take an hour of a device that has what is rolled out: vehicles by class, the same classes of both.
 
         group: of the device, from 0.
         """
-        self.all.add(counted, usual, night=night)
+        self.all.add(counted, usual, night=night, group=group)
         self.of_device.setdefault(name, _Device(group)).add(counted, usual, night=night)
 
     def next_group(self) -> None:
-        """Ask the next group to pass by its own hours."""
+        """Ask the next group to pass by its own devices."""
         self.all.next_group()
 
     def reasons(self) -> Sequence[str]:

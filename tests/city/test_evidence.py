@@ -148,6 +148,20 @@ def test_a_device_on_which_nothing_is_compared_is_named_after_six_hours(database
     ]
 
 
+@pytest.mark.parametrize(("names", "decision", "hours"), [(NAMES[2:4], "wait", 0), (NAMES[:2], "pass", 48)])
+def test_a_group_passes_by_the_pairs_of_its_own_devices(
+    database: Database, names: list[str], decision: str, hours: int
+) -> None:
+    compare(database, 24, silent_from=24)
+    rollout = begun("new", WantedDetector("detector.fetched", "d" * 64), {}, Cascade(), "anna", NOW)
+    rollout = replace(rollout, group=1, begins=(NOW, NOW + 1.0))
+    members = {name: Member(name, int(name in names), "running", former="f" * 64, got=float(NOW)) for name in NAMES[:4]}
+    with database.connect() as connection:
+        found = read_evidence(connection, rollout, members, {}, NOW + 24 * HOUR_S + 600)
+    assert (found.decision, found.hours, found.starves) == (decision, hours, not hours)
+    assert found.sums["car"][0] == 2 * sum(120 + hour for hour in range(24)), "sums are of all groups"
+
+
 def given(members: list[Member]) -> list[tuple[Kind, Member]]:
     return [("release", one) for one in members]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge_app.city.database.engine import Database, open_database
-from edge_app.city.database.rollouts import find_rollout, put_members
+from edge_app.city.database.rollouts import change_rollout, find_rollout, put_members
 from edge_app.commands._rollouts_shown import _show_groups, in_lines, show_one, waiting_for
 from edge_app.rollout.leading import Rollout
 from edge_app.rollout.members import Member
@@ -54,6 +54,18 @@ def test_one_that_runs_says_what_its_group_still_lacks(database: Database, capsy
     assert "go on: 4 hours of the devices of group 1 were compared." in told
     assert "Group 1 has lasted for 2.5 of 24 hours at least.\nToo little was counted of: all classes." in told
     assert "in all groups" in told
+
+
+def test_a_group_that_compares_nothing_says_so(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    with database.begin() as connection:
+        add_release_rollout(connection, int(time.time()) - 9000)
+        kept = find_rollout(connection, "next")
+        starved = replace(kept.evidence, hours=0)
+        assert change_rollout(connection, kept, kept.rollout, [], time.time(), starved)
+        show_one(connection, find_rollout(connection, "next"))
+    told = capsys.readouterr().out
+    assert "No device of group 1 has compared anything, and pairs of other groups let none pass." in told
+    assert "Too little was counted" not in told
 
 
 def test_one_that_was_stopped_says_who_never_had_it(database: Database, capsys: pytest.CaptureFixture[str]) -> None:

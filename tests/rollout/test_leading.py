@@ -60,6 +60,12 @@ def test_a_pause_counts_up_to_the_shortest_time_of_a_group() -> None:
     assert led(again, TWO, TOLD, Evidence(), 1000.0 + 401 * HOUR)[0].state == "running"
 
 
+def test_a_group_that_starves_says_so_when_it_waits_for_a_person() -> None:
+    now = 1000.0 + 336 * HOUR
+    assert led(rollout(), TWO, TOLD, Evidence(hours=9), now)[0].why.endswith("too few counts to pass or to fail")
+    assert led(rollout(), TWO, TOLD, Evidence(), now)[0].why.endswith("none of its devices has compared anything")
+
+
 def test_people_are_told_what_cannot_be() -> None:
     with pytest.raises(ConfigError, match="new: is running; only one that is paused can go on"):
         gone_on(rollout(), "anna", "", 2000.0)

@@ -80,6 +80,20 @@ def test_the_next_group_must_pass_by_itself_and_a_stop_remembers() -> None:
     assert rule.of[ALL].fewer.squares == against
 
 
+def test_pairs_of_another_group_let_none_pass_and_still_stop_it() -> None:
+    rule = hours(48, {}, STREET)
+    rule.next_group()
+    for hour in range(48):
+        rule.add({"car": 190.0 + hour % 2}, {"car": 190.0}, group=0)
+    assert (rule.decide(), rule.hours, rule.open()) == ("wait", 0, [ALL])
+    for hour in range(48):
+        rule.add({"car": 190.0 + hour % 2}, {"car": 190.0}, group=1)
+    assert (rule.decide(), rule.hours) == ("pass", 48)
+    for _ in range(200):
+        rule.add({"car": 100.0}, {"car": 190.0}, group=0)
+    assert rule.decide() == "stop"
+
+
 def test_a_rare_class_is_not_asked_to_pass() -> None:
     assert hours(48, {}, {"car": 200, "bus": 1}).decide() == "pass"
 
@@ -88,7 +102,7 @@ def test_a_reason_tells_the_sums_of_all_groups() -> None:
     rule = hours(6, {"car": 0.02}, STREET)
     rule.next_group()
     for _ in range(400):
-        rule.add({"car": 85.0}, {"car": 100.0})
+        rule.add({"car": 85.0}, {"car": 100.0}, group=1)
         if rule.decide() == "stop":
             break
     known = rule.of[ALL]

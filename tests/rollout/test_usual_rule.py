@@ -69,12 +69,13 @@ def test_equal_counts_pass_and_too_few_wait() -> None:
     assert (nothing.decision, nothing.hours) == ("pass", 0)
 
 
-def test_the_next_group_passes_by_its_own_hours() -> None:
+def test_the_next_group_passes_by_its_own_devices() -> None:
     made = rule([1.0, 1.0])
     made.next_group()
+    made.add("h/0", {"car": 150.0}, {"car": 150.0}, night=False, group=0)
     assert made.evidence(5.0).hours == 0
-    made.add("h/9", {"car": 150.0}, {"car": 150.0}, night=False)
-    assert made.evidence(5.0).decision == "wait"
+    made.add("h/9", {"car": 150.0}, {"car": 150.0}, night=False, group=1)
+    assert (made.evidence(5.0).decision, made.evidence(5.0).hours) == ("wait", 1)
 
 
 def test_a_detector_that_finds_more_is_not_stopped_by_what_is_usual() -> None:

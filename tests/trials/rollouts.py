@@ -150,13 +150,14 @@ def run(devices: int, change: Change, random: np.random.Generator) -> Run:
     world, cascade, rule = fleet(devices, random), Cascade(), StopRule()
     parts = groups([str(n) for n in range(devices)], str(random.integers(2**32)), cascade)
     progress, rows, hours, wet = Progress(), [int(n) for n in parts[0]], 0, False
+    group_of = {int(n): number for number, part in enumerate(parts) for n in part}
     while progress.state == "running":
         wet = random.random() < (0.8 if wet else 0.03)
         one = hour_of(world, rows, hours % 24, wet, random)
         new, old = seen(world, rows, one, change(one), random)
-        for counted in zip(new, old, strict=True):
+        for device, *counted in zip(rows, new, old, strict=True):
             pair = (dict(zip(VEHICLES, each.tolist(), strict=True)) for each in counted)
-            rule.add(*pair, night=dark(one.hour))
+            rule.add(*pair, night=dark(one.hour), group=group_of[device])
         hours += 1
         state = Seen(rule.decide(), rule.reasons(), running=[str(n) for n in rows])
         after = advance(progress, state, len(parts), hours * _HOUR_S, cascade)
