@@ -63,6 +63,15 @@ def step_around(at: int, step: Step, tz: ZoneInfo) -> tuple[int, int]:
     return _utc(first, tz), _utc((first + timedelta(days=32)).replace(day=1), tz)
 
 
+def clock_second(at: int, tz: ZoneInfo) -> int:
+    """Return the second of the day that a clock shows there: the same one twice where an hour is there twice.
+
+    at: UTC s. By it days are compared: where clocks are changed, seconds since midnight are another time of the day.
+    """
+    local = datetime.fromtimestamp(at, tz)
+    return local.hour * 3600 + local.minute * 60 + local.second
+
+
 def _offset(at: int, tz: ZoneInfo) -> timedelta | None:
     return datetime.fromtimestamp(at, tz).utcoffset()
 

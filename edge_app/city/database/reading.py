@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
@@ -23,6 +23,7 @@ from edge_app.city.database.tables import (
     SITE,
     STEP,
 )
+from edge_app.city.reach import within_s
 from edge_app.city.records import COLUMNS, SYNTHETIC, Vector, added
 from edge_app.city.sums import QUARTER_S
 
@@ -36,7 +37,8 @@ class Total:
     """Sum of one step of a site.
 
     length_s: of the intervals that begin in it; covered_s: of that, seen. straddling_s: of that, beyond its end.
-    doubtful: of the vehicles. late_s: of the intervals that arrived late.
+    doubtful: of the vehicles. late_s: of the intervals that arrived late. reached_s: seconds seen of the step by
+    intervals that begin before it, where that was asked for.
     """
 
     start: int
@@ -49,6 +51,12 @@ class Total:
     settings: Sequence[tuple[str, str]] = ()
     doubtful: int = 0
     late_s: int = 0
+    reached_s: float = 0.0
+
+    @property
+    def seen_s(self) -> float:
+        """Seconds of the step's own time that were seen, whichever step their interval counts in."""
+        return within_s(self) + self.reached_s
 
     @property
     def synthetic(self) -> bool:
@@ -68,6 +76,7 @@ class Total:
             [*self.settings, *other.settings],
             self.doubtful + other.doubtful,
             self.late_s + other.late_s,
+            self.reached_s + other.reached_s,
         )
 
 
@@ -151,14 +160,18 @@ def read_devices(
     return connection.execute(statement).all()
 
 
-def read_totals(connection: Connection, site: str, start: int, end: int, step: AnyStep) -> list[Total]:
+def read_totals(
+    connection: Connection, site: str, start: int, end: int, step: AnyStep, *, straddling: bool = False
+) -> list[Total]:
     """Return the sums of a site that begin in [start, end), UTC s, by time; steps without an interval are left out.
 
-    Of steps longer than a quarter the flags are not told: `read_steps` finds them too.
+    Of steps longer than a quarter the flags are not told: `read_steps` finds them too. straddling: of such steps only
+    those with an interval that reaches over their end.
     """
     if step == "quarter":
         return read_quarters(connection, start, end, site).get(site, [])
     where = and_(STEP.c.site_id == site, STEP.c.step == step, STEP.c.start >= start, STEP.c.start < end)
+    over = [STEP.c.straddling_s > 0] if straddling else []
     return [
         Total(
             row.start,
@@ -170,13 +183,25 @@ def read_totals(connection: Connection, site: str, start: int, end: int, step: A
             doubtful=row.doubtful,
             late_s=row.late_s,
         )
-        for row in connection.execute(select(STEP).where(where).order_by(STEP.c.start))
+        for row in connection.execute(select(STEP).where(where).where(*over).order_by(STEP.c.start))
     ]
 
 
-def read_quarters(connection: Connection, start: int, end: int, site: str | None = None) -> dict[str, list[Total]]:
-    """Return the quarters that begin in [start, end), UTC s, by time, for each site that has any, or for one alone."""
-    statement = _quarter_rows().where(QUARTER.c.start >= start, QUARTER.c.start < end).order_by(QUARTER.c.start)
+def read_quarters(
+    connection: Connection, start: int, end: int, site: str | None = None, *, reaching: bool = False
+) -> dict[str, list[Total]]:
+    """Return the quarters that begin in [start, end), UTC s, by time, for each site that has any, or for one alone.
+
+    reaching: also those before of which an interval reaches beyond `start`.
+    """
+    statement = _quarter_rows().where(QUARTER.c.start < end).order_by(QUARTER.c.start)
+    if reaching:
+        statement = statement.join(LINE, LINE.c.id == QUARTER.c.line_id).where(
+            QUARTER.c.start > start - QUARTER_S - LINE.c.longest_s,  # a range, in which the next condition chooses
+            or_(QUARTER.c.start >= start, QUARTER.c.start + QUARTER_S + QUARTER.c.straddling_s > start),
+        )
+    else:
+        statement = statement.where(QUARTER.c.start >= start)
     if site is not None:
         statement = statement.where(ATTACHMENT.c.site_id == site)
     found: dict[str, dict[int, Total]] = defaultdict(dict)
@@ -260,21 +285,3 @@ def count_aside(connection: Connection) -> int:
 def is_there(connection: Connection) -> None:
     """Ask the database anything."""
     connection.execute(select(1))
-
-
-def usual_day(days: Iterable[Mapping[int, Total]]) -> dict[int, float]:
-    """Return the median of vehicles by second of the day. days: second of the day -> its total, of like days before.
-
-    Only steps count that were seen nearly whole.
-    """
-    by_second: dict[int, list[int]] = defaultdict(list)
-    for day in days:
-        for second, total in day.items():
-            if total.covered_s >= 0.95 * QUARTER_S:
-                by_second[second].append(sum(total.counts))
-    return {second: float(_median(values)) for second, values in sorted(by_second.items())}
-
-
-def _median(values: Sequence[int]) -> float:
-    ordered, middle = sorted(values), len(values) // 2
-    return ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2

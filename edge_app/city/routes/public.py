@@ -5,24 +5,28 @@ No login, no cookie; answers may be kept by any cache, and the page be shown wit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
+from statistics import fmean
 from typing import Final
 
 from fastapi import APIRouter, Depends, Response
 
-from edge_app.city.calendar import step_around, zone
+from edge_app.city.calendar import clock_second, step_around, zone
+from edge_app.city.curve_answers import Usual
 from edge_app.city.database import reading
 from edge_app.city.database.engine import Connection
 from edge_app.city.database.reading import Site, Total
 from edge_app.city.public_answers import Flow, PublicDay, PublicSite, PublicSites
+from edge_app.city.reach import stretches
 from edge_app.city.routes.city import City, SiteId, judge_parameters
-from edge_app.city.routes.data import usual_of
+from edge_app.city.routes.curves import usual_of
 from edge_app.city.routes.files import page_file
 from edge_app.city.routes.kept import Kept
-from edge_app.city.site_answers import Usual, Way
+from edge_app.city.site_answers import Way
 from edge_app.city.sums import QUARTER_S
-from edge_app.city.telling import SEEN, moment, newest_seen
+from edge_app.city.telling import counted_until, moment, newest_seen
+from edge_app.city.usual import is_seen
 from edge_app.http.problems import RefusalError
 from edge_app.records import DIRECTIONS
 
@@ -94,14 +98,19 @@ class _Told:
 
 
 def _told(connection: Connection, site: Site, now: int, usual: Usual, *, demo: bool) -> PublicSite:
-    row = site.row
-    begin, _ = step_around(now, "day", zone(row.time_zone))
-    totals = reading.read_totals(connection, row.id, min(begin, now - _HOUR_S), now + 1, "quarter")
+    row, tz = site.row, zone(site.row.time_zone)
+    begin, end = step_around(now, "day", tz)
+    first = min(begin, now - _HOUR_S - 2 * site.longest_s)
+    totals = reading.read_quarters(connection, first, now + 1, row.id, reaching=True).get(row.id, [])
     totals = [total for total in totals if demo or not total.synthetic]
-    seen = [total for total in totals if total.covered_s >= SEEN * QUARTER_S]
-    today = [total for total in seen if total.start >= begin]
-    by_second = dict(zip(usual.seconds, usual.vehicles, strict=True))
-    flow = _flow(seen, begin, now, by_second)
+    today = [one for one in stretches(totals, begin, end) if is_seen(one)]
+    by_clock = dict(zip(usual.seconds, usual.vehicles, strict=True))
+
+    def usually(at: int) -> float | None:
+        return by_clock.get(clock_second(at, tz))
+
+    known = {at: many for at in range(begin, end, QUARTER_S) if (many := usually(at)) is not None}
+    flow = _flow(totals, now, usually)
     return PublicSite(
         id=row.id,
         road=row.road,
@@ -113,31 +122,33 @@ def _told(connection: Connection, site: Site, now: int, usual: Usual, *, demo: b
         now=flow,
         synthetic=demo,
         part_seen=flow is None and any(total.covered_s > 0 for total in totals if total.start >= now - _HOUR_S),
-        today=PublicDay(
-            start=moment(begin),
-            seconds=[total.start - begin for total in today],
-            vehicles=[sum(_rates(total)) for total in today],
-        ),
-        usual=PublicDay(
-            start=moment(begin),
-            seconds=usual.seconds,
-            vehicles=[many * _HOUR_S / QUARTER_S for many in usual.vehicles],
-        ),
+        today=_day((begin, end), {one.start: sum(_rates(one.sum)) for one in today}),
+        usual=_day((begin, end), {at: many * _HOUR_S / QUARTER_S for at, many in known.items()}),
     )
 
 
-def _flow(seen: Sequence[Total], begin: int, now: int, usual: dict[int, float]) -> Flow | None:
-    newest = newest_seen(seen, now)
+def _day(span: tuple[int, int], rates: Mapping[int, float]) -> PublicDay:
+    """Return a curve of a day. rates: begin of a quarter, UTC s -> vehicles an hour."""
+    begin, end = span
+    return PublicDay(
+        start=moment(begin), end=moment(end), seconds=[at - begin for at in rates], vehicles=list(rates.values())
+    )
+
+
+def _flow(totals: Sequence[Total], now: int, usual: Callable[[int], float | None]) -> Flow | None:
+    """Return the traffic now. usual: vehicles of the quarter that begins at a time, UTC s."""
+    newest = newest_seen(totals, now)
     if newest is None:
         return None
     left, right = _rates(newest)
-    known = usual.get(newest.start - begin)
+    until = counted_until(newest)
+    known = [many for at in range(newest.start, until, QUARTER_S) if (many := usual(at)) is not None]
     return Flow(
         start=moment(newest.start),
-        end=moment(newest.start + QUARTER_S),
+        end=moment(until),
         left_to_right=left,
         right_to_left=right,
-        usual=None if known is None else known * _HOUR_S / QUARTER_S,
+        usual=fmean(known) * _HOUR_S / QUARTER_S if known else None,
     )
 
 
