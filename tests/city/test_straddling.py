@@ -26,7 +26,7 @@ from edge_app.city.live import Live
 from edge_app.city.records import Interval
 from edge_app.city.routes.city import City
 from edge_app.city.sums import QUARTER_S, beyond
-from tests.city.cases import START, changed, series, vector
+from tests.city.cases import NAME, START, changed, series, vector
 from tests.city.test_api import at
 from tests.city.test_storing import make_site, roll, store
 from tests.support.city_api import client_of
@@ -225,6 +225,17 @@ def test_a_device_of_long_intervals_is_late_when_one_has_not_come_and_not_before
     with client_of(build_api(City(database, Live(), utc=lambda: clock[0]))) as client:
         for clock[0], state in ((due + 30.0, "counting"), (due + length + 1_800.0, "late")):
             assert client.get(f"/api/v1/sites/{site}").json()["state"] == state
+
+
+def test_a_day_of_long_intervals_was_seen_whole(database: Database) -> None:
+    """Each of them stands in one quarter alone, with all that was seen of it."""
+    make_site(database, "UTC")
+    day = HOUR - HOUR % 86_400
+    store(database, series(24, start=day, length=3_600, coverage=0.75))
+    roll(database)
+    with client_of(build_api(City(database, Live(), utc=lambda: day + 86_400.0 + 60.0))) as client:
+        told = client.get(f"/api/v1/devices/{NAME.site}/{NAME.device}").json()["days"]
+    assert [one["seen"] for one in told][-2] == 0.75
 
 
 def test_feeds_tell_what_lies_beyond_their_quarter_and_nothing_of_the_next_one(database: Database) -> None:
