@@ -185,6 +185,7 @@ PURE = {
     "city.interval_columns": {"city.records", "city.sums"},
     "city.asking": {"city.records"},
     "city.portion": set[str](),
+    "city.resting": set[str](),
     "city.pace": set[str](),
     "city.calendar": {"errors"},
     "city.feeds.observed": {"city.records", "records"},

@@ -22,6 +22,7 @@ from edge_app.city.database.storing import Storing, forget_aside
 from edge_app.city.inbox import Inbox
 from edge_app.city.portion import Portion
 from edge_app.city.records import Gap
+from edge_app.city.resting import rest_after
 from edge_app.mqtt.encoding import encode
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.office_messages import CommandMessage
@@ -29,8 +30,7 @@ from edge_app.mqtt.office_messages import CommandMessage
 log = logging.getLogger(__name__)
 
 _ASK_EVERY_S: Final = 2.0
-_ASK_REST: Final = 30
-"""It rests so many times as long as it took to read the numbers of all series: half a second of 10,000 devices."""
+"""At least: to read the numbers of all series takes half a second of 10,000 devices."""
 _ROLL_EVERY_S: Final = 5.0
 _ROLL_BEHIND_S: Final = 60.0
 """Further wait while a backlog is worked off, whose quarters fill up first."""
@@ -104,7 +104,7 @@ class Chores:
                 self._resumed = True
             away = asked.away_devices(connection, int(now + ahead))
             chosen = asking.choose(missing.find_gaps(connection), now, away)
-        self._ask_at = now + max(_ASK_EVERY_S, _ASK_REST * (self._clock() - now))
+        self._ask_at = now + rest_after(self._clock() - now, least=_ASK_EVERY_S)
         for gap in chosen:
             self._ask(asking, gap, now)
         self._note(asking, ahead)

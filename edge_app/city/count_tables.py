@@ -29,9 +29,14 @@ class Table:
     chosen: Sequence[int]
 
 
+def chosen_columns(classes: Collection[str]) -> Sequence[int]:
+    """Return the places in COLUMNS of some classes."""
+    return [at for at, name in enumerate(_CLASSES) if name in classes]
+
+
 def step_table(classes: Collection[str] = VEHICLES) -> Table:
     """Return the table of sums of steps. classes: whose counts it has."""
-    chosen = [at for at, name in enumerate(_CLASSES) if name in classes]
+    chosen = chosen_columns(classes)
     columns = {
         "site": "VARCHAR",
         "start": "TIMESTAMPTZ",
@@ -55,9 +60,10 @@ def step_rows(
         told = telling.counts_of(total, step, tz)
         start, end = (at.astimezone(written).isoformat() for at in (told.start, told.end))
         counts = [total.counts[at] for at in table.chosen]
-        shares = told.covered, told.flagged, _truth(told.synthetic)
+        shares = told.covered, told.flagged, truth(told.synthetic)
         yield site, start, end, *shares, *counts, sum(counts), told.late, told.straddling_s
 
 
-def _truth(value: bool) -> str:
+def truth(value: bool) -> str:
+    """Return how a truth is written."""
     return "true" if value else "false"

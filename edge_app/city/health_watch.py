@@ -11,14 +11,13 @@ from edge_app.city.calendar import zone
 from edge_app.city.database.engine import Connection, Database
 from edge_app.city.database.figures import read_figures
 from edge_app.city.database.rollouts import Health, health_of
+from edge_app.city.resting import rest_after
 from edge_app.errors import ConfigError
 from edge_app.rollout.health_rule import BESIDE_MB, LOOKED_S, worse
 from edge_app.rollout.members import Kind, Member
 from edge_app.system.clock import rfc3339
 
 LEAST_REST_S: Final = 5.0
-REST: Final = 30
-"""What is read from the database rests so many times as long as it took."""
 _FIGURES_S: Final = 900.0
 """Figures are of quarters of an hour."""
 _AT_ONCE: Final = 20
@@ -58,7 +57,7 @@ class HealthWatch:
                     self._unwell[name] = begun + _FIGURES_S, self._judge(connection, name, got, kind)
         hears = self._utc() - newest < _HEARS_S
         self._hears_since = min(self._hears_since, begun) if hears else float("inf")
-        self._due = self._clock() + max(LEAST_REST_S, REST * (self._clock() - begun))
+        self._due = self._clock() + rest_after(self._clock() - begun, least=LEAST_REST_S)
 
     def _judge(self, connection: Connection, name: str, got: float, kind: Kind) -> str:
         site, _, device = name.partition("/")

@@ -23,10 +23,11 @@ from edge_app.city.database.rollouts import (
     read_members,
 )
 from edge_app.city.evidence import read_evidence
-from edge_app.city.health_watch import LEAST_REST_S, REST, HealthWatch
+from edge_app.city.health_watch import LEAST_REST_S, HealthWatch
 from edge_app.city.holding import Hold
 from edge_app.city.link import FleetLink
 from edge_app.city.office import KnownDevice
+from edge_app.city.resting import rest_after
 from edge_app.city.signer import Signer
 from edge_app.city.steps import Sending, Steps
 from edge_app.rollout.leading import ACTIVE, Event, Evidence, Rollout, aim_of, led
@@ -217,7 +218,7 @@ class Leading:
             found = read_evidence(connection, kept.rollout, mine.members, self._watch.zones, self._utc())
         if replace(found, at=mine.evidence.at) != mine.evidence:
             mine.evidence = found
-        mine.evidence_due = self._clock() + max(LEAST_REST_S, REST * (self._clock() - begun))
+        mine.evidence_due = self._clock() + rest_after(self._clock() - begun, least=LEAST_REST_S)
         return mine.evidence
 
 

@@ -19,6 +19,7 @@ from edge_app.city.holding import Hold
 from edge_app.city.leading import Leading
 from edge_app.city.link import FleetLink
 from edge_app.city.order_work import OrderWork
+from edge_app.city.resting import rest_after
 from edge_app.city.signer import Signer
 from edge_app.errors import StoreError
 from edge_app.system.signatures import SigningKey
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 _BEAT_S: Final = 5.0
 _LOOK_S: Final = 0.5
 _LEAD_REST: Final = 4
-"""A look at all devices of all roll-outs rests so many times as long as it took."""
+"""To look at all devices of all roll-outs takes at most a fifth of the time."""
 _TIDY_S: Final = 3600.0
 
 
@@ -99,7 +100,7 @@ class OfficeProcess:
             self._orders.carry_out()
         if self._link.ready and now >= self._lead_due:
             self._leading.lead()
-            self._lead_due = self._clock() + _LEAD_REST * (self._clock() - now)
+            self._lead_due = self._clock() + rest_after(self._clock() - now, least=0.0, times=_LEAD_REST)
 
     def end(self) -> None:
         """Let another process take over at once. Raises StoreError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,7 +31,6 @@ from edge_app.city.interval_columns import (
     read_from,
 )
 from edge_app.city.records import COLUMNS, NONE, WORDS, Contradiction, Interval, Kept, LineName, Settings, Stretch
-from edge_app.offline.bins import csv_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +86,27 @@ def _explained() -> Iterator[None]:
 def write_parquet(
     parts: Iterable[Iterable[Sequence[str | int | float]]], columns: Mapping[str, str], file: Path
 ) -> None:
-    """Write rows into a Parquet file, compressed by zstd.
+    """Write rows into a Parquet file, compressed by zstd, which is there whole or not at all.
 
     parts: rows part by part; only one of them is in memory at a time. columns: of each row, with their types in SQL.
-    Raises OSError: when it cannot be written.
+    file: beside it is room for the rows as text. Raises OSError: when it cannot be written.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        text = Path(folder, "rows.csv")
+    file = file.resolve()
+    with tempfile.TemporaryDirectory(prefix=".parquet-", dir=file.parent) as folder:
+        text, draft = Path(folder, "rows.csv"), Path(folder, "rows.parquet")
         with text.open("w", encoding="utf-8", newline="") as rows:
-            rows.write(csv_text([], tuple(columns)))
+            writer = csv.writer(rows, quoting=csv.QUOTE_NONNUMERIC)  # so that an empty text is no NULL
             for part in parts:
-                rows.write(csv_text(part, tuple(columns)).partition("\r\n")[2])
+                writer.writerows(part)
+        kinds = ", ".join(f"'{name}': '{kind}'" for name, kind in columns.items())
         with _writing(Path(folder)) as connection:
-            table = connection.read_csv(str(text), header=True, columns=dict(columns))
-            table.write_parquet(str(file), compression="zstd")
+            connection.execute(
+                f"COPY (FROM read_csv($1, columns = {{{kinds}}}, auto_detect = false, header = false, delim = ',',"
+                " quote = '\"', escape = '\"', allow_quoted_nulls = false))"
+                f" TO '{_quoted(draft)}' (FORMAT parquet, COMPRESSION zstd)",
+                [str(text)],
+            )
+        draft.replace(file)
 
 
 def write_intervals(rows: Path, known: Path | None, strays: Sequence[Path], file: Path) -> Written:
@@ -126,9 +133,8 @@ def write_intervals(rows: Path, known: Path | None, strays: Sequence[Path], file
                 )
         connection.execute(f"CREATE VIEW whole AS {merged()}" if known or strays else "CREATE VIEW whole AS FROM fresh")
         stored = f"* REPLACE (nullif(id, {MADE_ID.format(start='start')}) AS id, to_timestamp(start) AS start)"
-        place = str(file).replace("'", "''")
         connection.execute(
-            f"COPY (SELECT {stored} FROM whole ORDER BY {', '.join(KEY)}) TO '{place}'"
+            f"COPY (SELECT {stored} FROM whole ORDER BY {', '.join(KEY)}) TO '{_quoted(file)}'"
             f" (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 9, PARQUET_VERSION 'V2',"
             f" DICTIONARY_SIZE_LIMIT {DICTIONARY}, KV_METADATA {{edge_app: '{NOTE}'}})"
         )
@@ -146,6 +152,10 @@ def write_intervals(rows: Path, known: Path | None, strays: Sequence[Path], file
             regained=_regained(connection),
             contradictions=_contradictions(connection) if known else (),
         )
+
+
+def _quoted(file: Path) -> str:
+    return str(file).replace("'", "''")
 
 
 def read_intervals(file: Path, stretches: Sequence[Stretch]) -> list[Kept]:

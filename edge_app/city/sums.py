@@ -1,6 +1,7 @@
 """Add intervals up to quarters of an hour. Pure: no clock, no I/O.
 
-An interval is never split: it counts in the quarter in which it begins, and how much of it lies beyond is told.
+An interval is never split: it counts in the quarter in which it begins, and how much of it lies beyond is told. A
+quarter into which one reaches and in which none begins has no sum: that it is empty is not known.
 """
 
 from __future__ import annotations
@@ -33,6 +34,15 @@ class Sum:
     intervals: int = 0
     doubtful: int = 0
     flags: Mapping[str, int] = field(default_factory=dict)
+
+
+def beyond(start: int, straddling_s: int, end: int) -> int:
+    """Return the seconds of the intervals of a quarter that lie beyond the end of a longer step that it is in.
+
+    start: of the quarter. straddling_s: of its intervals, beyond its own end. end: of the step. All UTC s and s.
+    """
+    # Intervals that count do not overlap: it is the last of the quarter alone that reaches so far.
+    return max(0, start + QUARTER_S + straddling_s - end) if straddling_s else 0
 
 
 def quarter_sum(pieces: Sequence[Piece], start: int) -> Sum:

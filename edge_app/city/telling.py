@@ -9,37 +9,27 @@ from datetime import datetime, timezone
 from typing import Any, Final, get_args
 from zoneinfo import ZoneInfo
 
-from edge_app.city.answers import (
-    Aside,
-    ChangeAnswer,
-    ClosedGapAnswer,
-    Contradicted,
-    CountsOfStep,
-    DeviceAnswer,
-    GapAnswer,
-    Hours,
-    LastMinutes,
-    LostDay,
-    SiteAnswer,
-    State,
-    Way,
-    Whole,
-)
 from edge_app.city.calendar import step_around
+from edge_app.city.count_answers import CountsOfStep, Hours, LostDay
 from edge_app.city.database.days import DAY_S
 from edge_app.city.database.lost import LostFile
 from edge_app.city.database.reading import AnyStep, Site, Total
 from edge_app.city.database.recent import Recent
 from edge_app.city.database.steps import HourSum
+from edge_app.city.fleet_answers import DeviceAnswer
+from edge_app.city.gap_answers import Aside, ClosedGapAnswer, Contradicted, GapAnswer, Whole
 from edge_app.city.inventory_files import feature
 from edge_app.city.records import Change, number_in
+from edge_app.city.site_answers import ChangeAnswer, LastMinutes, SiteAnswer, State, Way
 from edge_app.city.sums import QUARTER_S
 from edge_app.mqtt.office_messages import ConfigState
 from edge_app.records import DIRECTIONS, VEHICLES
 
 _OFFICE_STATES: Final[Collection[str]] = get_args(ConfigState)
 LATE_S: Final = 900
-"""A device that is online and has told nothing for so long is late."""
+"""A device that is online and has told nothing for so long is late, where its intervals are not longer."""
+_DELIVERY_S: Final = 60
+"""Time for a long interval to be closed, to arrive and to be added up."""
 SEEN: Final = 0.5
 """Share of a quarter that must have been seen for its rate to be told, and of a step for an estimate."""
 _DISTRUSTED: Final[Mapping[State, str]] = {
@@ -182,7 +172,8 @@ def _state(site: Site, now: float) -> tuple[State, str]:
     for flag, why in _DISTRUSTED.items():
         if flag in quality:
             return flag, device.health.get("problem") or why
-    if site.newest and now - site.newest > LATE_S + QUARTER_S:
+    # The newest interval has begun before the end of that quarter, and the next one is due when it and that are over.
+    if site.newest and now - site.newest > QUARTER_S + max(LATE_S, 2 * site.longest_s + _DELIVERY_S):
         return "late", "Nothing has come for a quarter of an hour."
     return "counting", ""
 

@@ -101,5 +101,12 @@ def csv_text(rows: Iterable[Sequence[str | int | float]], header: Sequence[str] 
     return text.getvalue()
 
 
+def csv_parts(parts: Iterable[Iterable[Sequence[str | int | float]]], header: Sequence[str]) -> Iterator[str]:
+    """Yield the same text in parts, for rows that do not fit into memory together."""
+    yield csv_text([], header)
+    for part in parts:
+        yield csv_text(part, header).partition("\r\n")[2]
+
+
 def _plain(cell: str | int | float) -> str | int | float:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell

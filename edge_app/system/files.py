@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,31 +30,34 @@ def private_files() -> Iterator[None]:
         os.umask(before)
 
 
-def write_atomic(path: Path, content: bytes | str, *, mode: int | None = None) -> None:
+def write_atomic(path: Path, content: bytes | str | Iterable[str], *, mode: int | None = None) -> None:
     """Replace a file as a whole and wait until it is on disk.
 
     path: a link is followed; anything that is not a regular file (a pipe) is written to directly, and so is an open
     descriptor (/dev/stdout, /dev/fd/N), whatever file it belongs to: `--out /dev/stdout >> FILE` adds to it.
-    content: bytes, or text that is written as UTF-8 with its line ends unchanged.
+    content: bytes, or text that is written as UTF-8 with its line ends unchanged; or parts of such a text, of which one
+    at a time is in memory.
     mode: permission bits, set regardless of the umask; None keeps those of the replaced file. Root also keeps its
     owner.
     Raises OSError: when the folder is absent, full or not writable; nothing is left behind then.
     """
-    data = content.encode() if isinstance(content, str) else content
+    parts = [content] if isinstance(content, bytes | str) else content
+    data = (part.encode() if isinstance(part, str) else part for part in parts)
     descriptor = open_descriptor(path)
     if descriptor is not None:
         with os.fdopen(os.dup(descriptor), "wb") as opened:
-            opened.write(data)
+            opened.writelines(data)
         return
     if path.exists() and not path.is_file():
-        path.write_bytes(data)
+        with path.open("wb") as opened:
+            opened.writelines(data)
         return
     path = _resolved(path)
     draft = path.with_name(f".{secrets.token_hex(8)}.new")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            file.writelines(data)
             file.flush()
             _copy_permissions(path, handle, mode)
             os.fsync(handle)

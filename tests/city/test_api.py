@@ -44,6 +44,9 @@ def at(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat().replace("+00:00", "Z")
 
 
+LAST = "9999-12-31T23:59:58Z"
+
+
 def span(begin: int = START - 3600, end: int = START + 86_400, step: str = "hour") -> dict[str, str]:
     return {"from": at(begin), "to": at(end), "step": step}
 
@@ -222,7 +225,10 @@ def test_gaps_and_contradictions_are_told(database: Database, client: httpx.Clie
         ("/api/v1/sites/nowhere", {}, 404, "/api/v1/sites lists them"),
         ("/api/v1/sites/{site}/counts", {"from": at(START), "to": at(START)}, 422, "`to` must be later than `from`"),
         ("/api/v1/sites/{site}/counts", {"from": "yesterday", "to": at(START)}, 422, "query.from"),
-        ("/api/v1/sites/{site}/counts", span(step="week"), 422, "query.step"),
+        ("/api/v1/sites/{site}/counts", span(step="week"), 422, "query.step: must be one of quarter, hour, day, month"),
+        ("/api/v1/sites/{site}/counts.csv", span(step="minute"), 422, "are at /api/v1/sites/SITE/intervals"),
+        ("/api/v1/sites/{site}/intervals.csv", {"from": LAST, "to": LAST.replace(":58", ":59")}, 422, "1970 and 2999"),
+        ("/api/v1/sites/{site}/counts.csv", {"from": LAST, "to": LAST.replace(":58", ":59")}, 422, "1970 and 2999"),
         ("/api/v1/sites/{site}/counts", span(0, START, "quarter"), 422, "ask for longer steps"),
         ("/nothing", {}, 404, "Not Found"),
     ],

@@ -14,11 +14,12 @@ from sqlalchemy import func, select
 
 from edge_app.city.api import build_api
 from edge_app.city.asking import Asking
-from edge_app.city.database.engine import Database
+from edge_app.city.database.engine import Connection, Database
+from edge_app.city.database.missing import find_gaps
 from edge_app.city.database.tables import ASKED_GAP
 from edge_app.city.ingest import Worker
 from edge_app.city.live import Live
-from edge_app.city.records import Interval
+from edge_app.city.records import Gap, Interval
 from edge_app.city.routes.city import City
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.identity import ROOT
@@ -125,6 +126,22 @@ def test_a_device_whose_intervals_come_is_not_away_whatever_its_broker_says(worl
     assert gap["state"] == "asked"
     (gap,) = world.after(20)
     assert gap["state"] == "away"
+
+
+def test_a_database_that_is_silent_for_a_minute_delays_what_is_asked_for_by_one_minute(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def after_a_minute(connection: Connection) -> Iterator[Gap]:
+        monkeypatch.undo()
+        world.now[0] += 60
+        yield from find_gaps(connection)
+
+    world.after(0, interval(3), other("status"))
+    monkeypatch.setattr("edge_app.city.chores.missing.find_gaps", after_a_minute)
+    world.after(20)
+    assert world.inbox.sent == []
+    world.after(60)
+    assert len(world.inbox.sent) == 1
 
 
 def test_what_was_asked_for_is_forgotten_when_it_closes_under_the_next_worker_too(world: World) -> None:

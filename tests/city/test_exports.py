@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gc
 import threading
+import weakref
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,14 +13,25 @@ from pathlib import Path
 import duckdb
 import httpx
 import pytest
+from sqlalchemy import func, select
 
 from edge_app.city.api import build_api
+from edge_app.city.archive import Archive
+from edge_app.city.archiving import Archiving
 from edge_app.city.count_tables import step_table
 from edge_app.city.database.engine import Database, open_database
+from edge_app.city.database.intervals import read_site_intervals
+from edge_app.city.database.tables import INTERVAL
+from edge_app.city.interval_tables import interval_table
 from edge_app.city.live import Live
+from edge_app.city.parquet import write_parquet
 from edge_app.city.routes.city import City
+from edge_app.city.telling import moment
+from edge_app.commands import _city_export as command_of_exports
 from edge_app.commands import city as command
-from edge_app.errors import ConfigError
+from edge_app.errors import ConfigError, StoreError
+from edge_app.offline.bins import csv_parts
+from edge_app.system.files import write_atomic
 from tests.city.cases import START, changed, series, vector
 from tests.city.test_api import span
 from tests.city.test_storing import make_site, roll, store
@@ -125,6 +138,108 @@ def test_the_command_writes_the_counts_of_all_sites(tmp_path: Path) -> None:
         run(tmp_path, "export", str(tmp_path / "counts.csv"), "--from", "2026-11-01", "--to", "2026-11-01")
     with pytest.raises(ConfigError, match="cannot be written"):
         run(tmp_path, "export", str(tmp_path / "nowhere" / "counts.parquet"), *times)
+
+
+def test_the_command_writes_the_intervals_of_all_sites_and_of_any_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some days at a time, each interval once, from database and archive, also far beyond what there is."""
+    (tmp_path / "city.toml").write_text('[archive]\nfolder = "archive"\n')
+    database = open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}")
+    site = make_site(database, "UTC")
+    intervals = series(4 * 48, start=START - 4 * 86_400, length=1_800)
+    store(database, intervals)
+    roll(database)
+    archive = Archive(tmp_path / "archive")
+    database.archive = archive
+    assert [*Archiving(database, archive, 90, utc=lambda: START + 88 * 86_400.0).move()]
+    with database.connect() as connection:
+        assert len(read_site_intervals(connection, archive, site, 0, 2**40)) == len(intervals)
+        assert 0 < connection.execute(select(func.count()).select_from(INTERVAL)).scalar_one() < len(intervals)
+    database.close()
+    monkeypatch.setattr(command_of_exports, "_AT_ONCE_S", 40_000)
+    for begin, end, meant in (
+        ("1970-01-01", "2900-01-01", intervals),
+        (moment(intervals[7].start).isoformat(), moment(intervals[150].start).isoformat(), intervals[7:150]),
+        ("2900-01-01", "2901-01-01", []),
+    ):
+        for kind in ("parquet", "csv"):
+            file = tmp_path / f"minutes.{kind}"
+            assert run(tmp_path, "export", str(file), "--from", begin, "--to", end, "--intervals") == 0
+            table = duckdb.read_parquet(str(file)) if kind == "parquet" else duckdb.read_csv(str(file))
+            assert table.columns == list(interval_table().columns)
+            found = [
+                (str(key), int(start), many)
+                for key, start, many in table.project("id, epoch(start::TIMESTAMPTZ), vehicles").fetchall()
+            ]
+            assert found == [(str(one.id), one.start, sum(one.counts)) for one in meant]
+    with pytest.raises(ConfigError, match="--time-zone: intervals are of no zone"):
+        run(
+            tmp_path,
+            "export",
+            str(file),
+            "--from",
+            "2026-01-01",
+            "--to",
+            "2027-01-01",
+            "--intervals",
+            "--time-zone",
+            "UTC",
+        )
+
+
+def test_an_export_that_fails_leaves_the_file_of_before_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "city.toml").write_text('[archive]\nfolder = "archive"\n')
+    database = open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}")
+    make_site(database, "UTC")
+    store(database, series(48, length=1_800))
+    roll(database)
+    database.archive = Archive(tmp_path / "archive")
+    moved = [*Archiving(database, database.archive, 90, utc=lambda: START + 95 * 86_400.0).move()]
+    assert moved
+    database.close()
+    for file in (tmp_path / "archive").rglob("*.parquet"):
+        file.unlink()
+    (tmp_path / "out").mkdir()
+    for kind in ("parquet", "csv"):
+        file = tmp_path / "out" / f"minutes.{kind}"
+        file.write_text("as it was")
+        with pytest.raises(StoreError, match="of the archive is not there"):
+            run(tmp_path, "export", str(file), "--from", "2026-01-01", "--to", "2027-01-01", "--intervals")
+        assert file.read_text() == "as it was"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["minutes.csv", "minutes.parquet"]
+
+
+def test_one_part_of_a_file_is_in_memory_at_a_time(tmp_path: Path) -> None:
+    class Part(list[tuple[int, str]]):
+        """A list that can be watched."""
+
+    made = list[weakref.ref[Part]]()
+
+    def parts() -> Iterator[Part]:
+        for at in range(5):
+            part = Part([(at, f"text {at}")])
+            made.append(weakref.ref(part))
+            yield part
+            del part
+            gc.collect()
+            assert sum(one() is not None for one in made) <= 1
+
+    columns = {"number": "BIGINT", "text": "VARCHAR"}
+    write_parquet(parts(), columns, tmp_path / "numbers.parquet")
+    write_atomic(tmp_path / "numbers.csv", csv_parts(parts(), tuple(columns)))
+    whole = [(at, f"text {at}") for at in range(5)]
+    assert duckdb.read_parquet(str(tmp_path / "numbers.parquet")).fetchall() == whole
+    assert duckdb.read_csv(str(tmp_path / "numbers.csv")).fetchall() == whole
+
+
+def test_a_step_that_there_is_not_is_refused_with_what_there_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run(tmp_path, "export", "x.csv", "--from", "2026-11-01", "--to", "2026-11-02", "--step", "minute")
+    told = capsys.readouterr().err
+    assert "must be one of quarter, hour, day, month, not minute; --intervals writes the intervals" in told
 
 
 def test_the_inventory_goes_out_and_in_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,7 +34,7 @@ from edge_app.mqtt.identity import ROOT
 from edge_app.mqtt.session import Session
 from edge_app.records import VEHICLES
 from tests.support.brokers import Mosquitto, eventually, mosquitto, run_until, session
-from tests.support.city_brokers import Broker
+from tests.support.city_brokers import KEEPALIVE_S, Broker
 from tests.support.city_worker import start as start_worker
 from tests.support.postgres import Postgres
 
@@ -48,7 +48,7 @@ def device(folder: Path, name: str, port: int) -> SimulatedDevice:
         device=DeviceConfig(site="ring", device=name),
         lines=(LineConfig(id="main", start=(0.1, 0.5), end=(0.9, 0.5), road="Ring Road"),),
         counting=CountingConfig(classes=VEHICLES).model_copy(update={"interval_s": 1}),  # a fast clock for the test
-        mqtt=MqttConfig(host=HOST, port=port, keepalive_s=5),
+        mqtt=MqttConfig(host=HOST, port=port, keepalive_s=KEEPALIVE_S),
         store=StoreConfig(folder=folder / name),
     )
     return SimulatedDevice(config, {"main": BUSY})

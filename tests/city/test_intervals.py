@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from datetime import timezone
 from pathlib import Path
 
+import duckdb
 import httpx
 import pytest
 from sqlalchemy import update
@@ -15,6 +17,7 @@ from edge_app.city.archive import Archive
 from edge_app.city.archiving import Archiving
 from edge_app.city.database.engine import Database
 from edge_app.city.database.tables import ATTACHMENT
+from edge_app.city.interval_tables import interval_table
 from edge_app.city.live import Live
 from edge_app.city.records import Settings
 from edge_app.city.routes.city import City
@@ -62,6 +65,50 @@ def test_minutes_are_told_as_they_came_from_database_and_archive(database: Datab
     moved = list(Archiving(database, database.archive, 90, utc=lambda: START + 100 * 86_400.0).move())
     assert sum(one.intervals for one in moved) == 4
     assert client.get(path, params=asked).json() == told
+
+
+def rows_of(table: duckdb.DuckDBPyRelation) -> list[dict[str, str]]:
+    """Return the rows of a Parquet file as a CSV file writes them."""
+    kinds = dict(zip(table.columns, map(str, table.types), strict=True))
+    found = []
+    for row in table.fetchall():
+        told = dict(zip(table.columns, row, strict=True))
+        for name, kind in kinds.items():
+            if kind == "TIMESTAMP WITH TIME ZONE":
+                told[name] = told[name].astimezone(timezone.utc).isoformat()
+            elif kind == "BOOLEAN":
+                told[name] = "true" if told[name] else "false"
+        found.append({name: str(value) for name, value in told.items()})
+    return found
+
+
+def test_files_tell_what_json_tells_with_the_same_columns(
+    database: Database, client: httpx.Client, tmp_path: Path
+) -> None:
+    """An empty text is an empty one in Parquet too, and what a spreadsheet would calculate is as it was told."""
+    site, (first, second, third) = make_site(database), series(3, installation="")
+    odd = changed(second, settings=Settings("=1+1", 'a "b", c', "", 60.0, "dark,slow"), coverage=0.25)
+    store(database, [first, odd, changed(third, counts=vector(2, truck_right_to_left=4))])
+    path, asked = f"/api/v1/sites/{site}/intervals", {"from": at(START), "to": at(START + 180)}
+    told = client.get(path, params=asked).json()["intervals"]
+    answer = client.get(f"{path}.parquet", params=asked)
+    assert answer.headers["content-type"] == "application/vnd.apache.parquet"
+    assert answer.headers["content-disposition"] == f'attachment; filename="{site}-2026-11-18-intervals.parquet"'
+    (tmp_path / "intervals.parquet").write_bytes(answer.content)
+    table = duckdb.read_parquet(str(tmp_path / "intervals.parquet"))
+    assert dict(zip(table.columns, map(str, table.types), strict=True)) == {
+        name: kind.replace("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE") for name, kind in interval_table().columns.items()
+    }
+    read, written = rows_of(table), list(csv.DictReader(client.get(f"{path}.csv", params=asked).text.splitlines()))
+    assert [{**row, "model": row["model"].lstrip("'")} for row in written] == read
+    assert [row["model"] for row in read] == [one["model"] for one in told] == ["e5f5da65719a", "=1+1", "e5f5da65719a"]
+    assert [row["config"] for row in read] == [one["config"] for one in told]
+    assert [row["installation"] for row in read] == ["", "", ""]
+    assert [row["flags"].split() for row in read] == [one["flags"] for one in told] == [[], ["dark", "slow"], []]
+    assert [int(row["vehicles"]) for row in read] == [1, 2, 6]
+    some = client.get(f"{path}.parquet", params={**asked, "class": "truck"})
+    (tmp_path / "some.parquet").write_bytes(some.content)
+    assert [row["vehicles"] for row in rows_of(duckdb.read_parquet(str(tmp_path / "some.parquet")))] == ["0", "0", "4"]
 
 
 def test_long_spans_are_refused_in_words(database: Database, client: httpx.Client) -> None:

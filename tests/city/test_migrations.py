@@ -16,7 +16,7 @@ from sqlalchemy import Connection, MetaData, create_engine, select, text
 
 from edge_app.city.database.engine import Database, open_database, state_of
 from edge_app.city.database.inventory import read_inventory
-from edge_app.city.database.tables import METADATA, SERIES
+from edge_app.city.database.tables import METADATA, QUARTER, SERIES, STEP
 from edge_app.city.records import COLUMNS
 from edge_app.errors import ConfigError, StoreError
 from tests.support.paths import ROOT
@@ -98,7 +98,7 @@ def rows_of(connection: Connection) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013")
 """Tables of the releases so far."""
 
 
@@ -168,6 +168,43 @@ def test_every_row_of_a_release_is_still_there_as_it_was(former_release: str, re
     for table, rows in before.items():
         kept = [{key: row[key] for key in was} for row, was in zip(after[table], rows, strict=True)]
         assert kept == rows
+
+
+@pytest.mark.parametrize("revision", ["0001", "0013"], indirect=True)
+def test_sums_of_nothing_are_deleted_and_steps_tell_what_lies_beyond_their_own_end(former_release: str) -> None:
+    """Hours of zero, of which no interval was the step's own, and the sum of what lay beyond quarters."""
+    summed = f"0, {{}}, {{}}, {', '.join('0' * len(COLUMNS))}"
+    quarters = {0: 600, 6_300: 1_500, 8_100: 0, 10_800: 0}  # start -> seconds beyond its end
+    engine = create_engine(former_release.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM quarter"))
+        connection.execute(text("DELETE FROM step"))
+        connection.execute(text("UPDATE site SET time_zone = 'UTC'"))
+        for start, beyond in quarters.items():
+            length = 0 if start == 10_800 else 900
+            names, values = _SUMS.format("line_id"), f"1, {start}, {summed.format(length, f'{beyond}, 0')}"
+            more = f"intervals, flags, settings) VALUES ({values}, {length // 900}, '{{}}', '[]')"
+            connection.execute(text(f"INSERT INTO quarter {names}, {more}"))
+        for step, start, length, beyond in (
+            ("hour", 0, 900, 600),
+            ("hour", 3_600, 900, 1_500),
+            ("hour", 7_200, 900, 0),
+            ("hour", 10_800, 0, 0),
+            ("day", 0, 2_700, 2_100),
+        ):
+            values = f"'{step}', 'quay', {start}, {summed.format(length, f'{beyond}, 0')}"
+            connection.execute(text(f"INSERT INTO step {_SUMS.format('step, site_id')}) VALUES ({values})"))
+    engine.dispose()
+    database = open_database(former_release)
+    with database.connect() as connection:
+        assert connection.execute(select(QUARTER.c.start).order_by(QUARTER.c.start)).scalars().all() == [
+            0,
+            6_300,
+            8_100,
+        ]
+        rows = connection.execute(select(STEP.c.step, STEP.c.start, STEP.c.straddling_s).order_by(STEP.c.start))
+        assert sorted(map(tuple, rows)) == [("day", 0, 0), ("hour", 0, 0), ("hour", 3_600, 1_500), ("hour", 7_200, 0)]
+    database.close()
 
 
 def test_every_release_before_this_one_is_tried() -> None:

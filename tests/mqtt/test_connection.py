@@ -24,11 +24,11 @@ from tests.support.brokers import (
     eventually,
     mosquitto,
     needs_mosquitto,
-    relay,
     run_until,
     session,
     subscribed,
 )
+from tests.support.relay import relay
 
 
 @needs_mosquitto

@@ -19,11 +19,11 @@ from tests.support.brokers import (
     needs_iotcore,
     needs_mosquitto,
     needs_openssl,
-    relay,
     run_until,
     session,
 )
 from tests.support.ports import free_port
+from tests.support.relay import relay
 
 
 @needs_iotcore

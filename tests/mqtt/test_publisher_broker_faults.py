@@ -12,9 +12,10 @@ from edge_app.mqtt.delivery import Pace
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Message, Timing
-from tests.support.brokers import Mosquitto, eventually, mosquitto, needs_mosquitto, password_file, relay, subscribed
+from tests.support.brokers import Mosquitto, eventually, mosquitto, needs_mosquitto, password_file, subscribed
 from tests.support.ports import free_port
 from tests.support.publisher_cases import DEVICE, Clock, State, settle, steps
+from tests.support.relay import relay
 from tests.support.schemas import validate
 
 

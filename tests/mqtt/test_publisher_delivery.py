@@ -15,9 +15,10 @@ from edge_app.mqtt.events import Message, Timing
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import Subscriber
 from edge_app.storage.sqlite import FILE
-from tests.support.brokers import collect, eventually, relay, subscribed
+from tests.support.brokers import collect, eventually, subscribed
 from tests.support.lean_state import CLIENTS
 from tests.support.publisher_cases import DEVICE, START, Clock, State, opened, settle, steps
+from tests.support.relay import relay
 from tests.support.schemas import validate
 
 

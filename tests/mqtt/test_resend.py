@@ -14,9 +14,10 @@ from edge_app.mqtt.encoding import encode_crossing
 from edge_app.mqtt.events import Message, Timing
 from edge_app.records import FLOWS, Crossing
 from tests.support.asking_city import City, city, command, numbers
-from tests.support.brokers import mosquitto, needs_mosquitto, password_file, relay, subscribed
+from tests.support.brokers import mosquitto, needs_mosquitto, password_file, subscribed
 from tests.support.lean_state import CLIENTS
 from tests.support.publisher_cases import DEVICE, INSTALLATION, META, START, State, opened, settle, steps
+from tests.support.relay import relay
 from tests.support.schemas import validate
 
 ENTERS = "left_to_right"

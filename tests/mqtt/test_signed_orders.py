@@ -30,8 +30,9 @@ from edge_app.mqtt.pieces import AT_ONCE, MAX_BYTES, Parcel, Pieces
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.signed_log import SignedLog
 from tests.support.asking_city import city, command, numbers
-from tests.support.brokers import mosquitto, needs_mosquitto, password_file, relay
+from tests.support.brokers import mosquitto, needs_mosquitto, password_file
 from tests.support.publisher_cases import DEVICE, START, State, settle, steps
+from tests.support.relay import relay
 from tests.support.schemas import validate
 from tests.support.signed_commands import CommandingOffice, put_together, unsigned
 

@@ -1,4 +1,4 @@
-"""Real brokers for tests: mosquitto on a free port, certificates of the test's own, a relay that can go silent."""
+"""Real brokers for tests: mosquitto on a free port, certificates of the test's own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import shutil
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -116,91 +115,6 @@ def password_file(folder: Path, username: str, password: str) -> Path:
     path = folder / "passwords"
     subprocess.run(("mosquitto_passwd", "-b", "-c", str(path), username, password), check=True, capture_output=True)
     return path
-
-
-class Relay:
-    """TCP relay in front of a broker.
-
-    frozen: hold all bytes back, while connections stay open. deaf: hold back only the bytes from the broker.
-    accepted: number of connections so far. refuses_v5: answer MQTT 5 like a broker that supports only 3.1.1.
-    """
-
-    def __init__(self, target: int, *, refuses_v5: bool = False) -> None:
-        self.frozen = threading.Event()
-        self.deaf = threading.Event()
-        self.accepted = 0
-        self._target, self._refuses_v5 = target, refuses_v5
-        self._closed = threading.Event()
-        self._server = socket.create_server((HOST, 0))
-        self._server.settimeout(0.02)
-        self.port: int = self._server.getsockname()[1]
-        self._threads: list[threading.Thread] = []
-        self._clients: list[socket.socket] = []
-        self._run(self._accept)
-
-    def _run(self, body: Callable[..., None], *arguments: socket.socket | threading.Event) -> None:
-        thread = threading.Thread(target=body, args=arguments, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        while not self._closed.is_set():
-            with contextlib.suppress(TimeoutError):
-                client, _ = self._server.accept()
-                self.accepted += 1
-                self._clients.append(client)
-                self._run(self._serve, client)
-
-    def _serve(self, client: socket.socket) -> None:
-        with client, contextlib.suppress(OSError):  # either side may be gone at any moment
-            first = client.recv(4096)
-            # CONNECT: type, remaining length (one or two bytes here), "MQTT" with its length, protocol level
-            if self._refuses_v5 and first[first.index(b"MQTT") + 4] == 5:
-                client.sendall(b"\x20\x02\x00\x01")
-                return
-            with socket.create_connection((HOST, self._target), 5) as broker:
-                broker.sendall(first)
-                self._run(self._pump, broker, client, self.frozen, self.deaf)
-                self._pump(client, broker, self.frozen)
-
-    def _pump(self, source: socket.socket, sink: socket.socket, *held: threading.Event) -> None:
-        while not self._closed.is_set():
-            try:
-                source.settimeout(0.02)
-                data = source.recv(65536)
-            except TimeoutError:
-                continue
-            except OSError:
-                return
-            while any(event.is_set() for event in held) and not self._closed.is_set():
-                time.sleep(0.01)
-            with contextlib.suppress(OSError):
-                if not data:
-                    sink.shutdown(socket.SHUT_RDWR)
-                    return
-                sink.sendall(data)
-
-    def cut(self) -> None:
-        """End every connection at once, in both directions."""
-        clients, self._clients = self._clients, []
-        for client in clients:
-            with contextlib.suppress(OSError):  # one that has ended already
-                client.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        self._closed.set()
-        for thread in list(self._threads):
-            thread.join(5)
-        self._server.close()
-
-
-@contextlib.contextmanager
-def relay(target: int, *, refuses_v5: bool = False) -> Iterator[Relay]:
-    server = Relay(target, refuses_v5=refuses_v5)
-    try:
-        yield server
-    finally:
-        server.close()
 
 
 @dataclass(frozen=True)

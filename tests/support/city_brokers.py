@@ -17,11 +17,13 @@ from edge_app.mqtt.session import Session
 from tests.support.brokers import QUICK, mosquitto
 from tests.support.nats_server import nats_server
 from tests.support.rabbitmq import rabbitmq
+from tests.support.relay import Relay
 
 SETTINGS = (
     *("allow_anonymous true", "max_inflight_messages 1000", "persistence true", "autosave_on_changes true"),
     "autosave_interval 1",
 )
+KEEPALIVE_S = 5
 ACK_WAIT_S = 1.5
 """After so long NATS gives a message to another worker."""
 
@@ -78,6 +80,30 @@ class Broker:
         return [self.queue_port]
 
 
+@dataclass(frozen=True)
+class Behind:
+    """A broker of one node that is reached through relays. kind: as in city.toml. queue: of its own protocol."""
+
+    kind: str
+    mqtt: Relay
+    queue: Relay | None = None
+
+    @property
+    def ports(self) -> Sequence[int]:
+        """Port of MQTT."""
+        return [self.mqtt.port]
+
+    @property
+    def queue_ports(self) -> Sequence[int]:
+        """Of its own protocol, 0 without one."""
+        return [self.queue.port if self.queue else 0]
+
+    @property
+    def relays(self) -> Sequence[Relay]:
+        """All that a worker goes through."""
+        return [self.mqtt, *([self.queue] if self.queue else [])]
+
+
 @contextmanager
 def running(kind: str, folder: Path, *settings: str) -> Iterator[Broker]:
     """Run a broker of this kind within the context. settings: of mosquitto, instead of `SETTINGS`."""
@@ -101,7 +127,7 @@ def inbox(
     """
     group = f"city-{root.replace('/', '-')}"
     keep = kind == "mqtt"
-    timing = Timing(connect=3.0, keepalive=5, session_expiry=600 if keep else 0, by_hand=keep)
+    timing = Timing(connect=3.0, keepalive=KEEPALIVE_S, session_expiry=600 if keep else 0, by_hand=keep)
     session = Session(_endpoints(port), f"{group}-{name}", timing=timing, backoff=QUICK)
     if keep:
         return MqttInbox(session, topics(root, share=share and group, fleet=bool(fleet)))

@@ -23,9 +23,10 @@ from pathlib import Path
 from edge_app.console.terminal import stdout, table
 from edge_app.mqtt.session import Subscriber
 from edge_app.storage.outbox import Outbox
-from tests.support.brokers import Mosquitto, Relay, eventually, mosquitto, relay, subscribed
+from tests.support.brokers import Mosquitto, eventually, mosquitto, subscribed
 from tests.support.invariants import Evidence, Finding, check, utc
 from tests.support.program import Program
+from tests.support.relay import Relay, relay
 
 PREFIX = "traffic/v1/test-site/survivor"
 INTERVAL_S = 10

@@ -94,7 +94,7 @@ def _quarters(start: int, end: int) -> Select[Any]:
     text = cast(QUARTER.c.settings, Text)
     before = func.lag(text).over(partition_by=QUARTER.c.line_id, order_by=QUARTER.c.start)
     columns = select(QUARTER.c.line_id, QUARTER.c.start, text.label("now"), before.label("before"))
-    return columns.where(QUARTER.c.start >= start, QUARTER.c.start < end, QUARTER.c.intervals > 0)
+    return columns.where(QUARTER.c.start >= start, QUARTER.c.start < end)
 
 
 def _under(connection: Connection, quarters: Select[Any]) -> Iterator[tuple[Any, Under | None, Under]]:

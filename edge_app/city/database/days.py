@@ -17,7 +17,8 @@ COUNTS: Final = "counts"
 """Table of intervals, the only one in partitions."""
 _MAKING: Final = 7201
 _MOVING: Final = 7202
-"""Locks of PostgreSQL: for whoever makes a partition, and for whoever moves days."""
+_ADDING: Final = 7203
+"""Locks of PostgreSQL: for whoever makes a partition, moves days, and adds steps up."""
 _WAIT_S: Final = 3
 """For whoever reads a partition that is to be dropped: everybody else would wait behind."""
 _AT_ONCE: Final = 10_000
@@ -40,6 +41,15 @@ def keep_days(connection: Connection, *, alone: bool = False) -> None:
     driver: Any = connection.connection.driver_connection
     if not driver.in_transaction:  # SQLite has one writer at a time, from its first change on
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def add_up_alone(connection: Connection) -> None:
+    """Let nobody else add up steps until the end of the transaction: each would miss the quarters of the other.
+
+    SQLite has one writer at a time anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADDING})"))
 
 
 def make_room(connection: Connection, days: Iterable[int]) -> None:

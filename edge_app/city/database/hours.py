@@ -30,7 +30,7 @@ def read_hours(
         func.sum(sum((QUARTER.c[f"{name}_{way}"] for way in DIRECTIONS), start=0)).label(name) for name in VEHICLES
     ]
     statement = select(QUARTER.c.line_id, hour, func.sum(QUARTER.c.covered_s).label("seen_s"), *classes)
-    statement = statement.where(among(connection, QUARTER.c.line_id, list(names)), QUARTER.c.intervals > 0)
+    statement = statement.where(among(connection, QUARTER.c.line_id, list(names)))
     within = or_(*(and_(QUARTER.c.start >= begin, QUARTER.c.start < end) for begin, end in spans))
     statement = statement.where(within).group_by(QUARTER.c.line_id, hour)
     sums, whole = dict[tuple[int, str], dict[str, float]](), dict[tuple[int, str], bool]()

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, and_, func, select
 
-from edge_app.city.archive import Archive
+from edge_app.city.archive import Archive, part_of
 from edge_app.city.database.archived import Asked, names_of, read_all
 from edge_app.city.database.attached import attached_lines
-from edge_app.city.database.tables import INTERVAL, LINE, SERIES, SETTINGS
+from edge_app.city.database.days import DAY_S
+from edge_app.city.database.tables import ARCHIVED, INTERVAL, LINE, SERIES, SETTINGS
 from edge_app.city.overlaps import Piece, counting
 from edge_app.city.records import COLUMNS, NONE, Interval, Kept, LineName, Settings, Vector
 from edge_app.city.sums import QUARTER_S
@@ -45,6 +46,19 @@ def read_site_intervals(
             around = asked._replace(start=first - first % QUARTER_S - longest_s, end=stop - stop % -QUARTER_S)
             found += _told(_intervals(connection, archive, around), first, stop, turned=attached.turned)
     return sorted(found, key=lambda one: (one.interval.start, one.interval.name, one.interval.id))
+
+
+def stretch_of_site(connection: Connection, site: str) -> tuple[int, int]:
+    """Return from when to when a site may have intervals, UTC s: outside there is none; twice 0 without any."""
+    begins, ends = list[int](), list[int]()
+    for line in {attached.line for attached in attached_lines(connection, site)}:
+        day, of_part = ARCHIVED.c.day, (ARCHIVED.c.part == part_of(line), ARCHIVED.c.name != "")
+        for value, where in ((INTERVAL.c.start, [INTERVAL.c.line_id == line]), (day, of_part)):
+            first, last = (connection.execute(select(of(value)).where(*where)).scalar() for of in (func.min, func.max))
+            if first is not None and last is not None:
+                begins.append(first)
+                ends.append(last + (DAY_S if value is day else 1))
+    return min(begins, default=0), max(ends, default=0)
 
 
 def _intervals(connection: Connection, archive: Archive | None, asked: Asked) -> list[Kept]:

@@ -35,8 +35,8 @@ _FEW: Final = 1000
 class Total:
     """Sum of one step of a site.
 
-    length_s: of the intervals that begin in it; covered_s: of that, seen. doubtful: of the vehicles. late_s: of the
-    intervals that arrived late.
+    length_s: of the intervals that begin in it; covered_s: of that, seen. straddling_s: of that, beyond its end.
+    doubtful: of the vehicles. late_s: of the intervals that arrived late.
     """
 
     start: int
@@ -73,13 +73,16 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A site as it is described, with what the device that counts there last said. newest: end of its newest quarter
-    with an interval, UTC s, 0 without any."""
+    """A site as it is described, with what the device that counts there last said.
+
+    newest: begin of its newest quarter with an interval, UTC s, 0 without any. longest_s: of the intervals of its line.
+    """
 
     row: Row[Any]
     device: Row[Any] | None
     line: str
     newest: int
+    longest_s: int
 
     @property
     def synthetic(self) -> bool:
@@ -105,7 +108,15 @@ def read_sites(
     of_line = select(func.max(QUARTER.c.start)).where(QUARTER.c.line_id == ATTACHMENT.c.line_id)
     newest = of_line.scalar_subquery().label("newest")
     statement = (
-        select(SITE, LINE.c.topic_site, LINE.c.device, LINE.c.name.label("line"), ATTACHMENT.c.turned, newest)
+        select(
+            SITE,
+            LINE.c.topic_site,
+            LINE.c.device,
+            LINE.c.name.label("line"),
+            LINE.c.longest_s,
+            ATTACHMENT.c.turned,
+            newest,
+        )
         .outerjoin(ATTACHMENT, now_attached)
         .outerjoin(LINE, LINE.c.id == ATTACHMENT.c.line_id)
         .order_by(SITE.c.id)
@@ -126,7 +137,8 @@ def read_sites(
     devices = {(row.topic_site, row.device): row for row in connection.execute(counting)}
     found: dict[str, Site] = {}
     for row in rows:
-        found.setdefault(row.id, Site(row, devices.get((row.topic_site, row.device)), row.line or "", row.newest or 0))
+        device = devices.get((row.topic_site, row.device))
+        found.setdefault(row.id, Site(row, device, row.line or "", row.newest or 0, row.longest_s or 0))
     return list(found.values())
 
 
@@ -213,9 +225,7 @@ def _quarter_rows() -> Select[Any]:
     """Return the quarters of all sites, with the counts as each site has them."""
     counts = [column.label(name) for name, column in counts_of_site().items()]
     others = [column for column in QUARTER.c if column.name not in COLUMNS]
-    return (
-        select(ATTACHMENT.c.site_id, *others, *counts).join(ATTACHMENT, counts_there()).where(QUARTER.c.intervals > 0)
-    )
+    return select(ATTACHMENT.c.site_id, *others, *counts).join(ATTACHMENT, counts_there())
 
 
 def _counts(row: Row[Any]) -> Vector:

@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    Select,
     Text,
     and_,
     delete,
@@ -24,16 +25,17 @@ from edge_app.city.calendar import STEPS, Step, step_around, zone
 from edge_app.city.database import engine
 from edge_app.city.database.archived import Place, unreadable
 from edge_app.city.database.attached import counts_of_site, counts_there
-from edge_app.city.database.days import DAY_S, keep_days
+from edge_app.city.database.days import DAY_S, add_up_alone, keep_days
 from edge_app.city.database.engine import put
 from edge_app.city.database.pieces import Found, Quarter, find_pieces
 from edge_app.city.database.tables import ATTACHMENT, DIRTY, LINE, QUARTER, SITE, STEP
 from edge_app.city.records import COLUMNS
-from edge_app.city.sums import QUARTER_S, quarter_sum
+from edge_app.city.sums import QUARTER_S, beyond, quarter_sum
 
 _AT_ONCE: Final = 400
 """Quarters or steps of one question to the database; SQLite takes 32,766 values."""
-_MEASURES: Final = ("length_s", "covered_s", "flagged_s", "late_s", "straddling_s", "doubtful")
+_MEASURES: Final = ("length_s", "covered_s", "flagged_s", "late_s", "doubtful")
+"""What a step is the sum of, beside COLUMNS; `straddling_s` is not: it lies beyond the end of the step itself."""
 
 
 def roll_up(connection: Connection, most: int = 2_000, *, archive: Archive | None = None) -> int:
@@ -85,11 +87,17 @@ def _covered(connection: Connection, quarters: Iterable[Quarter]) -> dict[Quarte
 def _roll_quarters(
     connection: Connection, quarters: Sequence[Quarter], found: Found, before: Mapping[Quarter, float]
 ) -> None:
-    """Store the sums of quarters. before: s seen by those of which a part is lost; one with more stays."""
-    rows = []
+    """Store the sums of quarters, and forget those in which no interval begins any more.
+
+    before: s seen by those of which a part is lost; one with more stays.
+    """
+    rows, empty = [], []
     for line, start in quarters:
         total = quarter_sum(found.pieces[line, start], start)
         if (line, start) in before and before[line, start] >= total.covered_s:
+            continue
+        if not total.intervals:
+            empty.append((line, start))
             continue
         rows.append(
             {
@@ -108,9 +116,13 @@ def _roll_quarters(
             }
         )
     put(connection, QUARTER, rows)
+    if empty:
+        connection.execute(delete(QUARTER).where(tuple_(QUARTER.c.line_id, QUARTER.c.start).in_(empty)))
 
 
-def _roll_steps(connection: Connection, quarters: Iterable[tuple[int, int]]) -> None:
+def _roll_steps(connection: Connection, quarters: Collection[Quarter]) -> None:
+    if quarters:
+        add_up_alone(connection)
     sites = _sites_of(connection, {line for line, _ in quarters})
     targets: dict[Step, set[tuple[str, int, int]]] = {step: set() for step in STEPS}
     for line, start in quarters:
@@ -127,18 +139,19 @@ def roll_site(connection: Connection, site: str) -> None:
     """Add a site up anew from all its quarters, because what is attached to it has changed."""
     tz = zone(connection.execute(select(SITE.c.time_zone).where(SITE.c.id == site)).scalar_one())
     connection.execute(delete(STEP).where(STEP.c.site_id == site))
-    names = (*_MEASURES, *COLUMNS)
+    names = ("straddling_s", *_MEASURES, *COLUMNS)
     columns = [QUARTER.c[name] for name in _MEASURES] + list(counts_of_site().values())
-    quarters = select(QUARTER.c.start, *columns).join(ATTACHMENT, counts_there())
+    quarters = select(QUARTER.c.start, QUARTER.c.straddling_s, *columns).join(ATTACHMENT, counts_there())
     sums: dict[tuple[Step, int], list[float]] = {}
     within = dict.fromkeys(STEPS, (0, 0))  # the steps of the quarter before, which mostly are those of the next one
-    found = quarters.where(ATTACHMENT.c.site_id == site, QUARTER.c.intervals > 0).order_by(QUARTER.c.start)
-    for start, *values in connection.execute(found):
+    found = quarters.where(ATTACHMENT.c.site_id == site).order_by(QUARTER.c.start)
+    for start, straddling_s, *values in connection.execute(found):
         for step, (begin, end) in within.items():
             if not begin <= start < end:
-                within[step] = step_around(start, step, tz)
-            key = step, within[step][0]
-            sums[key] = [a + b for a, b in zip(sums[key], values, strict=True)] if key in sums else values
+                begin, end = within[step] = step_around(start, step, tz)
+            key = step, begin
+            mine = [beyond(start, straddling_s, end), *values]
+            sums[key] = [a + b for a, b in zip(sums[key], mine, strict=True)] if key in sums else mine
     rows = [
         {"site_id": site, "step": step, "start": begin, **dict(zip(names, values, strict=True))}
         for (step, begin), values in sums.items()
@@ -169,24 +182,27 @@ def _roll_step(connection: Connection, step: Step, targets: Sequence[tuple[str, 
         )
         sums = [func.sum(STEP.c[name]).label(name) for name in (*_MEASURES, *COLUMNS)]
         summed = select(wanted.c.site_id, wanted.c.begin, *sums).select_from(wanted).join(STEP, condition)
-    rows = connection.execute(summed.group_by(wanted.c.site_id, wanted.c.begin)).mappings()
-    put(
-        connection,
-        STEP,
-        [
-            {
-                "site_id": row["site_id"],
-                "step": step,
-                "start": row["begin"],
-                **{name: int(row[name]) for name in (*_MEASURES, *COLUMNS) if name != "covered_s"},
-                "covered_s": float(row["covered_s"]),
-            }
-            for row in rows
-        ],
-    )
+    rows = connection.execute(summed.group_by(wanted.c.site_id, wanted.c.begin)).mappings().all()
+    beyond_s = {(site, begin): int(many) for site, begin, many in connection.execute(_straddling(wanted))}
+    stored = [
+        {
+            "site_id": row["site_id"],
+            "step": step,
+            "start": row["begin"],
+            **{name: int(row[name]) for name in (*_MEASURES, *COLUMNS) if name != "covered_s"},
+            "covered_s": float(row["covered_s"]),
+            "straddling_s": beyond_s.get((row["site_id"], row["begin"]), 0),
+        }
+        for row in rows
+    ]
+    put(connection, STEP, stored)
+    there = {(row["site_id"], row["begin"]) for row in rows}
+    if gone := sorted({(site, begin) for site, begin, _ in targets} - there):
+        of_step = STEP.c.step == step, tuple_(STEP.c.site_id, STEP.c.start).in_(gone)
+        connection.execute(delete(STEP).where(*of_step))
 
 
-def _of_quarters(wanted: Any) -> Any:
+def _of_quarters(wanted: Any) -> Select[Any]:
     attached = and_(ATTACHMENT.c.site_id == wanted.c.site_id, ATTACHMENT.c.begins < wanted.c.finish)
     within = and_(counts_there(), QUARTER.c.start >= wanted.c.begin, QUARTER.c.start < wanted.c.finish)
     sums = [func.sum(column).label(name) for name, column in counts_of_site().items()]
@@ -196,4 +212,26 @@ def _of_quarters(wanted: Any) -> Any:
         .select_from(wanted)
         .join(ATTACHMENT, attached)
         .join(QUARTER, within)
+    )
+
+
+def _straddling(wanted: Any) -> Select[Any]:
+    """Return what tells the seconds of the intervals of steps that lie beyond the end of these, as `sums.beyond`."""
+    attached = and_(ATTACHMENT.c.site_id == wanted.c.site_id, ATTACHMENT.c.begins < wanted.c.finish)
+    over = QUARTER.c.start + QUARTER_S + QUARTER.c.straddling_s - wanted.c.finish
+    within = and_(
+        counts_there(),
+        QUARTER.c.start >= wanted.c.begin,
+        QUARTER.c.start < wanted.c.finish,
+        QUARTER.c.start > wanted.c.finish - QUARTER_S - LINE.c.longest_s,  # the last ones: no other reaches so far
+        QUARTER.c.straddling_s > 0,
+        over > 0,
+    )
+    return (
+        select(wanted.c.site_id, wanted.c.begin, func.sum(over))
+        .select_from(wanted)
+        .join(ATTACHMENT, attached)
+        .join(LINE, LINE.c.id == ATTACHMENT.c.line_id)
+        .join(QUARTER, within)
+        .group_by(wanted.c.site_id, wanted.c.begin)
     )

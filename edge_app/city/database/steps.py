@@ -18,6 +18,7 @@ from edge_app.city.database.attached import counts_there
 from edge_app.city.database.reading import AnyStep, Total, read_quarters, read_totals
 from edge_app.city.database.tables import ATTACHMENT, QUARTER, STEP
 from edge_app.city.records import COLUMNS, SYNTHETIC
+from edge_app.city.sums import beyond
 
 _HOUR_S: Final = 3600
 _LONGEST_STEP_S: Final = 32 * 86_400
@@ -110,7 +111,8 @@ def _added_up(connection: Connection, site: str, start: int, end: int, step: Ste
         for quarter in read_quarters(connection, at, min(at + _AT_ONCE_S, stop), site).get(site, ()):
             if not within[0] <= quarter.start < within[1]:
                 within = step_around(quarter.start, step, tz)
-            first = within[0]
-            mine = replace(quarter, start=first, settings=())
+            first, finish = within
+            over = beyond(quarter.start, quarter.straddling_s, finish)
+            mine = replace(quarter, start=first, settings=(), straddling_s=over)
             found[first] = found[first].plus(mine) if first in found else mine
     return list(found.values())

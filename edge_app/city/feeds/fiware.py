@@ -41,6 +41,7 @@ def _entity(observed: Observed, series: Series) -> dict[str, Any]:
             **_property(observed.counts[series.column]),
             "observedAt": end,
             "covered": _property(round(observed.covered, 4)),
+            "straddling_s": _property(observed.straddling_s),
         },
     }
     if place.lat is not None and place.lon is not None:

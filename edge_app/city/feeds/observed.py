@@ -51,13 +51,18 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A quarter of an hour of a site. covered_s: seconds in which no vehicle could pass unseen, more than 0."""
+    """A quarter of an hour of a site.
+
+    covered_s: seconds in which no vehicle could pass unseen, more than 0. straddling_s: seconds of its last interval
+    beyond its end, whose vehicles are among its counts.
+    """
 
     place: Place
     start: datetime
     end: datetime
     covered_s: float
     counts: Vector
+    straddling_s: int = 0
 
     @property
     def covered(self) -> float:

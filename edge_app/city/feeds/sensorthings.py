@@ -141,7 +141,7 @@ def observation(observed: Observed, series: Series, address: str) -> Entity:
         "phenomenonTime": f"{start}/{end}",
         "resultTime": end,
         "result": observed.counts[series.column],
-        "parameters": {"covered": round(observed.covered, 4)},
+        "parameters": {"covered": round(observed.covered, 4), "straddling_s": observed.straddling_s},
     }
 
 
@@ -177,7 +177,8 @@ def _sensor(address: str) -> Entity:
         "name": "Roadside traffic counter",
         "description": "A camera and a program that counts vehicles at a line",
         "encodingType": "text/plain",
-        "metadata": "parameters.covered of an Observation is the share of the quarter that was seen, 0 to 1",
+        "metadata": "parameters.covered of an Observation is the share of the quarter that was seen, 0 to 1; "
+        "parameters.straddling_s are seconds beyond its end of an interval that began in it, whose vehicles it has",
     }
     return _entity("Sensors", _SENSOR, told, address, ("Datastreams",))
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import tempfile
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from http import HTTPStatus
-from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias, get_args
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AfterValidator, AwareDatetime
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
+from pydantic_core import PydanticCustomError
 
 from edge_app.city import telling
 from edge_app.city.access import Right
-from edge_app.city.answers import Changes, Counts, Hours, SiteAnswer, Sites, Usual
 from edge_app.city.calendar import FAR, step_around, zone
+from edge_app.city.count_answers import Counts, Hours
 from edge_app.city.count_tables import step_rows, step_table
 from edge_app.city.database import changes, reading
 from edge_app.city.database.engine import Connection
@@ -25,16 +24,15 @@ from edge_app.city.database.reading import AnyStep, Site, Total
 from edge_app.city.database.recent import read_recent
 from edge_app.city.database.steps import read_hours, read_steps
 from edge_app.city.inventory import known_zone
-from edge_app.city.parquet import write_parquet
 from edge_app.city.routes.city import City, SiteId, known_site, needs
+from edge_app.city.routes.table_files import AS_CSV, AS_PARQUET, attachment, csv_answer, file_name, parquet_answer
+from edge_app.city.site_answers import Changes, SiteAnswer, Sites, Usual
 from edge_app.http.problems import RefusalError
-from edge_app.offline.bins import csv_text
 from edge_app.records import VEHICLES
 
 _MOST_DAYS: Final[dict[str, int]] = {"quarter": 35, "hour": 400, "day": 4000}
 _MOST_DAYS_ELSEWHERE: Final = 400
 """Of hours and longer steps of another time zone, which are added up when they are asked for."""
-_PARQUET: Final = "application/vnd.apache.parquet"
 _GEOJSON: Final = "application/geo+json"
 _PAGE: Final = 1000
 _WEEKS: Final = 8
@@ -44,8 +42,22 @@ From = Annotated[AwareDatetime, Query(alias="from", description="Begin, included
 To = Annotated[AwareDatetime, Query(description="End, not included")]
 Limit = Annotated[int, Query(ge=1, le=10_000, description="So many at most")]
 After = Annotated[str, Query(max_length=400, pattern="^[^\x00]*$", description="`next` of the answer before")]
+
+_StepName: TypeAlias = Literal["quarter", "hour", "day", "month"]
+_INTERVALS: Final = "/api/v1/sites/SITE/intervals"
+
+
+def _known_step(step: object) -> object:
+    """Return a step, for pydantic. What somebody asks for who asks for minutes has an address of its own."""
+    if step not in get_args(_StepName):
+        words = "must be one of {expected}; the intervals themselves, such as minutes, are at {address}"
+        given = {"expected": ", ".join(get_args(_StepName)), "address": _INTERVALS}
+        raise PydanticCustomError("unknown_step", words, given)
+    return step
+
+
 StepQuery = Annotated[
-    Literal["quarter", "hour", "day", "month"], Query(description="Of the site's own time, or of `time_zone`")
+    _StepName, BeforeValidator(_known_step), Query(description="Of the site's own time, or of `time_zone`")
 ]
 ZoneQuery = Annotated[
     str | None,
@@ -144,12 +156,7 @@ def _add_counts(routes: APIRouter, city: City) -> None:
             span = _span(begin, to, "hour")
             return telling.hours_of(one, tz, span[0], read_hours(connection, site, *span, other))
 
-    @routes.get(
-        "/sites/{site}/counts.csv",
-        summary="The same as CSV",
-        response_class=Response,
-        responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
-    )
+    @routes.get("/sites/{site}/counts.csv", summary="The same as CSV", response_class=Response, responses=AS_CSV)
     def counts_csv(
         site: SiteId,
         begin: From,
@@ -162,15 +169,13 @@ def _add_counts(routes: APIRouter, city: City) -> None:
             one = known_site(connection, site, city.utc())
             tz, _, totals = _asked(connection, one, begin, to, step, time_zone)
         table = step_table(classes or VEHICLES)
-        text = csv_text(step_rows(table, site, totals, step, tz, tz), tuple(table.columns))
-        name = _file_name(one, tz, begin, to, step, "csv")
-        return Response(text, media_type="text/csv; charset=utf-8", headers=attachment(name))
+        return csv_answer(file_name(one, tz, begin, to, step), table, step_rows(table, site, totals, step, tz, tz))
 
     @routes.get(
         "/sites/{site}/counts.parquet",
         summary="The same as Parquet, times in UTC",
         response_class=Response,
-        responses={200: {"content": {_PARQUET: {"schema": {"type": "string", "format": "binary"}}}}},
+        responses=AS_PARQUET,
     )
     def counts_parquet(
         site: SiteId,
@@ -185,12 +190,7 @@ def _add_counts(routes: APIRouter, city: City) -> None:
             tz, _, totals = _asked(connection, one, begin, to, step, time_zone)
         table = step_table(classes or VEHICLES)
         rows = step_rows(table, site, totals, step, tz, timezone.utc)
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "counts.parquet"
-            write_parquet([rows], table.columns, file)
-            content = file.read_bytes()
-        name = _file_name(one, tz, begin, to, step, "parquet")
-        return Response(content, media_type=_PARQUET, headers=attachment(name))
+        return parquet_answer(file_name(one, tz, begin, to, step), table, rows)
 
 
 def _zones(site: Site, asked: str | None) -> tuple[ZoneInfo, ZoneInfo | None]:
@@ -209,17 +209,6 @@ def _asked(
         what = f"with time_zone={tz.key}, which is not that of the site, "
         span_of(begin, end, _MOST_DAYS_ELSEWHERE, what, ": ask in parts")
     return tz, span, read_steps(connection, site.row.id, *span, step, other)
-
-
-def _file_name(site: Site, tz: ZoneInfo, begin: datetime, end: datetime, step: str, kind: str) -> str:
-    """Return a name with the first and the last day in a zone."""
-    first, last = (at.astimezone(tz).date() for at in (begin, end - timedelta(seconds=1)))
-    return f"{site.row.id}-{first}{'' if last == first else f'-{last}'}-{step}.{kind}"
-
-
-def attachment(name: str) -> dict[str, str]:
-    """Return the header that has a browser save an answer under a name."""
-    return {"content-disposition": f'attachment; filename="{name}"'}
 
 
 def usual_of(connection: Connection, site: Site, at: int) -> Usual:
@@ -263,10 +252,13 @@ def _second(at: datetime) -> int:
         second = -1
     # Beyond, the day around it or the weeks before are times that no calendar has.
     if not 90 * 86_400 <= second < FAR:
-        raise RefusalError(
-            HTTPStatus.UNPROCESSABLE_ENTITY, "a time must lie between April 1970 and 2999", code="far_time"
-        )
+        raise _far()
     return second
+
+
+def _far() -> RefusalError:
+    sentence = "a time must lie between April 1970 and 2999"
+    return RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, code="far_time")
 
 
 def _span(begin: datetime, end: datetime, step: AnyStep) -> tuple[int, int]:
@@ -282,6 +274,8 @@ def span_of(begin: datetime, end: datetime, days: int, what: str = "", advice: s
     if not 0 <= span[0] < span[1]:
         sentence = "`to` must be later than `from`, both after 1970"
         raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, code="no_span")
+    if span[1] > FAR:  # the day around it is a time that no calendar has
+        raise _far()
     if days and span[1] - span[0] > days * 86_400:
         sentence = f"{what}at most {days} days are answered{advice}"
         raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, code="long_span", days=days)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from edge_app.city.access import Right
 from edge_app.city.database import reading
-from edge_app.city.database.reading import Site
+from edge_app.city.database.reading import Site, Total
 from edge_app.city.feeds.datex2 import Publisher, measured_data, site_table
 from edge_app.city.feeds.fiware import CONTEXT, KIND, entities
 from edge_app.city.feeds.observed import Observed, Place
@@ -133,9 +133,14 @@ def _seen(city: City, now: int) -> _Seen:
         places.append(place)
         newest = newest_seen([one for one in quarters.get(place.id, ()) if not one.synthetic], now)
         if newest is not None:
-            end = moment(newest.start + QUARTER_S)
-            observed.append(Observed(place, moment(newest.start), end, newest.covered_s, newest.counts))
+            observed.append(quarter_of(place, newest))
     return places, observed
+
+
+def quarter_of(place: Place, total: Total) -> Observed:
+    """Return a quarter of an hour as feeds tell it."""
+    start, end = moment(total.start), moment(total.start + QUARTER_S)
+    return Observed(place, start, end, total.covered_s, total.counts, total.straddling_s)
 
 
 def place_of(site: Site) -> Place:

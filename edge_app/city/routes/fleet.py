@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 from edge_app.city import fleet_telling as told_as
 from edge_app.city import telling
 from edge_app.city.access import Right
-from edge_app.city.answers import Devices
 from edge_app.city.calendar import zone
 from edge_app.city.database import changes, devices, orders
 from edge_app.city.database.audit import note_change
@@ -21,6 +20,7 @@ from edge_app.city.database.rollout_figures import foremost_members, newest_even
 from edge_app.city.database.rollouts import Kept, read_rollouts
 from edge_app.city.desired import State
 from edge_app.city.fleet_answers import (
+    Devices,
     DeviceWhole,
     Fleet,
     OfficeAnswer,
@@ -32,7 +32,8 @@ from edge_app.city.fleet_answers import (
 )
 from edge_app.city.order_wishes import Configure, Lead, Wish, args_of, ends_of, office_keys
 from edge_app.city.routes.city import Administrator, City, needs
-from edge_app.city.routes.data import After, Limit, attachment
+from edge_app.city.routes.data import After, Limit
+from edge_app.city.routes.table_files import attachment
 from edge_app.errors import ConfigError
 from edge_app.http.problems import RefusalError
 

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated, Final
+from datetime import datetime
+from typing import Annotated, Final, NamedTuple
 from uuid import UUID
 
 from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, Field
 
 from edge_app.city.access import Right
-from edge_app.city.answers import Answer, LostDay
+from edge_app.city.answers import Answer
+from edge_app.city.calendar import zone
+from edge_app.city.count_answers import LostDay
 from edge_app.city.database.intervals import SiteInterval, read_site_intervals
 from edge_app.city.database.lost import lost_of_site
+from edge_app.city.interval_tables import interval_rows, interval_table
 from edge_app.city.records import COLUMNS
 from edge_app.city.routes.city import City, SiteId, known_site, needs
-from edge_app.city.routes.data import Classes, From, To, attachment, span_of
+from edge_app.city.routes.data import Classes, From, To, span_of
+from edge_app.city.routes.table_files import AS_CSV, AS_PARQUET, csv_answer, file_name, parquet_answer
 from edge_app.city.telling import lost_day_of, moment
-from edge_app.offline.bins import csv_text
 from edge_app.records import DIRECTIONS, VEHICLES
 
 _MOST_DAYS: Final = 2
-_BEFORE: Final = ("site", "start", "end", "covered", "flags")
-_BEHIND: Final = ("vehicles", "late", "counted", "line", "installation", "seq", "model", "config", "arrived", "id")
 
 
 class IntervalAnswer(Answer):
@@ -52,31 +54,52 @@ class Intervals(Answer):
     lost: Annotated[Sequence[LostDay], Field(description="Days of which intervals are lost for good")]
 
 
+class _Found(NamedTuple):
+    """What is answered. name: of a file, without its ending."""
+
+    intervals: Sequence[SiteInterval]
+    lost: Sequence[LostDay]
+    name: str
+
+
 def interval_routes(city: City) -> APIRouter:
     """Return the routes."""
     routes = APIRouter(prefix="/api/v1", dependencies=[needs(Right.READ)])
 
-    @routes.get("/sites/{site}/intervals", summary=f"Intervals of a site as they came, at most {_MOST_DAYS} days")
-    def intervals(site: SiteId, begin: From, to: To, classes: Classes = ()) -> Intervals:
+    def read(site: str, begin: datetime, to: datetime) -> _Found:
         span = span_of(begin, to, _MOST_DAYS)
         with city.database.connect() as connection:
-            known_site(connection, site, city.utc())
+            one = known_site(connection, site, city.utc())
             found = read_site_intervals(connection, city.database.archive, site, *span)
             lost = lost_of_site(connection, site, *span)
-        told = [_answer(one, classes or VEHICLES) for one in found]
-        return Intervals(site=site, intervals=told, lost=[lost_day_of(day) for day in lost])
+        name = file_name(one, zone(one.row.time_zone), begin, to, "intervals")
+        return _Found(found, [lost_day_of(day) for day in lost], name)
+
+    @routes.get("/sites/{site}/intervals", summary=f"Intervals of a site as they came, at most {_MOST_DAYS} days")
+    def intervals(site: SiteId, begin: From, to: To, classes: Classes = ()) -> Intervals:
+        found = read(site, begin, to)
+        told = [_answer(one, classes or VEHICLES) for one in found.intervals]
+        return Intervals(site=site, intervals=told, lost=found.lost)
 
     @routes.get(
         "/sites/{site}/intervals.csv",
         summary="The same as CSV, times in UTC",
         response_class=Response,
-        responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+        responses=AS_CSV,
     )
     def intervals_csv(site: SiteId, begin: From, to: To, classes: Classes = ()) -> Response:
-        told = intervals(site, begin, to, classes)
-        chosen = [f"{name}_{way}" for name in VEHICLES if name in (classes or VEHICLES) for way in DIRECTIONS]
-        text = csv_text((_row(site, one) for one in told.intervals), (*_BEFORE, *chosen, *_BEHIND))
-        return Response(text, media_type="text/csv; charset=utf-8", headers=attachment(f"{site}-intervals.csv"))
+        found, table = read(site, begin, to), interval_table(classes or VEHICLES)
+        return csv_answer(found.name, table, interval_rows(table, site, found.intervals))
+
+    @routes.get(
+        "/sites/{site}/intervals.parquet",
+        summary="The same as Parquet",
+        response_class=Response,
+        responses=AS_PARQUET,
+    )
+    def intervals_parquet(site: SiteId, begin: From, to: To, classes: Classes = ()) -> Response:
+        found, table = read(site, begin, to), interval_table(classes or VEHICLES)
+        return parquet_answer(found.name, table, interval_rows(table, site, found.intervals))
 
     return routes
 
@@ -103,12 +126,3 @@ def _answer(told: SiteInterval, classes: Collection[str]) -> IntervalAnswer:
         arrived=moment(told.arrived_ms / 1000),
         id=one.id,
     )
-
-
-def _row(site: str, one: IntervalAnswer) -> tuple[str | int | float, ...]:
-    counts = [many for ways in one.counts.values() for many in ways.values()]
-    start, end, arrived = (at.isoformat() for at in (one.start, one.end, one.arrived))
-    marks = ["true" if mark else "false" for mark in (one.late, one.counted)]
-    named = one.line, one.installation, one.seq, one.model, one.config
-    told = site, start, end, one.covered, " ".join(one.flags)
-    return *told, *counts, sum(counts), *marks, *named, arrived, str(one.id)

@@ -12,12 +12,11 @@ from fastapi.responses import JSONResponse
 
 from edge_app.city.access import Right
 from edge_app.city.database import reading
-from edge_app.city.feeds.observed import Observed, Place
+from edge_app.city.feeds.observed import Place
 from edge_app.city.feeds.sensorthings import Asked, entities, observation, read_filter, read_path, root, series_of
 from edge_app.city.routes.city import City, needs
-from edge_app.city.routes.feeds import feed_off, place_of
+from edge_app.city.routes.feeds import feed_off, place_of, quarter_of
 from edge_app.city.sums import QUARTER_S
-from edge_app.city.telling import moment
 from edge_app.http.problems import RefusalError
 
 _ROOT: Final = "/api/v1/sensorthings/v1.1"
@@ -123,10 +122,7 @@ def _observations(
             offset=options.skip,
             limit=options.top,
         )
-    told = [
-        Observed(place, moment(one.start), moment(one.start + QUARTER_S), one.covered_s, one.counts) for one in totals
-    ]
-    return [observation(one, series, address) for one in told], many
+    return [observation(quarter_of(place, one), series, address) for one in totals], many
 
 
 def _page(page: Sequence[dict[str, Any]], many: int, options: _Options, address: str) -> dict[str, Any]:

@@ -21,11 +21,12 @@ from edge_app.mqtt.events import Timing
 from edge_app.mqtt.session import Subscriber
 from edge_app.records import Counts
 from edge_app.storage.outbox import Outbox
-from tests.support.brokers import Mosquitto, Relay, eventually, mosquitto, relay, session, subscribed
+from tests.support.brokers import Mosquitto, eventually, mosquitto, session, subscribed
 from tests.support.consumer import Consumer, by_class, missing, wrong_totals
 from tests.support.invariants import Key
 from tests.support.ledger_cases import on_disk, payloads
 from tests.support.program import Program
+from tests.support.relay import Relay, relay
 from tests.trials.survival.rows import Outcome, Row, Trial, failures
 
 SITE, DEVICE = "test-site", "survivor"
