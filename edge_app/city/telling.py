@@ -9,30 +9,18 @@ from datetime import datetime, timezone
 from typing import Any, Final, get_args
 from zoneinfo import ZoneInfo
 
-from edge_app.city.answers import (
-    Aside,
-    ChangeAnswer,
-    ClosedGapAnswer,
-    Contradicted,
-    CountsOfStep,
-    DeviceAnswer,
-    GapAnswer,
-    Hours,
-    LastMinutes,
-    LostDay,
-    SiteAnswer,
-    State,
-    Way,
-    Whole,
-)
 from edge_app.city.calendar import step_around
+from edge_app.city.count_answers import CountsOfStep, Hours, LostDay
 from edge_app.city.database.days import DAY_S
 from edge_app.city.database.lost import LostFile
 from edge_app.city.database.reading import AnyStep, Site, Total
 from edge_app.city.database.recent import Recent
 from edge_app.city.database.steps import HourSum
+from edge_app.city.fleet_answers import DeviceAnswer
+from edge_app.city.gap_answers import Aside, ClosedGapAnswer, Contradicted, GapAnswer, Whole
 from edge_app.city.inventory_files import feature
 from edge_app.city.records import Change, number_in
+from edge_app.city.site_answers import ChangeAnswer, LastMinutes, SiteAnswer, State, Way
 from edge_app.city.sums import QUARTER_S
 from edge_app.mqtt.office_messages import ConfigState
 from edge_app.records import DIRECTIONS, VEHICLES

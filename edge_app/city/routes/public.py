@@ -11,15 +11,16 @@ from typing import Final
 
 from fastapi import APIRouter, Depends, Response
 
-from edge_app.city.answers import Flow, PublicDay, PublicSite, PublicSites, Usual, Way
 from edge_app.city.calendar import step_around, zone
 from edge_app.city.database import reading
 from edge_app.city.database.engine import Connection
 from edge_app.city.database.reading import Site, Total
+from edge_app.city.public_answers import Flow, PublicDay, PublicSite, PublicSites
 from edge_app.city.routes.city import City, SiteId, judge_parameters
 from edge_app.city.routes.data import usual_of
 from edge_app.city.routes.files import page_file
 from edge_app.city.routes.kept import Kept
+from edge_app.city.site_answers import Usual, Way
 from edge_app.city.sums import QUARTER_S
 from edge_app.city.telling import SEEN, moment, newest_seen
 from edge_app.http.problems import RefusalError
