@@ -21,7 +21,7 @@ from edge_app.city.gap_answers import Aside, ClosedGapAnswer, Contradicted, GapA
 from edge_app.city.inventory_files import feature
 from edge_app.city.records import Change, number_in
 from edge_app.city.site_answers import ChangeAnswer, LastMinutes, SiteAnswer, State, Way
-from edge_app.city.sums import QUARTER_S
+from edge_app.city.sums import QUARTER_S, is_new
 from edge_app.city.usual import SEEN
 from edge_app.mqtt.office_messages import ConfigState
 from edge_app.records import DIRECTIONS, VEHICLES
@@ -38,7 +38,8 @@ _DISTRUSTED: Final[Mapping[State, str]] = {
 }
 """Quality flags, the worst first, with which a device counts something other than what passes; with their sentence."""
 _ESTIMATED: Final = ("quarter", "hour")
-_HOUR_S: Final = 3600
+LAST_S: Final = 3 * 3600
+"""Time before now in which every quarter begins that is `newest_seen`, where no interval is longer than an hour."""
 _PAIRS: Final = [(name, direction) for name in VEHICLES for direction in DIRECTIONS]
 
 
@@ -112,16 +113,11 @@ def hours_of(site: Site, tz: ZoneInfo, begin: int, sums: Sequence[HourSum]) -> H
 
 
 def newest_seen(totals: Iterable[Total], now: int) -> Total | None:
-    """Return the newest quarter whose intervals are over, that began within the last hour, and was seen by half.
+    """Return the newest quarter whose intervals are over, which `is_new`, and was seen by half at least.
 
-    totals: quarters of a site, by time. now: UTC s. Where an interval reaches over its quarter, as one of half an hour
-    does, the next one comes later by as much: then the quarter may have begun earlier, by twice the time beyond.
+    totals: quarters of a site, by time. now: UTC s.
     """
-    over = [
-        total
-        for total in totals
-        if now - _HOUR_S - 2 * total.straddling_s <= total.start and counted_until(total) <= now
-    ]
+    over = [total for total in totals if is_new(total.start, total.straddling_s, now) and counted_until(total) <= now]
     return next((one for one in reversed(over) if one.covered_s >= SEEN * max(QUARTER_S, one.length_s)), None)
 
 

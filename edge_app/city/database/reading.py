@@ -25,7 +25,7 @@ from edge_app.city.database.tables import (
 )
 from edge_app.city.reach import within_s
 from edge_app.city.records import COLUMNS, SYNTHETIC, Vector, added
-from edge_app.city.sums import QUARTER_S
+from edge_app.city.sums import QUARTER_S, is_new
 
 AnyStep: TypeAlias = Literal["quarter"] | Step
 _FEW: Final = 1000
@@ -188,11 +188,18 @@ def read_totals(
 
 
 def read_quarters(
-    connection: Connection, start: int, end: int, site: str | None = None, *, reaching: bool = False
+    connection: Connection,
+    start: int,
+    end: int,
+    site: str | None = None,
+    *,
+    reaching: bool = False,
+    new_at: int | None = None,
 ) -> dict[str, list[Total]]:
     """Return the quarters that begin in [start, end), UTC s, by time, for each site that has any, or for one alone.
 
-    reaching: also those before of which an interval reaches beyond `start`.
+    reaching: also those before of which an interval reaches beyond `start`. new_at: of those that reach into none
+    behind them, only such as are new at a time, UTC s.
     """
     statement = _quarter_rows().where(QUARTER.c.start < end).order_by(QUARTER.c.start)
     if reaching:
@@ -202,6 +209,9 @@ def read_quarters(
         )
     else:
         statement = statement.where(QUARTER.c.start >= start)
+    if new_at is not None:
+        is_one = is_new(QUARTER.c.start, QUARTER.c.straddling_s, new_at)
+        statement = statement.where(or_(is_one, QUARTER.c.straddling_s > 0))
     if site is not None:
         statement = statement.where(ATTACHMENT.c.site_id == site)
     found: dict[str, dict[int, Total]] = defaultdict(dict)

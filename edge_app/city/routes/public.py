@@ -25,7 +25,7 @@ from edge_app.city.routes.files import page_file
 from edge_app.city.routes.kept import Kept
 from edge_app.city.site_answers import Way
 from edge_app.city.sums import QUARTER_S
-from edge_app.city.telling import counted_until, moment, newest_seen
+from edge_app.city.telling import LAST_S, counted_until, moment, newest_seen
 from edge_app.city.usual import is_seen
 from edge_app.http.problems import RefusalError
 from edge_app.records import DIRECTIONS
@@ -100,7 +100,7 @@ class _Told:
 def _told(connection: Connection, site: Site, now: int, usual: Usual, *, demo: bool) -> PublicSite:
     row, tz = site.row, zone(site.row.time_zone)
     begin, end = step_around(now, "day", tz)
-    first = min(begin, now - _HOUR_S - 2 * site.longest_s)
+    first = min(begin, now - LAST_S)
     totals = reading.read_quarters(connection, first, now + 1, row.id, reaching=True).get(row.id, [])
     totals = [total for total in totals if demo or not total.synthetic]
     today = [one for one in stretches(totals, begin, end) if is_seen(one)]
