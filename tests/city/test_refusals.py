@@ -12,6 +12,7 @@ import pytest
 from edge_app.city.api import build_api
 from edge_app.city.database import accounts
 from edge_app.city.database.engine import Database
+from edge_app.city.database.fleet import _NEW
 from edge_app.city.database.missing import AWAY
 from edge_app.city.database.orders import OrderKind
 from edge_app.city.invalid import CODES
@@ -19,6 +20,8 @@ from edge_app.city.live import Live
 from edge_app.city.records import WORDS, number_in
 from edge_app.city.rollouts import CHANGES
 from edge_app.city.routes.city import City
+from edge_app.city.telling import _DISTRUSTED
+from edge_app.mqtt.device_messages import State
 from edge_app.rollout.members import COMMANDS
 from edge_app.web.languages import NAMES, messages
 from tests.city.cases import START
@@ -26,7 +29,9 @@ from tests.city.test_storing import make_site
 from tests.support.city_api import client_of
 from tests.support.paths import ROOT
 
-SERVER = "\n".join(path.read_text("utf-8") for path in sorted((ROOT / "edge_app/city").rglob("*.py")))
+STATES = "edge_app/city/telling.py"
+FILES = [*sorted((ROOT / "edge_app/city").rglob("*.py")), *sorted((ROOT / "edge_app/http").glob("*.py"))]
+SERVER = "\n".join(path.read_text("utf-8") for path in FILES if path != ROOT / STATES)
 OF_PLACES = {"in_row", "in_feature"}
 SITE = {"road": "Quay Road", "time_zone": "UTC"}
 CSV = "text/csv"
@@ -45,6 +50,15 @@ def test_every_code_has_words_in_every_language_and_all_words_a_code(language: s
     assert len(codes()) > 50
     worded = {key.removeprefix("refused.") for key in messages(language) if key.startswith("refused.")}
     assert worded == codes() | OF_PLACES
+
+
+@pytest.mark.parametrize("language", NAMES)
+def test_every_reason_of_a_sites_state_has_words_in_every_language(language: str) -> None:
+    written = set(re.findall(r'\bcode="(\w+)"', (ROOT / STATES).read_text("utf-8")))
+    assert {"no_device", "sees_nothing", "late"} <= written
+    of_devices = {f"device_{state}" for state in (*get_args(State), _NEW["state"]) if state != "online"}
+    worded = {key.removeprefix("city.why.") for key in messages(language) if key.startswith("city.why.")}
+    assert worded == written | of_devices | set(_DISTRUSTED)
 
 
 @pytest.mark.parametrize("language", NAMES)
