@@ -47,7 +47,7 @@ class SiteAnswer(Answer):
     public: bool
     state: State
     state_reason: Annotated[
-        str, Field(description="One English sentence where the state is not `counting`: the device's own, where it has one")
+        str, Field(description="English sentence where the state is not `counting`: the device's own, where it has one")
     ]
     state_code: Annotated[str, Field(description="Names the reason for programs; a page has words of its own for it")]
     state_parameters: Annotated[
