@@ -174,6 +174,35 @@ def test_sums_go_when_another_interval_takes_the_place_of_theirs(database: Datab
         assert connection.execute(select(QUARTER.c.start)).scalars().all() == [HOUR + 2_700]
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (1, 0, 2)])
+@pytest.mark.parametrize("apart", [False, True])
+def test_one_of_two_that_overlap_at_the_end_of_a_quarter_counts(
+    database: Database, client: httpx.Client, order: Sequence[int], apart: bool
+) -> None:
+    """Also where the other one begins in the next quarter, whichever comes first, at once or added up in between."""
+    site = make_site(database, "UTC")
+    begins = ((HOUR + 600, 600, 1), (HOUR + 960, 1_440, 10), (HOUR + 2_100, 600, 100))
+    names = ("0000000a", "0000000b", "0000000a")
+    intervals = [
+        changed(series(1, installation=name, start=start, length=length)[0], seq=at, counts=vector(cars))
+        for at, (name, (start, length, cars)) in enumerate(zip(names, begins, strict=True), 1)
+    ]
+    for arrived, at_place in enumerate(order):
+        with database.begin() as connection:
+            Storing().store(connection, [intervals[at_place]], HOUR + 5_000.0 + arrived)
+        if apart:
+            roll(database)
+    roll(database)
+    # Of two installations the later one counts; the second interval overlaps both others, which do not overlap.
+    newest = order[-1]
+    meant = 10 if newest == 1 else 101
+    path, asked = f"/api/v1/sites/{site}", {"from": at(HOUR), "to": at(HOUR + 3_600)}
+    for step in ("quarter", "hour", "day", "month"):
+        assert sum(many for _, many, *_ in told(database, site, step)) == meant
+    told_of = client.get(f"{path}/intervals", params=asked).json()["intervals"]
+    assert sum(one["counts"]["car"]["left_to_right"] for one in told_of if one["counted"]) == meant
+
+
 def test_what_lies_beyond_a_longer_step_is_that_of_its_last_interval() -> None:
     assert [beyond(0, 30, 3_600), beyond(2_700, 30, 3_600), beyond(900, 3_300, 3_600), beyond(2_700, 0, 3_600)] == [
         0,

@@ -94,7 +94,8 @@ class Setting:
         if signed is None or not is_from(signed, self.topic, self.keys, verify):
             raise ConfigError("signature: is none of a key that this device trusts")
         document = json.loads(signed.document)
-        return Proposed(document["revision"], document["author"], signed.key)
+        detector = self.values(message).get("detector.fetched", "")
+        return Proposed(document["revision"], document["author"], signed.key, detector)
 
     def judge(self, message: str) -> Judged:
         """Return the configuration of a message; another detector needs a new beginning."""
