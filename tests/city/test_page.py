@@ -295,7 +295,7 @@ def test_a_moved_camera_what_came_late_and_old_contradictions_are_told(tmp_path:
             browser.wait_for(f"document.querySelector('.state.moved')?.textContent.includes({moved!r})")
             says = texts["city.device_says"].format(words="the view is shifted by 8 %")
             why = f"{texts['city.why.moved']} {says}"
-            browser.wait_for(f"document.querySelector('p.muted')?.textContent === {why!r}")
+            browser.wait_for(f"document.querySelector('#view p.muted')?.textContent === {why!r}")
             day = datetime.fromtimestamp(yesterday, timezone.utc).date().isoformat()
             choice = "document.querySelector('input[type=date]')"
             browser.run(f"{choice}.value = {day!r}; {choice}.dispatchEvent(new Event('change'))")
