@@ -21,7 +21,7 @@ from edge_app.city.gap_answers import Aside, ClosedGapAnswer, Contradicted, GapA
 from edge_app.city.inventory_files import feature
 from edge_app.city.records import Change, number_in
 from edge_app.city.site_answers import ChangeAnswer, LastMinutes, SiteAnswer, State, Way
-from edge_app.city.sums import QUARTER_S
+from edge_app.city.sums import QUARTER_S, is_new
 from edge_app.http.problems import Reason, because
 from edge_app.mqtt.office_messages import ConfigState
 from edge_app.records import DIRECTIONS, VEHICLES
@@ -41,7 +41,8 @@ _DISTRUSTED: Final[Mapping[State, str]] = {
 """Quality flags, the worst first, with which a device counts something other than what passes; with their sentence.
 Each is also the code of its reason."""
 _ESTIMATED: Final = ("quarter", "hour")
-_HOUR_S: Final = 3600
+LAST_S: Final = 3 * 3600
+"""Time before now in which every quarter begins that is `newest_seen`, where no interval is longer than an hour."""
 _PAIRS: Final = [(name, direction) for name in VEHICLES for direction in DIRECTIONS]
 
 
@@ -111,11 +112,13 @@ def hours_of(site: Site, tz: ZoneInfo, begin: int, sums: Sequence[HourSum]) -> H
 
 
 def newest_seen(totals: Iterable[Total], now: int) -> Total | None:
-    """Return the newest quarter that is over, began within the last hour, and was seen by half at least.
+    """Return the newest quarter that is over, `is_new`, and was seen by half at least.
 
     totals: quarters of a site, by time. now: UTC s.
     """
-    over = [total for total in totals if now - _HOUR_S <= total.start and total.start + QUARTER_S <= now]
+    over = [
+        total for total in totals if is_new(total.start, total.straddling_s, now) and total.start + QUARTER_S <= now
+    ]
     return next((total for total in reversed(over) if total.covered_s >= SEEN * QUARTER_S), None)
 
 
@@ -182,7 +185,8 @@ def _state(site: Site, now: float) -> tuple[State, Reason]:
             return flag, because(why, code=flag, **says)
     # The newest interval has begun before the end of that quarter, and the next one is due when it and that are over.
     if site.newest and now - site.newest > QUARTER_S + max(LATE_S, 2 * site.longest_s + _DELIVERY_S):
-        return "late", because("Nothing has come for a quarter of an hour.", code="late")
+        minutes = int(now - site.newest - QUARTER_S - site.longest_s) // 60  # at least: it may have begun earlier
+        return "late", because(f"Nothing has come of the last {minutes} minutes.", code="late", minutes=minutes)
     return "counting", because("", code="")
 
 

@@ -2,6 +2,7 @@
 import uPlot from "/page/libraries/uplot.min.js";
 import { plotted } from "/page/charts.js";
 import { axis, colour } from "/page/theme.js";
+import { valuesOf } from "/page/refusals.js";
 import { ask, rfc } from "/page/requests.js";
 import { element, has, locale, moment, number, text } from "/page/texts.js";
 import { heatMap, yearMap } from "/page/heat.js";
@@ -81,7 +82,7 @@ export async function showStreet(view, id) {
 // Why it is not counting; what its device says of that stays English, behind what it means.
 function whyOf({ state_code: code, state_reason: sentence, state_parameters: parameters }) {
   if (!has(`city.why.${code}`)) return sentence; // of a city that is newer than this page
-  const words = text(`city.why.${code}`, parameters);
+  const words = text(`city.why.${code}`, valuesOf(parameters));
   return parameters.device_says ? `${words} ${text("city.device_says", { words: parameters.device_says })}` : words;
 }
 
