@@ -232,12 +232,13 @@ class RolloutWhole(Answer):
     """A roll-out with what it is judged by, its devices and its history."""
 
     rollout: RolloutAnswer
-    decision: Annotated[Literal["stop", "pass", "wait"], Field(description="By counts alone")]
-    reasons: Annotated[Sequence[str], Field(description="Why its counts stop it")]
+    decision: Annotated[Literal["stop", "pass", "wait"], Field(description="By counts, and the output of a detector")]
+    reasons: Annotated[Sequence[str], Field(description="Why these stop it")]
     hours: Annotated[int, Field(description="Hours of devices in this group that could be compared")]
     judged: AwareDatetime | None
     sums: Sequence[Sums]
     lacking: Annotated[Sequence[str], Field(description="Of what the group has not counted enough to pass")]
+    leans: Annotated[str, Field(description="That its output seems to be worse, so that it waits, or empty")]
     starves: Annotated[bool, Field(description="It waits, and none of its devices has compared anything")]
     since: AwareDatetime
     hours_of_group: Annotated[float, Field(description="Shortest time of a group, h")]

@@ -154,7 +154,7 @@ class Leading:
     def _prepared(self, rollout: Rollout, after: dict[str, Member], member: Member, do: Do) -> Sending:
         """Return what is sent to a device; a command is noted on it with its id before that."""
         if do not in COMMANDS:
-            return self._steps.setting(rollout, member)
+            return self._steps.setting(rollout, member, do)
         sending = self._steps.command(
             rollout, member, do, lambda outcome: self._answered(rollout, member.name, outcome)
         )
@@ -184,7 +184,7 @@ class Leading:
             drifted=self._watch.drifted(name, kind),
             model=known.model,
             version=known.version,
-            layer={} if known.lost else flat(known.desired.set),
+            layer={} if known.lost else flat(known.desired.set) | dict.fromkeys(known.desired.unset),
             revision=0 if known.lost else known.revision,
             lost=known.lost if kind == "detector" else "",
             report=known.reported.state,

@@ -21,7 +21,7 @@ from edge_app.city.gap_answers import Aside, ClosedGapAnswer, Contradicted, GapA
 from edge_app.city.inventory_files import feature
 from edge_app.city.records import Change, number_in
 from edge_app.city.site_answers import ChangeAnswer, LastMinutes, SiteAnswer, State, Way
-from edge_app.city.sums import QUARTER_S
+from edge_app.city.sums import QUARTER_S, is_new
 from edge_app.mqtt.office_messages import ConfigState
 from edge_app.records import DIRECTIONS, VEHICLES
 
@@ -39,7 +39,8 @@ _DISTRUSTED: Final[Mapping[State, str]] = {
 }
 """Quality flags, the worst first, with which a device counts something other than what passes; with their sentence."""
 _ESTIMATED: Final = ("quarter", "hour")
-_HOUR_S: Final = 3600
+LAST_S: Final = 3 * 3600
+"""Time before now in which every quarter begins that is `newest_seen`, where no interval is longer than an hour."""
 _PAIRS: Final = [(name, direction) for name in VEHICLES for direction in DIRECTIONS]
 
 
@@ -109,11 +110,13 @@ def hours_of(site: Site, tz: ZoneInfo, begin: int, sums: Sequence[HourSum]) -> H
 
 
 def newest_seen(totals: Iterable[Total], now: int) -> Total | None:
-    """Return the newest quarter that is over, began within the last hour, and was seen by half at least.
+    """Return the newest quarter that is over, `is_new`, and was seen by half at least.
 
     totals: quarters of a site, by time. now: UTC s.
     """
-    over = [total for total in totals if now - _HOUR_S <= total.start and total.start + QUARTER_S <= now]
+    over = [
+        total for total in totals if is_new(total.start, total.straddling_s, now) and total.start + QUARTER_S <= now
+    ]
     return next((total for total in reversed(over) if total.covered_s >= SEEN * QUARTER_S), None)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import threading
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from edge_app.commands import _fleet_options
 from edge_app.commands._fleet_commands import run_command, run_release
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 HELP = "configure the city's devices from the office, and have them answer signed commands"
 add_arguments = _fleet_options.add_arguments
+_DEVICE: Final = re.compile("[a-z0-9-]+/[a-z0-9-]+")
 
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
@@ -54,7 +56,7 @@ def _led(arguments: argparse.Namespace, stop: threading.Event) -> int:
         print(f"edge-app: {shared}", file=sys.stderr)
     if arguments.kind == "serve":
         return run_serve(config, arguments.config.parent, stop)
-    office = _office(config, stop)
+    office = _office(arguments, config, stop)
     if arguments.kind == "rollout":
         return run_rollout(arguments, config, office.devices, stop)
     changes = change_of(arguments) if arguments.kind == "config" else None
@@ -79,13 +81,33 @@ def _led(arguments: argparse.Namespace, stop: threading.Event) -> int:
     return run_command(arguments, config, office, found)
 
 
-def _office(config: CityConfig, stop: threading.Event) -> Office:
+def _office(arguments: argparse.Namespace, config: CityConfig, stop: threading.Event) -> Office:
     from edge_app.city.office import Office
     from edge_app.mqtt.identity import root_below
     from edge_app.system import logging as logs
 
     logs.setup("error")
-    return Office(lambda: session_of(config, "fleet", 5.0), root_below(config.mqtt.prefix), stop.is_set)
+
+    def names() -> Sequence[str]:
+        return _names(config, arguments.config.parent, arguments.devices)
+
+    return Office(
+        lambda: session_of(config, "fleet", 5.0),
+        root_below(config.mqtt.prefix),
+        stop.is_set,
+        names if config.broker.by_names else None,
+    )
+
+
+def _names(config: CityConfig, folder: Path, pattern: str) -> Sequence[str]:
+    """Return the devices that are meant, as the city's database has them; a whole name is what it says."""
+    from edge_app.city.database.fleet import device_names
+    from edge_app.city.service import opened
+
+    if set(pattern).isdisjoint("*?["):
+        return [pattern] if _DEVICE.fullmatch(pattern) else []
+    with opened(config, folder) as database, database.connect() as connection:
+        return [name for name in device_names(connection) if fnmatchcase(name, pattern)]
 
 
 def _judge(files: Sequence[Path], zone_name: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -17,12 +18,16 @@ import pytest
 
 from edge_app.city.config import load
 from edge_app.city.inbox import BesideMqtt, Inbox, Queue, beside_topics, queued_topics, topics
+from edge_app.city.link import FleetLink
 from edge_app.city.mqtt_inbox import MqttInbox
 from edge_app.city.service import open_inbox
+from edge_app.cli import main
+from edge_app.commands._office_serving import session_of
 from edge_app.errors import BrokerError
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint
-from edge_app.mqtt.events import Connected, Message, Timing
+from edge_app.mqtt.events import Acked, Connected, Message, Timing
+from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.identity import ROOT as TOPICS
 from edge_app.mqtt.session import Session, Subscriber
 from tests.support.brokers import QUICK, SHORT, eventually, needs_mosquitto, needs_openssl, run_until
@@ -233,6 +238,34 @@ def test_an_office_reaches_a_device_and_hears_of_it(city_and_broker: tuple[City,
             eventually(came, 20.0)
             own._session.publish(Message(f"{OWN}/config/reported", b"device", qos=1, retained=True))
             eventually(lambda: own.read(0.02) or ((got := heard.read(0.05)) and got.payload == b"device"), 20.0)
+
+
+def test_the_office_and_a_person_are_let_in_and_see_a_device(
+    city_and_broker: tuple[City, Broker], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    city, broker = city_and_broker
+    tls, file = city.tls("control.city"), tmp_path / "city.toml"
+    login = f'ca_file = "{tls.ca_file}"\ncert_file = "{tls.cert_file}"\nkey_file = "{tls.key_file}"\n'
+    mqtt = f'[mqtt]\nhost = "{HOST}"\nport = {broker.port}\nprotocol = "3.1.1"\ntls = true\n{login}'
+    file.write_text(f'{mqtt}\n[broker]\nkind = "{broker.kind}"\n')
+    with closing(device(city, broker, "pole-7")) as own:
+        for kind in ("status", "meta"):
+            own.publish(Message(f"{OWN}/{kind}", json.dumps(EXAMPLES[kind]).encode(), qos=1, retained=True))
+        run_until(own, Acked, 2)
+    assert main(["fleet", "list", "harbour/pole-7", "--config", str(file)]) == 0
+    assert "harbour/pole-7" in capsys.readouterr().out
+    config = load(file, process="office")
+    link = FleetLink(session_of(config, "office", 1.0), TOPICS, lambda _topic, _payload: True)
+    with closing(link):
+        link.know(["harbour/pole-7"] if config.broker.by_names else [])
+
+        def settled() -> bool:
+            link.turn(0.1)
+            return link.ready or bool(link.problem)
+
+        eventually(settled, 20.0)
+        assert not link.problem
+        assert link.devices["harbour/pole-7"].version == EXAMPLES["status"]["version"]
 
 
 def is_let_in(stolen: Subscriber, spy: Session) -> bool:

@@ -59,6 +59,12 @@ def without_meta(connection: Connection) -> list[tuple[str, str]]:
     return [(site, device) for site, device in connection.execute(statement)]
 
 
+def device_names(connection: Connection) -> list[str]:
+    """Return all devices that were ever heard, site/device, in order."""
+    found = connection.execute(select(DEVICE.c.topic_site, DEVICE.c.device))
+    return sorted(f"{site}/{device}" for site, device in found)
+
+
 def note_config(connection: Connection, contents: Mapping[tuple[str, str, str], ConfigMeta]) -> None:
     """Keep texts for ever, also when the device takes them back. contents: site, device and `config` -> its text."""
     rows = [

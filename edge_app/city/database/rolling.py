@@ -33,7 +33,7 @@ from edge_app.city.database.engine import among, put
 from edge_app.city.database.pieces import Found, Quarter, find_pieces
 from edge_app.city.database.tables import ATTACHMENT, DIRTY, LINE, QUARTER, SITE, STEP
 from edge_app.city.records import COLUMNS
-from edge_app.city.sums import QUARTER_S, beyond, quarter_sum
+from edge_app.city.sums import QUARTER_S, beyond, deciding, quarter_sum
 
 _AT_ONCE: Final = 400
 """Quarters or steps of one question to the database; SQLite takes 32,766 values."""
@@ -71,11 +71,12 @@ def roll_up(connection: Connection, most: int = 2_000, *, archive: Archive | Non
 def _needs(connection: Connection, places: Sequence[Place]) -> ColumnElement[bool]:
     """Return the condition that a changed quarter needs intervals of one of some days and parts."""
     wanted = engine.wanted(connection, {"day": BigInteger(), "part": BigInteger()}, places)
+    begin, end = deciding(DIRTY.c.start, LINE.c.longest_s)
     touching = (
         LINE.c.id == DIRTY.c.line_id,
         wanted.c.part == (DIRTY.c.line_id - 1) // LINES_A_PART,
-        wanted.c.day < DIRTY.c.start + QUARTER_S,
-        wanted.c.day + DAY_S > DIRTY.c.start - LINE.c.longest_s + 1,
+        wanted.c.day < end,
+        wanted.c.day + DAY_S > begin - LINE.c.longest_s + 1,
     )
     return exists().where(*touching).correlate(DIRTY)
 

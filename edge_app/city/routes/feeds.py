@@ -17,14 +17,13 @@ from edge_app.city.feeds.observed import Observed, Place
 from edge_app.city.routes.city import City, needs
 from edge_app.city.routes.kept import Kept
 from edge_app.city.sums import QUARTER_S
-from edge_app.city.telling import moment, newest_seen
+from edge_app.city.telling import LAST_S, moment, newest_seen
 from edge_app.http.problems import RefusalError
 from edge_app.records import VEHICLES
 
 _XML: Final = "application/xml"
 _JSON: Final = "application/json"
 _LD: Final = "application/ld+json"
-_WINDOW_S: Final = 3600 + QUARTER_S
 _AS_XML: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {_XML: {"schema": {"type": "string"}}}}}
 _ENTITIES: Final = {"type": "array", "items": {"type": "object"}}
 _AS_ENTITIES: Final[dict[int | str, dict[str, Any]]] = {
@@ -126,7 +125,7 @@ def _seen(city: City, now: int) -> _Seen:
     """
     with city.database.connect() as connection:
         sites = reading.read_sites(connection, now, meta=True)
-        quarters = reading.read_quarters(connection, now - _WINDOW_S, now)
+        quarters = reading.read_quarters(connection, now - LAST_S, now, new_at=now)
     places, observed = [], []
     for site in (one for one in sites if not one.synthetic):
         place = place_of(site)

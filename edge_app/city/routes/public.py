@@ -22,7 +22,7 @@ from edge_app.city.routes.files import page_file
 from edge_app.city.routes.kept import Kept
 from edge_app.city.site_answers import Usual, Way
 from edge_app.city.sums import QUARTER_S
-from edge_app.city.telling import SEEN, moment, newest_seen
+from edge_app.city.telling import LAST_S, SEEN, moment, newest_seen
 from edge_app.http.problems import RefusalError
 from edge_app.records import DIRECTIONS
 
@@ -96,7 +96,7 @@ class _Told:
 def _told(connection: Connection, site: Site, now: int, usual: Usual, *, demo: bool) -> PublicSite:
     row = site.row
     begin, _ = step_around(now, "day", zone(row.time_zone))
-    totals = reading.read_totals(connection, row.id, min(begin, now - _HOUR_S), now + 1, "quarter")
+    totals = reading.read_totals(connection, row.id, min(begin, now - LAST_S), now + 1, "quarter")
     totals = [total for total in totals if demo or not total.synthetic]
     seen = [total for total in totals if total.covered_s >= SEEN * QUARTER_S]
     today = [total for total in seen if total.start >= begin]
