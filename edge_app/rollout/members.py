@@ -37,7 +37,8 @@ class Member:
     a detector or version of a program, empty where nobody knows. before: what the office's layer had of the keys that
     are set, None for the default, without those that it left. drifted: it told a drift before it got the candidate.
     order: id of the newest command to it, empty where a new one is to be made. got: when it had the candidate first,
-    UTC s, 0 before.
+    UTC s, 0 before. follows: the device on the same machine that is ordered in its place, empty for one that is asked
+    itself.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Member:
     drifted: bool = False
     order: str = ""
     got: float = 0.0
+    follows: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +203,11 @@ def away(told: Told) -> str:
 
 
 def returned(members: Iterable[Member], told: Mapping[str, Told], wanted: Wanted) -> bool:
-    """Return whether nothing is left to be taken back, except on devices that are away."""
+    """Return whether nothing is left to be taken back, except on devices that are away, or follow another one."""
     return not any(
-        wanted.left(one, told.get(one.name, Told())) or one.state in ("sent", "trying", "running") for one in members
+        wanted.left(one, told.get(one.name, Told())) or one.state in ("sent", "trying", "running")
+        for one in members
+        if not one.follows
     )
 
 
@@ -213,12 +217,16 @@ def seen(
     """Return what the devices of a group say. decision, reasons: of the stop rule."""
     running, back, gone, drifted = list[str](), dict[str, str](), list[str](), list[str]()
     lost, unwell, open_ones = list[str](), dict[str, str](), list[str]()
+    members = list(members)
+    dark = {one.name for one in members if one.state == "gone"}
     for member in members:
         known = told.get(member.name, Told())
         if member.state == "back":
             back[member.name] = member.reason
         elif member.state == "gone" and not (member.got or wanted.has(member, known)):
             continue  # one that was away before says nothing
+        elif member.follows and (member.state == "waiting" or {member.name, member.follows} <= dark):
+            continue  # what has become of the machine, its first camera says
         elif member.state == "gone":
             gone.append(member.name)
             lost += [member.name] if wanted.lost(member, known) else []

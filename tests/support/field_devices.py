@@ -6,6 +6,7 @@ whoever drives the test, and so does the time.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import threading
@@ -42,6 +43,7 @@ from edge_app.rollout.switching import CountAnewError
 from edge_app.rollout.trial import Facets
 from edge_app.storage.counts import Counting
 from edge_app.system.key_names import key_name
+from edge_app.system.machine import no_releases
 from edge_app.system.signatures import verify
 from tests.support.lean_ledger import LeanLedger
 from tests.support.simulated_root import SimulatedRoot
@@ -147,7 +149,7 @@ class Setting:
 class FieldDevice:
     """A device with a thread of its own. name: SITE/DEVICE. key: the office's, public.
 
-    time: UTC s, of its clock and of its trials.
+    time: UTC s, of its clock and of its trials. first: the first camera of its machine, None where it is that.
     """
 
     def __init__(
@@ -158,6 +160,7 @@ class FieldDevice:
         key: str,
         ca_file: Path,
         time: Callable[[], float],
+        first: FieldDevice | None = None,
     ) -> None:
         self.name, self._folder, self._port, self._time = name, folder, port, time
         self._site, _, self._device_name = name.partition("/")
@@ -166,7 +169,8 @@ class FieldDevice:
         self._trust, self._ca_file = Trust(keys, verify), ca_file
         self.bundles = Bundles(folder / FOLDER, ca_file)
         self.setting = Setting(folder, name, keys)
-        self.root = SimulatedRoot(folder, time)
+        self.first = first
+        self.root: SimulatedRoot = SimulatedRoot(folder, time) if first is None else first.root
         self.present = ""
         """Detector in service, empty while it is off."""
         self.connected = False
@@ -257,7 +261,7 @@ class FieldDevice:
             publisher.step(0.02)
             office.step()
             self.connected = publisher.connected
-            if self.root.step():
+            if self.root.step() if self.first is None else self.root.version != device.version:
                 again.set()
         self._comparing, self.connected = None, False
         connection = session._connection
@@ -300,6 +304,8 @@ class FieldDevice:
             config=device.config[:12],
             version=device.version,
             counting={"model": device.model},
+            machine=hashlib.sha256(str(self.root.folder).encode()).hexdigest()[:12],
+            takes_releases=not no_releases(self._folder, self.root.places),
         )
 
     def _health(self) -> Health:

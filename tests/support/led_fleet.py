@@ -223,8 +223,11 @@ def _refused(layer: Layer) -> Sequence[str]:
 
 
 @contextmanager
-def led_fleet(folder: Path, many: int) -> Iterator[LedFleet]:
-    """Yield a city with so many devices, harbour/pole-1 and so on, all of which are on. It begins at midnight, UTC."""
+def led_fleet(folder: Path, many: int, further: int = 0) -> Iterator[LedFleet]:
+    """Yield a city with so many devices, harbour/pole-1 and so on, all of which are on. It begins at midnight, UTC.
+
+    further: so many of them have a second camera, harbour/north-1 and so on.
+    """
     manifest, content = pack(SMALL)
     assert len(content) < MAX_BUNDLE
     folder.mkdir(parents=True, exist_ok=True)
@@ -240,6 +243,11 @@ def led_fleet(folder: Path, many: int) -> Iterator[LedFleet]:
             name: FieldDevice(folder / name.replace("/", "."), name, broker.port, key.public_key, ca_file, clock)
             for name in names
         }
+        for number in range(1, further + 1):
+            name, first = f"harbour/north-{number}", devices[f"harbour/pole-{number}"]
+            devices[name] = FieldDevice(
+                folder / f"harbour.north-{number}", name, broker.port, key.public_key, ca_file, clock, first
+            )
         for device in devices.values():
             device.start()
             stack.callback(device.stop)
