@@ -35,6 +35,7 @@ PURE = {
     "rollout.members": {"rollout", "rollout.plan", "rollout.stop_rule"},
     "rollout.wanted_detector": {"rollout", "rollout.members"},
     "rollout.wanted_release": {"rollout", "rollout.members"},
+    "rollout.following": {"rollout", "rollout.members"},
     "rollout.health_rule": set[str](),
     "rollout.strays": set[str](),
     "rollout.output_rule": {"rollout", "rollout.evidence", "rollout.strays"},

@@ -83,6 +83,17 @@ class KnownDevice:
         return found if isinstance(found, str) else ""
 
     @property
+    def machine(self) -> str:
+        """What devices on one machine share, empty where the device has not told it."""
+        found = self.meta.get("machine")
+        return found if isinstance(found, str) else ""
+
+    @property
+    def takes_no_releases(self) -> bool:
+        """True for one that has told that no release can be ordered there."""
+        return self.meta.get("takes_releases") is False
+
+    @property
     def lost(self) -> str:
         """One sentence on why nobody can tell here what the office sets on the device, empty where that is known.
 

@@ -15,6 +15,7 @@ from edge_app.city.overlaps import Piece, counting
 from edge_app.city.records import NONE, Vector, added
 
 QUARTER_S: Final = 900
+_NEW_S: Final = 3600
 
 
 @dataclass(slots=True)
@@ -44,6 +45,15 @@ def deciding(start: Any, longest_s: Any) -> tuple[Any, Any]:
     overlaps in turn; so at its begin.
     """
     return start - longest_s, start + QUARTER_S + longest_s
+
+
+def is_new(start: Any, straddling_s: Any, now: int) -> Any:
+    """Return whether a quarter began within the last hour, or its last interval is the newest there can be.
+
+    start, straddling_s: of the quarter, numbers or columns of a question to the database. now: UTC s. The next interval
+    is over when it has taken as long again.
+    """
+    return start + 2 * straddling_s >= now - _NEW_S
 
 
 def beyond(start: int, straddling_s: int, end: int) -> int:

@@ -17,10 +17,10 @@ from edge_app.city.api import build_api
 from edge_app.city.calendar import STEPS, Step, step_around
 from edge_app.city.database.engine import Database
 from edge_app.city.database.reading import AnyStep
-from edge_app.city.database.rolling import roll_site, roll_up
+from edge_app.city.database.rolling import roll_sites, roll_up
 from edge_app.city.database.steps import read_hours, read_steps
 from edge_app.city.database.storing import Storing
-from edge_app.city.database.tables import DEVICE, DIRTY, QUARTER
+from edge_app.city.database.tables import DEVICE, DIRTY, QUARTER, SITE
 from edge_app.city.feeds.datex2 import Publisher
 from edge_app.city.live import Live
 from edge_app.city.records import Interval
@@ -110,7 +110,7 @@ def test_steps_of_intervals_off_the_grid_are_those_of_their_starts(
     roll(database)
     assert_right(database, site, zone, intervals)
     with database.begin() as connection:
-        roll_site(connection, site)
+        roll_sites(connection, [site])
     assert_right(database, site, zone, intervals)
 
 
@@ -133,9 +133,10 @@ def test_steps_where_clocks_are_changed_are_those_of_the_starts(
     roll(database)
     with database.connect() as connection:
         for step in STEPS:
-            found = read_steps(connection, site, change - 40 * 86_400, change + 40 * 86_400, step)
-            mine = [(one.start, sum(one.counts), one.length_s, one.straddling_s) for one in found]
-            assert mine == by_hand(intervals, of_zone(step, zone))
+            for tz in (None, ZoneInfo(zone)):  # as it is stored, and added up when it is asked for
+                found = read_steps(connection, site, change - 40 * 86_400, change + 40 * 86_400, step, tz)
+                mine = [(one.start, sum(one.counts), one.length_s, one.straddling_s) for one in found]
+                assert mine == by_hand(intervals, of_zone(step, zone))
 
 
 def test_a_step_in_which_no_interval_begins_is_not_there(database: Database, client: httpx.Client) -> None:
@@ -253,7 +254,11 @@ def test_a_device_of_long_intervals_is_late_when_one_has_not_come_and_not_before
     due = intervals[-1].end + length
     with client_of(build_api(City(database, Live(), utc=lambda: clock[0]))) as client:
         for clock[0], state in ((due + 30.0, "counting"), (due + length + 1_800.0, "late")):
-            assert client.get(f"/api/v1/sites/{site}").json()["state"] == state
+            told = client.get(f"/api/v1/sites/{site}").json()
+            assert told["state"] == state
+        minutes = told["state_parameters"]["minutes"]  # what is told to be missing is: it is never too much
+        assert 0 < minutes <= (clock[0] - intervals[-1].end) / 60
+        assert told["state_reason"] == f"Nothing has come of the last {minutes} minutes."
 
 
 def test_a_day_of_long_intervals_was_seen_whole(database: Database) -> None:
@@ -265,6 +270,28 @@ def test_a_day_of_long_intervals_was_seen_whole(database: Database) -> None:
     with client_of(build_api(City(database, Live(), utc=lambda: day + 86_400.0 + 60.0))) as client:
         told = client.get(f"/api/v1/devices/{NAME.site}/{NAME.device}").json()["days"]
     assert [one["seen"] for one in told][-2] == 0.75
+
+
+@pytest.mark.parametrize(("length", "off"), [(60, 0), (300, 150), (900, 600), (3_600, 0), (3_600, 3_599)])
+def test_intervals_of_any_length_are_told_as_now_until_the_next_one_is_due(
+    database: Database, length: int, off: int
+) -> None:
+    site, clock = make_site(database, "UTC"), [0.0]
+    with database.begin() as connection:
+        connection.execute(SITE.update().values(public=True))
+    intervals = series(max(1, 3_600 // length), start=HOUR + off, length=length)
+    store(database, [changed(one, counts=vector(length // 60)) for one in intervals])  # 60 an hour
+    roll(database)
+    end, url = intervals[-1].end, f"/api/v1/public/sites/{site}"
+    for after, told_now in ((1, True), (length + 60, True), (length + 2 * 3_600, False)):
+        clock[0] = float(max(end, quarter_around(intervals[-1].start)[1]) + after)
+        city = City(database, Live(), utc=lambda: clock[0], fiware=True)
+        with client_of(build_api(city)) as client:
+            now = client.get(url).json()["now"]
+            entities = client.get("/api/v1/ngsi-ld/entities", params={"type": "TrafficFlowObserved"}).json()
+        assert (now is not None, bool(entities)) == (told_now, told_now)
+        if told_now:
+            assert (now["left_to_right"], now["start"]) == (60, at(quarter_around(intervals[-1].start)[0]))
 
 
 def test_feeds_tell_what_lies_beyond_their_quarter_and_nothing_of_the_next_one(database: Database) -> None:

@@ -22,7 +22,7 @@ from edge_app.city.routes.files import page_file
 from edge_app.city.routes.kept import Kept
 from edge_app.city.site_answers import Usual, Way
 from edge_app.city.sums import QUARTER_S
-from edge_app.city.telling import SEEN, moment, newest_seen
+from edge_app.city.telling import LAST_S, SEEN, moment, newest_seen
 from edge_app.http.problems import RefusalError
 from edge_app.records import DIRECTIONS
 
@@ -61,7 +61,8 @@ def public_routes(city: City) -> APIRouter:
         response.headers.update(_CACHED)
         found = next((one for one in kept.now().sites if one.id == site), None)
         if found is None:
-            raise RefusalError(HTTPStatus.NOT_FOUND, "no such site is public; /api/v1/public/sites lists them")
+            sentence = "no such site is public; /api/v1/public/sites lists them"
+            raise RefusalError(HTTPStatus.NOT_FOUND, sentence, code="not_public")
         return found
 
     return routes
@@ -96,7 +97,7 @@ class _Told:
 def _told(connection: Connection, site: Site, now: int, usual: Usual, *, demo: bool) -> PublicSite:
     row = site.row
     begin, _ = step_around(now, "day", zone(row.time_zone))
-    totals = reading.read_totals(connection, row.id, min(begin, now - _HOUR_S), now + 1, "quarter")
+    totals = reading.read_totals(connection, row.id, min(begin, now - LAST_S), now + 1, "quarter")
     totals = [total for total in totals if demo or not total.synthetic]
     seen = [total for total in totals if total.covered_s >= SEEN * QUARTER_S]
     today = [total for total in seen if total.start >= begin]
