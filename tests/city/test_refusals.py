@@ -88,7 +88,7 @@ def test_every_action_of_the_audit_has_words_in_every_language(language: str) ->
     """The page *Administration* shows the action itself where it has none."""
     kinds = {"order": get_args(OrderKind), "rollout": CHANGES, "device": (*COMMANDS, "diagnose", *_OF_DEVICE)}
     actions = {f"{subject}.{kind}" for subject, all_kinds in kinds.items() for kind in all_kinds}
-    written = set(re.findall(r'\bnote_change\([^"]*"((?:\w+\.)+\w+)"', SERVER))
+    written = set(re.findall(r'\bnote_changes?\([^"]*"((?:\w+\.)+\w+)"', SERVER))
     assert {"site.put", "user.add", "rollout.start", "archive.lost", "review.answer"} <= written
     worded = {key.removeprefix("city.done.") for key in messages(language) if key.startswith("city.done.")}
     assert worded >= actions | written

@@ -17,7 +17,7 @@ from edge_app.city.api import build_api
 from edge_app.city.calendar import STEPS, Step, step_around
 from edge_app.city.database.engine import Database
 from edge_app.city.database.reading import AnyStep
-from edge_app.city.database.rolling import roll_site, roll_up
+from edge_app.city.database.rolling import roll_sites, roll_up
 from edge_app.city.database.steps import read_hours, read_steps
 from edge_app.city.database.storing import Storing
 from edge_app.city.database.tables import DEVICE, DIRTY, QUARTER, SITE
@@ -110,7 +110,7 @@ def test_steps_of_intervals_off_the_grid_are_those_of_their_starts(
     roll(database)
     assert_right(database, site, zone, intervals)
     with database.begin() as connection:
-        roll_site(connection, site)
+        roll_sites(connection, [site])
     assert_right(database, site, zone, intervals)
 
 

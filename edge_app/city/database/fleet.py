@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from edge_app.city.calendar import FAR, judge_zone
 from edge_app.city.database.engine import among, change, insert_new, lock_alone, put
-from edge_app.city.database.rolling import roll_site
+from edge_app.city.database.rolling import roll_sites
 from edge_app.city.database.tables import ATTACHMENT, CONFIG, DEVICE, QUARTER, SITE
 from edge_app.city.inventory import MOST_LANES
 from edge_app.city.records import LineName
@@ -131,9 +131,8 @@ def _make_sites(
         connection.execute(ATTACHMENT.insert(), attachments)
     # Counts of a new site may have come before; hours and days of the others are those of another time zone now.
     counted = _with_counts(connection, rest)
-    for line in sorted(counted):
-        if line in new or not found[line].by_hand:
-            roll_site(connection, new[line] if line in new else found[line].id)
+    made_so = [line for line in sorted(counted) if line in new or not found[line].by_hand]
+    roll_sites(connection, [new[line] if line in new else found[line].id for line in made_so])
 
 
 def _attached(connection: Connection, lines: Collection[int]) -> dict[int, Any]:
