@@ -141,7 +141,8 @@ def signed_work(
 def _kept_detectors(config: Config) -> Collection[str]:
     """Return the hashes of detectors that a present or a former configuration may name.
 
-    All that stands in what the office has sent is kept: a trial that fails goes back without a network.
+    All that stands in what the office has sent is kept, and what it had in use before: a trial that fails, and a
+    roll-out that is taken back later, go back without a network.
     """
     try:
         sent = (config.store.folder / OFFICE_STATE).read_text("utf-8")

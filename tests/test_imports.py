@@ -35,8 +35,18 @@ PURE = {
     "rollout.members": {"rollout", "rollout.plan", "rollout.stop_rule"},
     "rollout.wanted_detector": {"rollout", "rollout.members"},
     "rollout.wanted_release": {"rollout", "rollout.members"},
+    "rollout.following": {"rollout", "rollout.members"},
     "rollout.health_rule": set[str](),
-    "rollout.usual_rule": {"records", "rollout", "rollout.evidence", "rollout.leading", "rollout.stop_rule"},
+    "rollout.strays": set[str](),
+    "rollout.output_rule": {"rollout", "rollout.evidence", "rollout.strays"},
+    "rollout.usual_rule": {
+        "records",
+        "rollout",
+        "rollout.evidence",
+        "rollout.leading",
+        "rollout.stop_rule",
+        "rollout.strays",
+    },
     "rollout.leading": {"errors", "rollout", "rollout.members", "rollout.plan", "rollout.stop_rule"},
     "counting.tracker": {
         "records",
@@ -215,6 +225,7 @@ GRANTED = {
     "rollout.release_sums": {"re"},
     "rollout.health_rule": {"statistics"},
     "rollout.usual_rule": {"statistics"},
+    "rollout.output_rule": {"statistics"},
     "rollout.wanted_detector": {"detector"},  # a table of the configuration, in the name of a key
     "system.layer_version": {"hashlib", "re"},
     "counting.pipeline": {"time"},  # how long each stage takes, never what time it is

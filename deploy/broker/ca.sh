@@ -8,9 +8,10 @@
 #   ca.sh enrol   DIR SITE DEVICE BROKER   also ....p12: all that `edge-app setup` needs, under a password that is shown
 #   ca.sh reader  DIR NAME           DIR/issued/reader.NAME.pem and .key: certificate "reader.NAME", reads everything
 #   ca.sh control DIR NAME           the same, "control.NAME": it may also send commands to every device
+#   ca.sh worker  DIR NAME           the same, "worker.NAME": a further worker of the city, takes counts alone
 #   ca.sh bridge  DIR NAME           the same, "bridge.NAME": a depot's broker
 #   ca.sh revoke  DIR SITE DEVICE    every certificate of that device, into DIR/crl.pem
-#   ca.sh revoke  DIR KIND.NAME      KIND: reader, control or bridge
+#   ca.sh revoke  DIR KIND.NAME      KIND: reader, control, worker or bridge
 #
 # DAYS sets how long a certificate holds: 825 by default. Exit 2 for a wrong call, 1 when openssl cannot do it.
 set -eu
@@ -25,7 +26,7 @@ fail() {
 }
 
 usage() {
-    sed -n '4,13s/^# *//p' "$0" >&2
+    sed -n '4,14s/^# *//p' "$0" >&2
     exit 2
 }
 
@@ -44,7 +45,7 @@ slug() {
 site() {
     slug "$1"
     case $1 in
-    reader | control | bridge) fail "a site cannot be called \"$1\": that is a kind of user here" ;;
+    reader | control | worker | bridge) fail "a site cannot be called \"$1\": that is a kind of user here" ;;
     esac
 }
 
@@ -64,8 +65,8 @@ broker() {
 # KIND.NAME
 user() {
     case $1 in
-    reader.* | control.* | bridge.*) slug "${1#*.}" ;;
-    *) fail "\"$(shown "$1")\" is no user: reader.NAME, control.NAME or bridge.NAME, or a site and a device" ;;
+    reader.* | control.* | worker.* | bridge.*) slug "${1#*.}" ;;
+    *) fail "\"$(shown "$1")\" is no user: reader.NAME, control.NAME, worker.NAME or bridge.NAME, or a site and a device" ;;
     esac
 }
 
@@ -197,7 +198,7 @@ server:1) host "$1" && host_certificate "$1" "$dir/server" server ;;
 node:1) host "$1" && host_certificate "$1" "$dir/issued/node.$1" node ;;
 enrol:3) site "$1" && slug "$2" && broker "$3" && issue "$1/$2" "$dir/issued/$1.$2" client && enrolment "$1" "$2" "$3" ;;
 enrol:2) site "$1" && slug "$2" && issue "$1/$2" "$dir/issued/$1.$2" client ;;
-reader:1 | control:1 | bridge:1) slug "$1" && issue "$command.$1" "$dir/issued/$command.$1" client ;;
+reader:1 | control:1 | worker:1 | bridge:1) slug "$1" && issue "$command.$1" "$dir/issued/$command.$1" client ;;
 revoke:1) user "$1" && revoke "$1" ;;
 revoke:2) slug "$1" && slug "$2" && revoke "$1/$2" ;;
 *) usage ;;

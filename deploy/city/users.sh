@@ -24,7 +24,7 @@ usage() {
 # server has a name without a slash that begins with none of the kinds.
 names() {
     awk -F '\t' '$1 == "V" { gsub(/\\/, "", $6); sub(/^\/CN=/, "", $6); print $6 }' "$1/index.txt" | sort -u |
-        grep -E '^([a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9-]*|(reader|control)\.[a-z0-9][a-z0-9-]*)$' || :
+        grep -E '^([a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9-]*|(reader|control|worker)\.[a-z0-9][a-z0-9-]*)$' || :
 }
 
 nats() {
@@ -38,7 +38,11 @@ nats() {
         printf "    {user: \"CN=%s\", permissions: {\n        publish: {allow: %s}\n        subscribe: {allow: %s}\n    }}\n",
             name, list(writes), list(reads)
     }
-    BEGIN { print "authorization { users: [" }
+    BEGIN {
+        # What a worker sends to take messages out of the stream.
+        taken = "$JS.API.CONSUMER.DURABLE.CREATE.$MQTT_msgs.* $JS.API.CONSUMER.MSG.NEXT.$MQTT_msgs.* $JS.ACK.$MQTT_msgs.>"
+        print "authorization { users: ["
+    }
     # $MQTT.sub.> is where the server delivers a subscription of QoS 1; it lets no client subscribe to it.
     /\// {
         own = "traffic.v1." $0; sub(/\//, ".", own)
@@ -47,10 +51,8 @@ nats() {
             own ".commands " own ".commands.> " own ".config.desired $MQTT.sub.>")
     }
     /^reader\./ { user($0, "$NOBODY", "traffic.v1.> $MQTT.sub.>") }
-    /^control\./ {
-        user($0, "traffic.v1.*.*.commands.> traffic.v1.*.*.config.desired $JS.API.CONSUMER.DURABLE.CREATE.$MQTT_msgs.* " \
-            "$JS.API.CONSUMER.MSG.NEXT.$MQTT_msgs.* $JS.ACK.$MQTT_msgs.>", "traffic.v1.> $MQTT.sub.> _INBOX.>")
-    }
+    /^control\./ { user($0, "traffic.v1.*.*.commands.> traffic.v1.*.*.config.desired " taken, "traffic.v1.> $MQTT.sub.> _INBOX.>") }
+    /^worker\./ { user($0, taken, "_INBOX.>") }
     END { print "] }" }'
 }
 
@@ -84,6 +86,8 @@ rabbitmq() {
     /^control\./ {
         user($0, "^traffic\\\\.v1\\\\.[^.]*\\\\.[^.]*\\\\.(commands\\\\..*|config\\\\.desired)$", "^traffic\\\\.v1\\\\..*$", "(mqtt-subscription-)?edge-app-city-.*")
     }
+    # It makes sure of the binding of its queue, which needs the right to read those topics.
+    /^worker\./ { user($0, "^$", "^traffic\\\\.v1\\\\..*$", "edge-app-city-counts") }
     END {
         queue("counts"); queue("fleet")
         bind("counts", "counts.*"); bind("counts", "flows")

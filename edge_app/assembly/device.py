@@ -32,6 +32,7 @@ from edge_app.storage.counts import Counting
 from edge_app.storage.ledger import Ledger
 from edge_app.storage.outbox import Outbox
 from edge_app.system.clock import SteadyClock
+from edge_app.system.machine import machine, no_releases
 from edge_app.system.processor import processor
 
 
@@ -105,6 +106,8 @@ def build_meta(config: Config, device: Device, lines: Sequence[Line], model_name
         counting=config.counting_settings(device.model, COUNTING_REVISION),
         model_name=model_name,
         processor=processor(),
+        machine=machine(),
+        takes_releases=not no_releases(config.store.folder),
     )
 
 

@@ -68,6 +68,11 @@ class BrokerConfig(Table):
             raise ValueError('is used only with broker.kind = "nats" or "rabbitmq"; the port of MQTT is mqtt.port')
         return value
 
+    @property
+    def by_names(self) -> bool:
+        """True where the broker delivers what it retains for exact topics alone, so devices must be named to it."""
+        return self.kind == "rabbitmq"
+
     def queue_port(self, *, tls: bool) -> int:
         """Return the port of the broker's own protocol."""
         return self.port or (4222 if self.kind == "nats" else 5671 if tls else 5672)

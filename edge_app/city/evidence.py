@@ -10,18 +10,27 @@ from zoneinfo import ZoneInfo
 from edge_app.city.compared import is_night
 from edge_app.city.database.comparing import HOUR_S, Pair, read_pairs
 from edge_app.city.database.engine import Connection
+from edge_app.city.database.figures import read_output
 from edge_app.city.database.hours import read_hours
 from edge_app.rollout.leading import Evidence, Rollout, evidence_of
 from edge_app.rollout.members import Member
+from edge_app.rollout.output_rule import FIGURES, OutputRule, shifts, usual_of
 from edge_app.rollout.stop_rule import Decision, StopRule
 from edge_app.rollout.usual_rule import WEEKS, Hour, UsualRule, expected, usual_hour
 
 _LATE_S: Final = 300
 """An hour is looked at when it is over for so long: its last intervals have come."""
+_FIGURES_LATE_S: Final = 1200
+"""The same of figures: a quarter of an hour is told with the messages of the next one."""
 _WEEK_S: Final = 7 * 86_400
 _MOST_JUDGED: Final = 200
 """Devices with it whose usual counts are read; the first ones, which were judged longest, are among them."""
 _MOST_OTHERS: Final = 50
+_LOOKED_S: Final = 14 * 86_400
+"""Time before a roll-out whose output is the usual one."""
+_MOST_TOLD: Final = 10
+_MOST_TOLD_OTHERS: Final = 20
+"""Devices of each group, and others without the candidate, whose output is read."""
 UNPAIRED_HOURS: Final = 6
 """Whole hours without a comparison after which that is told: a device that rests at noon compares at night."""
 _UTC: Final = ZoneInfo("UTC")
@@ -50,9 +59,29 @@ def _of_detector(
     found = evidence_of(rule, now)
     # Pairs are of the frames that were processed: what is lost with the others shows beside the usual day.
     usual = _usual(connection, rollout, members, zones, now).reasons()
-    decision: Decision = "stop" if usual else found.decision
-    unpaired = tuple(_unpaired(pairs, members, until))
-    return replace(found, decision=decision, reasons=(*found.reasons, *usual), unpaired=unpaired)
+    output = _output(connection, rollout, members, now)
+    reasons, unpaired = (*found.reasons, *usual, *output.reasons()), tuple(_unpaired(pairs, members, until))
+    leans = "" if reasons else output.leans()
+    decision: Decision = "stop" if reasons else "wait" if leans else found.decision
+    return replace(found, decision=decision, reasons=reasons, unpaired=unpaired, leans=leans)
+
+
+def _output(connection: Connection, rollout: Rollout, members: Mapping[str, Member], now: float) -> OutputRule:
+    """Return the rule that has seen what devices tell of the output of their detectors."""
+    begin, until = -(-int(rollout.begins[0]) // HOUR_S) * HOUR_S, (int(now) - _FIGURES_LATE_S) // HOUR_S * HOUR_S
+    rule, groups = OutputRule(), range(rollout.group + 1)
+    running = [one for one in members.values() if one.state == "running" and one.got]
+    mine = [one for group in groups for one in [each for each in running if each.group == group][:_MOST_TOLD]]
+    others = [one.name for one in members.values() if not one.got][:_MOST_TOLD_OTHERS]
+    names = [*(one.name for one in mine), *others]
+    hours = read_output(connection, names, FIGURES, begin - _LOOKED_S, until) if mine and others else {}
+    usual = {name: usual_of({at: told for at, told in of.items() if at < begin}) for name, of in hours.items()}
+    for at in range(begin, until, HOUR_S):
+        shifted = shifts(at, {name: hours[name][at] for name in others if at in hours.get(name, ())}, usual)
+        for one in mine:
+            if one.got <= at and at in hours.get(one.name, ()):
+                rule.add(one.name, at, hours[one.name][at], usual[one.name], shifted, group=one.group)
+    return rule
 
 
 def _unpaired(pairs: Mapping[tuple[int, str], Pair], members: Mapping[str, Member], until: int) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What the city's API answers about its fleet, as frozen models: one device, the office, orders, roll-outs."""
+"""What the city's API answers about its fleet, as frozen models: devices, the office, orders, roll-outs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,43 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field
 
-from edge_app.city.answers import Answer, DeviceAnswer
+from edge_app.city.answers import Answer, Page
 from edge_app.city.database.orders import OrderKind, OrderState
 from edge_app.city.desired import Origin, State
 from edge_app.rollout.leading import RolloutState
 from edge_app.rollout.members import Kind, MemberState
+
+
+class DeviceAnswer(Answer):
+    """A device and what it last said of itself."""
+
+    device: str
+    state: str
+    heard: AwareDatetime
+    version: str
+    contract: str
+    unsent: int | None
+    lost: int | None
+    temperature_c: float | None
+    frames_per_s: float | None
+    quality: Sequence[str]
+    problem: str
+    model: Annotated[str, Field(description="First digits of the SHA-256 of its detector; empty: not told")] = ""
+    model_name: Annotated[str, Field(description="Text for people; empty: not told")] = ""
+    config: Annotated[str, Field(description="Under what it counts; empty: not told")] = ""
+    drift: Annotated[Sequence[str], Field(description="What is no longer as in the months before")] = ()
+    office: Annotated[
+        Literal["none", "trying", "applied", "refused", "rolled_back", "unknown"],
+        Field(description="What became of the newest configuration of the office; unknown: it tells none"),
+    ] = "unknown"
+    revision: Annotated[int, Field(description="Of the office's configuration in use, 0 without one")] = 0
+
+
+class Devices(Page):
+    """Devices by their name."""
+
+    devices: Sequence[DeviceAnswer]
+    found: Annotated[int, Field(description="All that are meant, in this part and in others")] = 0
 
 
 class Tally(Answer):
@@ -200,12 +232,13 @@ class RolloutWhole(Answer):
     """A roll-out with what it is judged by, its devices and its history."""
 
     rollout: RolloutAnswer
-    decision: Annotated[Literal["stop", "pass", "wait"], Field(description="By counts alone")]
-    reasons: Annotated[Sequence[str], Field(description="Why its counts stop it")]
+    decision: Annotated[Literal["stop", "pass", "wait"], Field(description="By counts, and the output of a detector")]
+    reasons: Annotated[Sequence[str], Field(description="Why these stop it")]
     hours: Annotated[int, Field(description="Hours of devices in this group that could be compared")]
     judged: AwareDatetime | None
     sums: Sequence[Sums]
     lacking: Annotated[Sequence[str], Field(description="Of what the group has not counted enough to pass")]
+    leans: Annotated[str, Field(description="That its output seems to be worse, so that it waits, or empty")]
     starves: Annotated[bool, Field(description="It waits, and none of its devices has compared anything")]
     since: AwareDatetime
     hours_of_group: Annotated[float, Field(description="Shortest time of a group, h")]

@@ -158,6 +158,7 @@ def rollout_whole_of(
         sums=[Sums(name=name, candidate=pair[0], before=pair[1]) for name, pair in evidence.sums.items()],
         lacking=evidence.open,
         starves=evidence.starves,
+        leans=evidence.leans,
         since=moment(int(kept.rollout.since)),
         hours_of_group=kept.rollout.cascade.hours,
         members=[

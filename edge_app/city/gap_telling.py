@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from edge_app.city.answers import GapAnswer
 from edge_app.city.asking import Asked, DeviceName
+from edge_app.city.gap_answers import GapAnswer
 from edge_app.city.telling import moment
 
 

@@ -14,6 +14,11 @@ log = logging.getLogger(__name__)
 
 GROUP: Final = "edge-app-city"
 """Name under which workers share messages, and beginning of the names of queues and consumers."""
+MAY_NOT: Final = (
+    "does not let this login take what devices send: a worker's certificate is of kind `worker` or `control`, and "
+    "`users.sh` is run after it was made (docs/deploy/city-brokers.md)"
+)
+"""What follows the name of a broker with queues whose access list refuses a worker."""
 _COUNTS: Final = ("counts/+", "flows")
 _LASTING: Final = ("replies/+", "status", "meta", "meta/+", "shadow/+", "reviews/+")
 _RETAINED: Final = ("status", "meta", "meta/+", "config/desired", "config/reported")

@@ -30,6 +30,7 @@ from edge_app.city.office import KnownDevice
 from edge_app.city.resting import rest_after
 from edge_app.city.signer import Signer
 from edge_app.city.steps import Sending, Steps
+from edge_app.rollout.following import followed
 from edge_app.rollout.leading import ACTIVE, Event, Evidence, Rollout, aim_of, led
 from edge_app.rollout.members import COMMANDS, Do, Kind, Member, Told, step
 from edge_app.system.tables import flat
@@ -139,6 +140,9 @@ class Leading:
             one.state == "sent" and not one.fetched and self._link.busy(name) for name, one in present.items()
         )
         for name, member in present.items():
+            if member.follows:
+                after[name] = followed(member, told[name], aim_of(rollout, member), self._utc(), rollout.wanted)
+                continue
             moved, do = step(member, told[name], aim_of(rollout, member), self._utc(), rollout.wanted)
             if do == "restore" and rollout.state == "taken_back":
                 continue  # the layer was taken back everywhere: a person has set this since
@@ -154,7 +158,7 @@ class Leading:
     def _prepared(self, rollout: Rollout, after: dict[str, Member], member: Member, do: Do) -> Sending:
         """Return what is sent to a device; a command is noted on it with its id before that."""
         if do not in COMMANDS:
-            return self._steps.setting(rollout, member)
+            return self._steps.setting(rollout, member, do)
         sending = self._steps.command(
             rollout, member, do, lambda outcome: self._answered(rollout, member.name, outcome)
         )
@@ -184,7 +188,7 @@ class Leading:
             drifted=self._watch.drifted(name, kind),
             model=known.model,
             version=known.version,
-            layer={} if known.lost else flat(known.desired.set),
+            layer={} if known.lost else flat(known.desired.set) | dict.fromkeys(known.desired.unset),
             revision=0 if known.lost else known.revision,
             lost=known.lost if kind == "detector" else "",
             report=known.reported.state,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from edge_app.city.conversation import Conversation, Outcome
 from edge_app.city.desired import Genuine, Layer, written_at
-from edge_app.city.office import RETAINED, KnownDevice
+from edge_app.city.office import RETAINED, KnownDevice, retained_topics
 from edge_app.errors import BrokerError
 from edge_app.mqtt.events import Message
 from edge_app.mqtt.session import Session, Subscriber
@@ -67,12 +67,17 @@ class FleetLink:
     @property
     def ready(self) -> bool:
         """Return whether there is a connection, and what the broker retains has come."""
-        return self._session.connected and self._clock() - self._retained_at > self._quiet_s
+        quiet = self._clock() - self._retained_at > self._quiet_s
+        return self._session.connected and quiet and not self._subscriber.subscribing
 
     @property
     def devices(self) -> Mapping[str, KnownDevice]:
         """What is known of each device, by site/device."""
         return self._known
+
+    def know(self, names: Sequence[str]) -> None:
+        """Have what is retained of these devices delivered, by a broker that does so for exact topics alone."""
+        self._subscriber.recall(retained_topics(self.root, names))
 
     def busy(self, device: str) -> bool:
         """Return whether a conversation with a device is on."""

@@ -23,12 +23,14 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import NotFoundError
 from nats.protocol import parser
 
-from edge_app.city.inbox import GROUP, Attempts, topic_in
+from edge_app.city.inbox import GROUP, MAY_NOT, Attempts, topic_in
 from edge_app.mqtt.endpoint import Backoff, Endpoint, explain_unreachable, tls_context
 from edge_app.mqtt.events import Message
 
 log = logging.getLogger(__name__)
 logging.getLogger("nats").setLevel(logging.CRITICAL)  # it logs with tracebacks what becomes a sentence here
+# It begins TLS on a plain stream, which asyncio holds for a fault of ours at the end of each connection.
+logging.getLogger("asyncio").addFilter(lambda record: "eof_received() has no effect" not in str(record.msg))
 # The server takes topics with tabs and line ends, never with a space, and parts a line by single spaces. As nats-py
 # reads lines, one message with such a topic would end the connection of every worker that it is given to, for ever.
 # Where no reply is named there are two spaces: so ends a request that ran out.
@@ -195,7 +197,8 @@ class NatsQueue:
         if isinstance(error, OSError):
             return explain_unreachable(error, self._to, _CONNECT_S)
         words = " ".join(str(error).removeprefix("nats: ").split())[:200]
-        return f"{self._who}: {_WORDS.get(words, words or type(error).__name__)}"
+        known = MAY_NOT if "permissions violation" in words else _WORDS.get(words)
+        return f"{self._who}: {known or words or type(error).__name__}"
 
     async def _turn(self, timeout: float) -> None:
         now = time.monotonic()

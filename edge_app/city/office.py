@@ -83,6 +83,17 @@ class KnownDevice:
         return found if isinstance(found, str) else ""
 
     @property
+    def machine(self) -> str:
+        """What devices on one machine share, empty where the device has not told it."""
+        found = self.meta.get("machine")
+        return found if isinstance(found, str) else ""
+
+    @property
+    def takes_no_releases(self) -> bool:
+        """True for one that has told that no release can be ordered there."""
+        return self.meta.get("takes_releases") is False
+
+    @property
     def lost(self) -> str:
         """One sentence on why nobody can tell here what the office sets on the device, empty where that is known.
 
@@ -125,6 +136,11 @@ class KnownDevice:
         return max(self.revision, self.reported.highest) + 1
 
 
+def retained_topics(root: str, names: Sequence[str]) -> list[str]:
+    """Return the topics of what brokers retain of devices. root: beginning of all. names: site/device."""
+    return [f"{root}/{name}/{kind}" for name in names for kind in RETAINED]
+
+
 def known_devices(messages: Sequence[Message], root: str, is_genuine: Genuine | None = None) -> list[KnownDevice]:
     """Return the devices of retained messages, by name.
 
@@ -145,18 +161,28 @@ def known_devices(messages: Sequence[Message], root: str, is_genuine: Genuine | 
 class Office:
     """The office at the broker. It belongs to one thread.
 
-    connect: opens a session. root: beginning of all topics. stopped: tells that the program is to end.
+    connect: opens a session. root: beginning of all topics. stopped: tells that the program is to end. names: returns
+    the devices, site/device, whose retained messages a broker delivers for exact topics alone; None where it delivers
+    them for wildcards.
     """
 
-    def __init__(self, connect: Callable[[], Session], root: str, stopped: Callable[[], bool]) -> None:
-        self._connect, self.root, self._stopped = connect, root, stopped
+    def __init__(
+        self,
+        connect: Callable[[], Session],
+        root: str,
+        stopped: Callable[[], bool],
+        names: Callable[[], Sequence[str]] | None = None,
+    ) -> None:
+        self._connect, self.root, self._stopped, self._names = connect, root, stopped, names
 
     def devices(self, is_genuine: Genuine | None = None) -> list[KnownDevice]:
         """Return all devices that the broker knows. is_genuine: as for `known_devices`.
 
-        Raises BrokerError: when it cannot be reached, or refuses.
+        Raises BrokerError: when it cannot be reached, or refuses. StoreError: when nobody can tell their names.
         """
+        names = self._names() if self._names else ()
         subscriber = Subscriber(self._connect(), [f"{self.root}/+/+/{kind}" for kind in RETAINED])
+        subscriber.recall(retained_topics(self.root, names))
         try:
             return known_devices([*retained(subscriber, self._looks(subscriber))], self.root, is_genuine)
         finally:

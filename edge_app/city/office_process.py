@@ -13,6 +13,7 @@ from typing import Final
 
 from edge_app.city.database.comparing import KEPT_S, forget_compared
 from edge_app.city.database.engine import Database
+from edge_app.city.database.fleet import device_names
 from edge_app.city.database.orders import abandon_sent, forget_files, let_go
 from edge_app.city.desired import Layer
 from edge_app.city.holding import Hold
@@ -31,14 +32,16 @@ _LOOK_S: Final = 0.5
 _LEAD_REST: Final = 4
 """To look at all devices of all roll-outs takes at most a fifth of the time."""
 _TIDY_S: Final = 3600.0
+_NAMES_S: Final = 60.0
+"""Time between two looks at which devices there are, where the broker does not tell."""
 
 
 class OfficeProcess:
     """The work of the process with the key. It belongs to one thread.
 
     link: connection to the fleet. holder: name by which the database knows this process. refused: returns the keys that
-    the office may not set. look_s: time in which messages are taken between two looks at the database. clock, utc: s of
-    a clock that never steps, and UTC s.
+    the office may not set. by_names: the broker delivers what it retains for exact topics alone. look_s: time in which
+    messages are taken between two looks at the database. clock, utc: s of a clock that never steps, and UTC s.
     """
 
     def __init__(
@@ -49,17 +52,18 @@ class OfficeProcess:
         holder: str,
         refused: Callable[[Layer], Sequence[str]],
         *,
+        by_names: bool = False,
         look_s: float = _LOOK_S,
         clock: Callable[[], float] = time.monotonic,
         utc: Callable[[], float] = time.time,
     ) -> None:
-        self._database, self._link = database, link
+        self._database, self._link, self._by_names = database, link, by_names
         self._look_s, self._clock, self._utc = look_s, clock, utc
         self._hold = Hold(database, holder, utc, lambda: link.problem)
         signer = Signer(key, link.root, utc)
         self._orders = OrderWork(database, link, signer, self._hold, refused, utc)
         self._leading = Leading(database, link, signer, self._hold, clock=clock, utc=utc)
-        self._beat_due = self._tidy_due = self._lead_due = float("-inf")
+        self._beat_due = self._tidy_due = self._lead_due = self._names_due = float("-inf")
         self._problem = ""
 
     def begin(self) -> None:
@@ -96,6 +100,10 @@ class OfficeProcess:
                 forget_files(connection, self._utc())
                 forget_compared(connection, int(self._utc()) - KEPT_S)
             self._tidy_due = now + _TIDY_S
+        if self._by_names and now >= self._names_due:
+            with self._database.connect() as connection:
+                self._link.know(device_names(connection))
+            self._names_due = now + _NAMES_S
         if self._link.ready:
             self._orders.carry_out()
         if self._link.ready and now >= self._lead_due:

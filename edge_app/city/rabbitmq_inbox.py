@@ -15,7 +15,7 @@ from typing import Any, Final
 import pika
 from pika.exceptions import AMQPError
 
-from edge_app.city.inbox import GROUP, Attempts, topic_in
+from edge_app.city.inbox import GROUP, MAY_NOT, Attempts, topic_in
 from edge_app.mqtt.endpoint import Backoff, Endpoint, Tls, explain_unreachable, tls_context
 from edge_app.mqtt.events import Message
 
@@ -134,7 +134,8 @@ class RabbitMqQueue:
 
 
 _WORDS: Final = {
-    "ACCESS_REFUSED": "refuses the login, or what it may do; check user name, password or certificate, and permissions",
+    "ACCESS_REFUSED - access to": MAY_NOT,
+    "ACCESS_REFUSED": "refuses the login; check user name, password or certificate",
     "Authentication": "refuses the login; check user name, password or certificate",
     "StreamLostError": "connection lost",
     "IncompatibleProtocolError": "answers no AMQP; is this its port of AMQP?",

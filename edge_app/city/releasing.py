@@ -72,6 +72,18 @@ def other_processors(devices: Sequence[KnownDevice], processor: str) -> Mapping[
     return {one.name: one.processor for one in devices if processor and one.processor not in ("", processor)}
 
 
+def first_cameras(devices: Sequence[KnownDevice]) -> Mapping[str, str]:
+    """Return name of each device that takes no releases -> the one on its machine that does, empty without one."""
+    found = dict[str, str]()
+    for one in devices:
+        if one.takes_no_releases:
+            same = [each.name for each in devices if one.machine and each.machine == one.machine]
+            firsts = [each.name for each in devices if each.name in same and not each.takes_no_releases]
+            # Two of them are copies of one system, and nobody knows on which of them this camera is.
+            found[one.name] = firsts[0] if len(firsts) == 1 else ""
+    return found
+
+
 def send_release(
     device: str,
     args: Mapping[str, Any] | None,

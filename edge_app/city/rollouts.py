@@ -17,6 +17,7 @@ from edge_app.city.database.rollouts import (
     read_rollouts,
 )
 from edge_app.city.office import KnownDevice
+from edge_app.city.releasing import first_cameras
 from edge_app.errors import ConfigError
 from edge_app.rollout.leading import ACTIVE, Event, Rollout, begun, gone_on, paused, taken_back
 from edge_app.rollout.members import Member, Wanted
@@ -46,25 +47,34 @@ def start_rollout(
 
     Raises ConfigError: when none is left, and when another roll-out has not ended on one of them.
     """
-    left = [one.name for one in devices if not wanted.runs(one.model, one.version)]
+    following = first_cameras(devices) if wanted.kind == "release" else {}
+    if len(following) == len(devices):
+        raise ConfigError(
+            f"none of the {len(devices)} devices takes releases; of several cameras on one machine the first does"
+        )
+    ordered = [one for one in devices if one.name not in following]
+    left = [one.name for one in ordered if not wanted.runs(one.model, one.version)]
+    beside = {name: leader for name, leader in following.items() if leader in left}
     if not left:
-        raise ConfigError(f"all of the {len(devices)} devices run {wanted.words} already")
+        raise ConfigError(f"all of the {len(ordered)} devices run {wanted.words} already")
     for kept in read_led(connection, now):
         if kept.rollout.state in ACTIVE and (
-            both := sorted({one.name for one in _members(connection, kept)} & {*left})
+            both := sorted({one.name for one in _members(connection, kept)} & {*left, *beside})
         ):
             raise ConfigError(
                 f"{both[0]}: the roll-out {kept.rollout.name} has not ended there; wait, or take it back first"
             )
-    parts = groups(left, wanted.candidate, cascade, first)
+    parts = groups(left, wanted.candidate, cascade, [following.get(name) or name for name in first])
     members = [Member(device, number) for number, part in enumerate(parts) for device in part]
+    number_of = {one.name: one.group for one in members}
+    members += [Member(name, number_of[leader], follows=leader) for name, leader in sorted(beside.items())]
     rollout = begun(free_name(connection, name), wanted, bundle, cascade, who, now)
-    event = Event("started", who, f"{len(left)} devices in {len(parts)} groups")
+    event = Event("started", who, f"{len(members)} devices in {len(parts)} groups")
     kept = add_rollout(connection, rollout, members, event)
     told = {
         "candidate": [None, wanted.candidate],
         "kind": [None, wanted.kind],
-        "devices": [None, len(left)],
+        "devices": [None, len(members)],
         "url": [None, bundle["url"]],
     }
     note_change(connection, now, who, "rollout.start", rollout.name, told)

@@ -12,11 +12,12 @@ from edge_app.city.link import FleetLink
 from edge_app.city.order_work import noted
 from edge_app.city.signer import Signer
 from edge_app.rollout.leading import Rollout, aim_of
-from edge_app.rollout.members import Do, Member
+from edge_app.rollout.members import Aim, Do, Member
 from edge_app.rollout.wanted_detector import WantedDetector
 from edge_app.rollout.wanted_release import BACK
 
 _SENDERS: Final[Mapping[Do, str]] = {"fetch": "rollout", "release": "rollout", "rollback": BACK}
+_AIMS: Final[Mapping[Do, Aim]] = {"restore": "former", "alone": "alone"}
 _WAITS_S: Final[Mapping[Do, float]] = {"fetch": 900.0, "release": 3600.0, "rollback": 60.0}
 """Longest time for an answer: a release is answered when it lies on the device."""
 
@@ -65,14 +66,16 @@ class Steps:
             after = replace(after, order=BACK if back else "")
         return after
 
-    def setting(self, rollout: Rollout, member: Member) -> Sending:
+    def setting(self, rollout: Rollout, member: Member, do: Do) -> Sending:
         """Return the office's layer of a device, as it is to be now."""
         wanted = rollout.wanted
         assert isinstance(wanted, WantedDetector)
         known, name = self._link.devices[member.name], member.name
-        values = wanted.values(member, aim_of(rollout, member))
+        values = wanted.values(member, _AIMS.get(do) or aim_of(rollout, member))
+        unset = tuple(key for key, value in values.items() if value is None)
         left = tuple(key for key in wanted.keys if key not in values)
-        layer, revision = changed(known.base(), Change(values, (), left)), known.next_revision
+        change = Change({key: value for key, value in values.items() if key not in unset}, unset, left)
+        layer, revision = changed(known.base(), change), known.next_revision
         payload = self._signer.layer(name, layer, revision, _who(rollout)).encode()
         told = noted(known, differences(known.desired, layer))
         return Sending(

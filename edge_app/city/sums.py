@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from edge_app.city.overlaps import Piece, counting
 from edge_app.city.records import NONE, Vector, added
 
 QUARTER_S: Final = 900
+_NEW_S: Final = 3600
 
 
 @dataclass(slots=True)
@@ -36,6 +37,25 @@ class Sum:
     flags: Mapping[str, int] = field(default_factory=dict)
 
 
+def deciding(start: Any, longest_s: Any) -> tuple[Any, Any]:
+    """Return the time, UTC s, whose intervals decide which of those that begin in a quarter count.
+
+    start: of the quarter. longest_s: of the intervals of its line. Both are numbers, or columns of a question to the
+    database. One that begins in it may reach over its end, and one that it overlaps there counts or not by what that
+    overlaps in turn; so at its begin.
+    """
+    return start - longest_s, start + QUARTER_S + longest_s
+
+
+def is_new(start: Any, straddling_s: Any, now: int) -> Any:
+    """Return whether a quarter began within the last hour, or its last interval is the newest there can be.
+
+    start, straddling_s: of the quarter, numbers or columns of a question to the database. now: UTC s. The next interval
+    is over when it has taken as long again.
+    """
+    return start + 2 * straddling_s >= now - _NEW_S
+
+
 def beyond(start: int, straddling_s: int, end: int) -> int:
     """Return the seconds of the intervals of a quarter that lie beyond the end of a longer step that it is in.
 
@@ -46,7 +66,7 @@ def beyond(start: int, straddling_s: int, end: int) -> int:
 
 
 def quarter_sum(pieces: Sequence[Piece], start: int) -> Sum:
-    """Return the sum of a quarter. pieces: every interval of the line that overlaps it or begins in it."""
+    """Return the sum of a quarter. pieces: every interval of the line that overlaps the time that is `deciding`."""
     total, flags, end = Sum(), Counter[str](), start + QUARTER_S
     for piece in counting(pieces):
         if not start <= piece.start < end:

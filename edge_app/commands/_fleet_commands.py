@@ -41,9 +41,14 @@ def run_command(arguments: argparse.Namespace, config: CityConfig, office: Offic
 
 def run_release(arguments: argparse.Namespace, config: CityConfig, office: Office, found: Sequence[KnownDevice]) -> int:
     """Have devices install a release, or go back to the one before. Raises ConfigError, BrokerError, StoreError."""
-    from edge_app.city.releasing import archive_of, other_processors, release_args, send_release
+    from edge_app.city.releasing import archive_of, first_cameras, other_processors, release_args, send_release
 
-    args = None
+    args, following = None, first_cameras(found)
+    for name, leader in following.items():
+        print(f"{name}: is left out, {f'it gets what {leader} gets' if leader else 'it takes no releases itself'}.")
+    found = [one for one in found if one.name not in following]
+    if not found:
+        raise ConfigError("nothing was sent: of several cameras on one machine the first one takes releases")
     if arguments.kind == "release":
         args = release_args(arguments.archive, arguments.url, older=arguments.older)
         archive = archive_of(args)

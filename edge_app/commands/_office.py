@@ -19,6 +19,7 @@ from edge_app.mqtt.office_messages import ConfigConflict, ConfigLayer
 from edge_app.rollout.office import InUse, Judged, Proposed
 from edge_app.rollout.trial import rolled_back, started, stopped
 from edge_app.system.office_state import OfficeState, read_state, taken_back, write_state
+from edge_app.system.tables import flat
 
 
 class OfficeConfigurations:
@@ -36,7 +37,8 @@ class OfficeConfigurations:
     def read(self, message: str) -> Proposed:
         """Return who wants what by a message. Raises ConfigError: when it is none for this device."""
         document = read_message(self._access, message)
-        return Proposed(document.revision, document.layer.author, document.key)
+        detector = str(flat(document.layer.tables).get("detector.fetched", ""))
+        return Proposed(document.revision, document.layer.author, document.key, detector)
 
     def judge(self, message: str) -> Judged:
         """Validate the whole configuration with a message, or without any for "".

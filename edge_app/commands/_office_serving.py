@@ -77,10 +77,11 @@ def _genuine_by(config: CityConfig, public_key: str) -> Genuine:
 def session_of(config: CityConfig, process: str, longest_wait_s: float) -> Session:
     """Return a connection to the broker, not connected yet. longest_wait_s: between two attempts."""
     from edge_app.assembly.broker import endpoints_of
+    from edge_app.city.inbox import GROUP
     from edge_app.mqtt.endpoint import Backoff
     from edge_app.mqtt.session import Session
 
-    client = f"edge-app-{process}-{secrets.token_hex(4)}"
+    client = f"{GROUP}-{process}-{secrets.token_hex(4)}"  # RabbitMQ lets the city have queues of such names alone
     return Session(
         endpoints_of(config.mqtt), client, protocol=config.mqtt.protocol, backoff=Backoff(max_s=longest_wait_s)
     )
@@ -94,7 +95,7 @@ def lead_until(config: CityConfig, database: Database, name: str, stop: Callable
 
     key = signing_key(config)
     link = FleetLink(session_of(config, "office", 30.0), root_below(config.mqtt.prefix), genuine_of(config, key))
-    process, told = OfficeProcess(database, link, key, name, refused_keys), ""
+    process, told = OfficeProcess(database, link, key, name, refused_keys, by_names=config.broker.by_names), ""
 
     def over() -> bool:
         nonlocal told

@@ -133,7 +133,7 @@ def _start(
     known: Sequence[KnownDevice],
 ) -> int:
     from edge_app.city.database.orders import read_holder
-    from edge_app.city.releasing import other_processors
+    from edge_app.city.releasing import first_cameras, other_processors
     from edge_app.city.rollouts import start_rollout
 
     cascade = cascade_of(arguments.groups, arguments.hours, arguments.longest_hours, arguments.failed)
@@ -154,9 +154,15 @@ def _start(
         )
         alive = read_holder(connection).alive(now)
     parts = Counter(one.group for one in members)
+    beside = sum(bool(one.follows) for one in members)
     sizes = ", ".join(str(parts[number]) for number in sorted(parts))
     print(f"{kept.rollout.name}: begun, {len(members)} devices in {len(parts)} groups ({sizes}).")
-    if left := len(fitting) - len(members):
+    if beside:
+        print(f"{beside} of them are further cameras of a machine: they get it with its first one.")
+    following = first_cameras(fitting) if given.wanted.kind == "release" else {}
+    if alone := [name for name, leader in sorted(following.items()) if not leader]:
+        print(f"{alone[0]}{_others(alone)}: no release can be ordered there, and nobody knows where; left out.")
+    if left := len(fitting) - len(members) - len(alone):
         print(f"{left} devices run it already, and are left out.")
     if others:
         print(f"{len(others)} devices have another processor than {given.processor}, and are left out.")
@@ -164,6 +170,10 @@ def _start(
     if not alive:
         print(NOBODY)
     return 0
+
+
+def _others(names: Sequence[str]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""
 
 
 def _change(arguments: argparse.Namespace, config: CityConfig, database: Database, stop: threading.Event) -> int:

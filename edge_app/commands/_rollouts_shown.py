@@ -29,9 +29,9 @@ _STATES: Final[Mapping[MemberState, str]] = {
 """States of a device for people, for one and for several."""
 _NEVER: Final = "did not get it"
 _DECISIONS: Final = {
-    "stop": "The counts stop it",
-    "pass": "The counts let this group pass",
-    "wait": "The counts are not enough yet to stop it, or to let it go on",
+    "stop": "What was compared stops it",
+    "pass": "What was compared lets this group pass",
+    "wait": "What was compared is not enough yet to stop it, or to let it go on",
 }
 _HOUR_S: Final = 3600
 NOBODY: Final = (
@@ -151,6 +151,8 @@ def _show_open(kept: Kept, now: float) -> None:
         print(f"No device of group {one.group + 1} has compared anything, and pairs of other groups let none pass.")
     elif evidence.open:
         print(f"Too little was counted of: {', '.join(evidence.open)}.")
+    if evidence.leans:
+        print(f"More hours are needed: {evidence.leans}.")
 
 
 def _at(seconds: float) -> str:

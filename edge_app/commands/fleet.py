@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import threading
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from edge_app.commands import _fleet_options
 from edge_app.commands._fleet_commands import run_command, run_release
 from edge_app.commands._fleet_config import change_of, configure, show_layers
 from edge_app.commands._fleet_files import make_or_show_key, pack_bundle
+from edge_app.commands._fleet_judge import judge
 from edge_app.commands._office_serving import genuine_of, known_genuine, run_serve, session_of, signing_key
 from edge_app.commands._options import reach_secrets, without_city
 from edge_app.commands._rollouts import run_rollout
-from edge_app.errors import ConfigError, reason_of
+from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edge_app.city.config import CityConfig
     from edge_app.city.office import KnownDevice, Office
 
 HELP = "configure the city's devices from the office, and have them answer signed commands"
 add_arguments = _fleet_options.add_arguments
+_DEVICE: Final = re.compile("[a-z0-9-]+/[a-z0-9-]+")
 
 
 def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
@@ -36,7 +40,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         if arguments.kind == "key":
             return make_or_show_key(arguments.file)
         if arguments.kind == "judge":
-            return _judge(arguments.files, arguments.time_zone)
+            return judge(arguments.files, arguments.time_zone, arguments.candidate, arguments.before)
         if arguments.kind == "bundle":
             return pack_bundle(arguments.model, arguments.out)
         reach_secrets(arguments.config)
@@ -54,7 +58,7 @@ def _led(arguments: argparse.Namespace, stop: threading.Event) -> int:
         print(f"edge-app: {shared}", file=sys.stderr)
     if arguments.kind == "serve":
         return run_serve(config, arguments.config.parent, stop)
-    office = _office(config, stop)
+    office = _office(arguments, config, stop)
     if arguments.kind == "rollout":
         return run_rollout(arguments, config, office.devices, stop)
     changes = change_of(arguments) if arguments.kind == "config" else None
@@ -79,43 +83,33 @@ def _led(arguments: argparse.Namespace, stop: threading.Event) -> int:
     return run_command(arguments, config, office, found)
 
 
-def _office(config: CityConfig, stop: threading.Event) -> Office:
+def _office(arguments: argparse.Namespace, config: CityConfig, stop: threading.Event) -> Office:
     from edge_app.city.office import Office
     from edge_app.mqtt.identity import root_below
     from edge_app.system import logging as logs
 
     logs.setup("error")
-    return Office(lambda: session_of(config, "fleet", 5.0), root_below(config.mqtt.prefix), stop.is_set)
+
+    def names() -> Sequence[str]:
+        return _names(config, arguments.config.parent, arguments.devices)
+
+    return Office(
+        lambda: session_of(config, "fleet", 5.0),
+        root_below(config.mqtt.prefix),
+        stop.is_set,
+        names if config.broker.by_names else None,
+    )
 
 
-def _judge(files: Sequence[Path], zone_name: str) -> int:
-    from edge_app.city.calendar import zone
-    from edge_app.city.compared import Collected
-    from edge_app.console import terminal
+def _names(config: CityConfig, folder: Path, pattern: str) -> Sequence[str]:
+    """Return the devices that are meant, as the city's database has them; a whole name is what it says."""
+    from edge_app.city.database.fleet import device_names
+    from edge_app.city.service import opened
 
-    tz, collected = zone(zone_name), Collected()
-    for path in files:
-        try:
-            with path.open(encoding="utf-8", errors="replace") as lines:
-                collected.add(lines)
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read ({reason_of(error)})") from None
-    rule = collected.rule(tz)
-    rows = terminal.table("counted", "candidate", "before", "change")
-    for name, found in rule.of.items():
-        if found.before or found.candidate:
-            rows.add_row(name, f"{found.candidate:,.0f}", f"{found.before:,.0f}", f"{found.change:+.1%}")
-    terminal.stdout().print(rows)
-    devices = len({device for device, _ in collected.hours})
-    print(f"\n{rule.hours:,} hours of {devices} devices; {collected.unread} lines were no comparison.")
-    decision = rule.decide()
-    for reason in rule.reasons():
-        print(f"stop: {reason}")
-    if decision == "pass":
-        print("pass: a shortfall that must not be is out of the question")
-    elif decision == "wait":
-        print("wait: too little was counted to stop it, or to let it go on")
-    return 0 if decision == "pass" else 1
+    if set(pattern).isdisjoint("*?["):
+        return [pattern] if _DEVICE.fullmatch(pattern) else []
+    with opened(config, folder) as database, database.connect() as connection:
+        return [name for name in device_names(connection) if fnmatchcase(name, pattern)]
 
 
 def _show_list(found: Sequence[KnownDevice]) -> None:

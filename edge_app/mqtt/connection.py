@@ -139,6 +139,12 @@ class Connection:
             self._queue.append(item)
             self._flush(client)
 
+    @property
+    def subscribing(self) -> bool:
+        """True while a subscription waits for the broker's answer."""
+        waiting = chain(self._queue, (sent.item for sent in self._sent.values()))
+        return any(item.filters for item in waiting)
+
     def acknowledge(self, messages: Sequence[Message]) -> None:
         """Acknowledge received messages. They must have come over this connection: numbers of another mean others."""
         if self._client is not None and self.accepted:

@@ -105,6 +105,10 @@ class Meta(ConfigMeta):
     installation: Installation = ""
     model_name: str = Field(default="", description="Of the detector, text for people; may be empty")
     processor: str = Field(default="", description="Of the system, such as aarch64; a release must be made for it")
+    machine: str = Field(default="", description="Opaque; devices on one machine share it, and the program; or empty")
+    takes_releases: bool | None = Field(
+        default=None, description="False: no release can be ordered here, as at all but the first camera of a machine"
+    )
 
 
 def lines_of(meta: ConfigMeta) -> frozenset[str]:

@@ -134,6 +134,8 @@ EXAMPLES: Final[dict[str, Any]] = {
         "installation": "5b1f09c4",
         "model_name": "ssdlite_mobilenet_v2_512x288",
         "processor": "aarch64",
+        "machine": "4f1c0be27a93",
+        "takes_releases": True,
     },
     "meta_config": _CONFIG,
     "counts": _COUNTS,

@@ -30,6 +30,8 @@ _AFTER_SILENCE: Final[dict[_Legacy, _Legacy]] = {"no": "maybe", "maybe": "maybe"
 _QUIET_S: Final = 1.0
 """After so long without a message the broker has sent all that it retains."""
 _CONNECT_S: Final = 10.0
+_RECALLED_AT_ONCE: Final = 200
+"""Topics of one subscription: a broker takes about a millisecond for each, and answers all together."""
 _DUPLICATE_ID_AFTER: Final = 3
 """Short connections in a row, closed by a broker that owed us no answer, after which a second client with the same id
 is suspected; few brokers report one."""
@@ -93,6 +95,11 @@ class Session:
         """True while the broker accepts the device; any thread may read it."""
         connection = self._connection
         return connection is not None and connection.accepted
+
+    @property
+    def subscribing(self) -> bool:
+        """True while the broker has not answered a subscription."""
+        return self._connection is not None and self._connection.subscribing
 
     @property
     def broker(self) -> BrokerLimits:
@@ -270,15 +277,31 @@ class Subscriber:
         self._session, self._topics = session, topics
         self._inbox: deque[Message] = deque()
         self._refusal = ""
+        self._recalled: dict[str, None] = {}
+        self._to_recall: deque[str] = deque()
 
     @property
     def connected(self) -> bool:
         return self._session.connected
 
     @property
+    def subscribing(self) -> bool:
+        """True while the broker has not answered all subscriptions; what it retains comes after its answers."""
+        return bool(self._to_recall) or self._session.subscribing
+
+    @property
     def problem(self) -> str:
         """One sentence, empty when all is well."""
         return self._session.problem or self._refusal
+
+    def recall(self, topics: Sequence[str]) -> None:
+        """Have what is retained under these topics delivered, now and on each connection to come.
+
+        RabbitMQ retains messages for their exact topics alone: a subscription with wildcards gets none of them.
+        """
+        new = [topic for topic in topics if topic not in self._recalled]
+        self._recalled.update(dict.fromkeys(new))
+        self._to_recall.extend(new)
 
     def read(self, timeout: float) -> Message | None:
         """Return the next message, or None when none came within about `timeout` seconds."""
@@ -287,6 +310,9 @@ class Subscriber:
                 self._handle(event)
             if self._session.connected and self._session.released():
                 self._session.subscribe(self._topics)
+            if self._to_recall and self._session.connected and not self._session.subscribing:
+                many = min(_RECALLED_AT_ONCE, len(self._to_recall))
+                self._session.subscribe([self._to_recall.popleft() for _ in range(many)])
         return self._inbox.popleft() if self._inbox else None
 
     def _handle(self, event: Event) -> None:
@@ -295,6 +321,7 @@ class Subscriber:
         elif isinstance(event, Connected) and self._session.connected:
             self._refusal = ""
             self._session.subscribe(self._topics)
+            self._to_recall = deque(self._recalled)
         elif isinstance(event, SubscriptionRefused):
             self._refusal = f"broker refuses the subscription to {event.topic} ({event.reason}); check its access list"
 
@@ -315,7 +342,7 @@ def retained(subscriber: Subscriber, looks: Iterable[Message | None]) -> Iterato
             )
         if message is not None:
             yield message
-        if subscriber.connected and (message is not None or last == math.inf):
+        if subscriber.connected and (message is not None or subscriber.subscribing or last == math.inf):
             last = time.monotonic()
         if time.monotonic() - last > _QUIET_S:
             return

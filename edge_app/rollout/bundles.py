@@ -84,8 +84,9 @@ class Bundles:
     def tidy(self, keep: Collection[str]) -> None:
         """Remove all detectors but those of these hashes, and the newest of the others.
 
-        A roll-out may be taken back long after its end, when no configuration names the detector of before any more.
-        One that cannot be removed is removed the next time.
+        A roll-out may be taken back long after its end, when no configuration names the detectors of before any more:
+        the last one is among `keep`, and earlier ones may be there. One that cannot be removed is removed the next
+        time.
         """
         if not self._folder.is_dir():
             return

@@ -57,7 +57,8 @@ class Evidence:
 
     Of a release the latter is what is usual on its devices, as far as those count that which do not have it yet.
     open: of what the present group has not counted enough to pass. at: when it was put together, UTC s. unpaired:
-    devices that run the candidate, and on which nothing was compared with it for hours.
+    devices that run the candidate, and on which nothing was compared with it for hours. leans: that the output of some
+    seems to be worse, so that the group waits, one sentence or empty.
     """
 
     decision: Literal["stop", "pass", "wait"] = "wait"
@@ -67,6 +68,7 @@ class Evidence:
     open: Sequence[str] = ()
     at: float = 0.0
     unpaired: Sequence[str] = ()
+    leans: str = ""
 
     @property
     def starves(self) -> bool:
@@ -122,8 +124,9 @@ def led(
     if after.state == "done":
         return _moved(rollout, Event("done", RULE, after.why + blindly), "done", now)
     if after.state == "paused":
-        starving = "; none of its devices has compared anything" if evidence.starves else ""
-        return _moved(rollout, Event("paused", RULE, after.why + starving), "paused", now)
+        starving = "none of its devices has compared anything" if evidence.starves else ""
+        why = "; ".join(filter(None, (after.why, starving, evidence.leans)))
+        return _moved(rollout, Event("paused", RULE, why), "paused", now)
     if after.group == rollout.group:
         return rollout, ()
     next_one, events = _moved(rollout, Event("group", RULE, after.why + blindly), "running", now)

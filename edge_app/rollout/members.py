@@ -16,10 +16,11 @@ from edge_app.rollout.stop_rule import Decision
 
 Kind: TypeAlias = Literal["detector", "release"]
 MemberState: TypeAlias = Literal["waiting", "sent", "trying", "running", "back", "gone", "returned"]
-Aim: TypeAlias = Literal["wait", "candidate", "settled", "former"]
+Aim: TypeAlias = Literal["wait", "candidate", "settled", "alone", "former"]
 """What a device is to have: nothing new yet; the candidate, with the former one beside it where that is possible; the
-candidate alone; what it had before."""
-Do: TypeAlias = Literal["fetch", "configure", "restore", "release", "rollback"]
+candidate, with what counted beside before; the candidate with nothing beside, whatever its own file says; what it had
+before."""
+Do: TypeAlias = Literal["fetch", "configure", "alone", "restore", "release", "rollback"]
 COMMANDS: Final = ("fetch", "release", "rollback")
 """What is a command, which a device that is away does not get."""
 TRIES: Final = 3
@@ -34,8 +35,10 @@ class Member:
 
     fetched: the candidate lies on it. tries: how often it was asked to fetch. former: what was in service, SHA-256 of
     a detector or version of a program, empty where nobody knows. before: what the office's layer had of the keys that
-    are set, without those that it left. drifted: it told a drift before it got the candidate. order: id of the newest
-    command to it, empty where a new one is to be made. got: when it had the candidate first, UTC s, 0 before.
+    are set, None for the default, without those that it left. drifted: it told a drift before it got the candidate.
+    order: id of the newest command to it, empty where a new one is to be made. got: when it had the candidate first,
+    UTC s, 0 before. follows: the device on the same machine that is ordered in its place, empty for one that is asked
+    itself.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Member:
     drifted: bool = False
     order: str = ""
     got: float = 0.0
+    follows: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +62,8 @@ class Told:
 
     online: it has a connection. blind: why it sees nothing, empty while it sees. drifted: it tells a drift.
     model: SHA-256 of the detector in service, version: of the program, each empty where it has not told. layer: what
-    the office sets, by key. revision: of that, 0 where the broker retains none. lost: why neither is known although it
-    should be, empty where it makes no difference. report: state of its newest report.
+    the office sets, by key, None for the default. revision: of that, 0 where the broker retains none. lost: why neither
+    is known although it should be, empty where it makes no difference. report: state of its newest report.
     highest: revision that it accepted last. problems: in its own words. busy: it is being asked something.
     order, order_state, order_problem: what it says of the newest release that was ordered, empty without one.
     unwell: how it does worse than before it got the candidate, one sentence, empty where it does not.
@@ -140,6 +144,9 @@ class Wanted(Protocol):
     def left(self, member: Member, told: Told) -> bool:
         """Return whether the office has not yet taken it back there."""
 
+    def vain(self, told: Told) -> bool:
+        """Return whether the office still sets it on a device that does not use it."""
+
 
 def step(member: Member, told: Told, aim: Aim, now: float, wanted: Wanted) -> Step:
     """Return a device as it is now, and what is to be sent to it, None for nothing. now: UTC s."""
@@ -153,8 +160,8 @@ def step(member: Member, told: Told, aim: Aim, now: float, wanted: Wanted) -> St
 
 
 def _forward(member: Member, told: Told, aim: Aim, now: float, wanted: Wanted) -> Step:
-    if member.state == "back":
-        return member, None
+    if member.state == "back":  # the next change of its configuration must not bring it again
+        return member, "restore" if wanted.vain(told) else None
     if wanted.forgotten(told) and (member.got or member.state not in ("waiting", "sent", "gone")):
         return _forgotten(member, told, wanted), None
     if wanted.has(member, told):
@@ -196,9 +203,11 @@ def away(told: Told) -> str:
 
 
 def returned(members: Iterable[Member], told: Mapping[str, Told], wanted: Wanted) -> bool:
-    """Return whether nothing is left to be taken back, except on devices that are away."""
+    """Return whether nothing is left to be taken back, except on devices that are away, or follow another one."""
     return not any(
-        wanted.left(one, told.get(one.name, Told())) or one.state in ("sent", "trying", "running") for one in members
+        wanted.left(one, told.get(one.name, Told())) or one.state in ("sent", "trying", "running")
+        for one in members
+        if not one.follows
     )
 
 
@@ -208,12 +217,16 @@ def seen(
     """Return what the devices of a group say. decision, reasons: of the stop rule."""
     running, back, gone, drifted = list[str](), dict[str, str](), list[str](), list[str]()
     lost, unwell, open_ones = list[str](), dict[str, str](), list[str]()
+    members = list(members)
+    dark = {one.name for one in members if one.state == "gone"}
     for member in members:
         known = told.get(member.name, Told())
         if member.state == "back":
             back[member.name] = member.reason
         elif member.state == "gone" and not (member.got or wanted.has(member, known)):
             continue  # one that was away before says nothing
+        elif member.follows and (member.state == "waiting" or {member.name, member.follows} <= dark):
+            continue  # what has become of the machine, its first camera says
         elif member.state == "gone":
             gone.append(member.name)
             lost += [member.name] if wanted.lost(member, known) else []

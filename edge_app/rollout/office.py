@@ -34,11 +34,15 @@ _LONGEST: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Proposed:
-    """Who wants what. author: as the message says. key: name of the one that has signed it."""
+    """Who wants what. author: as the message says. key: name of the one that has signed it.
+
+    detector: SHA-256 of the fetched one that it names, empty where it names none.
+    """
 
     revision: int
     author: str
     key: str
+    detector: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,13 +286,26 @@ class Office:
         if lost:
             self._roll_back(lost)
             return
-        now = passed(self._present, self._utc())
+        now = passed(self._present, self._utc(), self._former_detector())
         write_state(self._folder, now)
         self._state, self._trial = now, None
         log.info("configuration %d of the office has passed its trial", now.highest)
         self._running.settle()
         self._configurations.keep()
         self._tell()
+
+    def _former_detector(self) -> str:
+        """Return the detector of the message before, where that on trial names another one, or none."""
+        former, present = map(self._detector, (self._present.former, self._present.used))
+        return former if former != present else ""
+
+    def _detector(self, message: str) -> str:
+        if not message:
+            return ""
+        try:
+            return self._configurations.read(message).detector
+        except ConfigError:  # its key is gone
+            return ""
 
     def _roll_back(self, problems: list[str]) -> None:
         now = rolled_back(self._present, problems, self._utc())

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -23,6 +22,7 @@ from edge_app.mqtt.office_messages import ReleaseReported, ReleaseState
 from edge_app.rollout.download import download
 from edge_app.rollout.release_sums import find_archive
 from edge_app.system.files import alone_in, write_atomic
+from edge_app.system.machine import INSTALLED, Places, no_releases
 from edge_app.system.processor import processor
 from edge_app.system.readings import readings
 
@@ -38,18 +38,6 @@ _LONGEST: Final = 300
 _BUSY: Final = "Another release is being fetched or installed: ask again in a few minutes."
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where releases come by and lie. state: state folder of the one service whose orders root carries out.
-
-    program: folder of the installer. key: public key of the builds that this device takes.
-    """
-
-    state: Path = Path("/var/lib/edge-app")
-    program: Path = Path("/opt/edge-app")
-    key: Path = Path("/etc/edge-app/release.pub")
-
-
 class Releases:
     """Releases of the program on this machine. Any thread may call it; one order at a time is at work.
 
@@ -62,7 +50,7 @@ class Releases:
         state: Path,
         stopped: threading.Event,
         ca_file: Path | None = None,
-        places: Places = Places(),
+        places: Places = INSTALLED,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._state, self._stopped, self._ca_file, self._places, self._clock = state, stopped, ca_file, places, clock
@@ -115,12 +103,8 @@ class Releases:
 
     def _require_installer(self) -> None:
         """Raise CommandError where no root takes orders from this service."""
-        if not (self._places.program / "current").is_dir():
-            raise CommandError("The program was not put here by its installer: renew it the way it came.")
-        if self._state.resolve() != self._places.state.resolve():
-            raise CommandError(f"Releases are ordered at edge-app.service, whose state folder is {self._places.state}.")
-        if not self._places.key.exists():
-            raise CommandError(f"This device takes no releases from others: it has no {self._places.key}.")
+        if why := no_releases(self._state, self._places):
+            raise CommandError(why)
 
     def _fetch(self, wanted: FetchArgs, message: bytes) -> None:
         """Leave archive and order for root, the order last. Raises CommandError, OSError."""

@@ -45,7 +45,7 @@ def accepted(
     if state.trial is not None:
         before, former = Facets(state.trial.frames or now.frames, state.trial.broker or now.broker), state.former
     trial = TrialState(int(in_use), before.frames, before.broker)
-    return OfficeState(revision, digest(message), message, former, trial, "trying", (), at)
+    return OfficeState(revision, digest(message), message, former, trial, "trying", (), at, state.ran)
 
 
 def started(state: OfficeState, at: float) -> OfficeState:
@@ -64,9 +64,12 @@ def stopped(state: OfficeState) -> OfficeState:
     return replace(state, trial=replace(state.trial, starts=state.trial.starts - 1))
 
 
-def passed(state: OfficeState, at: float) -> OfficeState:
-    """Return the state in which the message on trial is kept. at: UTC s."""
-    return replace(state, former="", trial=None, outcome="applied", problems=(), at=at)
+def passed(state: OfficeState, at: float, ran: str = "") -> OfficeState:
+    """Return the state in which the message on trial is kept.
+
+    at: UTC s. ran: detector that is in use no more, SHA-256, empty where that is none.
+    """
+    return replace(state, former="", trial=None, outcome="applied", problems=(), at=at, ran=ran or state.ran)
 
 
 def rolled_back(state: OfficeState, problems: list[str], at: float) -> OfficeState:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
+from functools import partial
 from statistics import median
 from typing import Final, TypeAlias
 
@@ -21,6 +22,7 @@ from edge_app.records import VEHICLES
 from edge_app.rollout.evidence import Evidence
 from edge_app.rollout.leading import Evidence as Judged
 from edge_app.rollout.stop_rule import ALL, NIGHT, Decision, Limits, StopRule
+from edge_app.rollout.strays import least_above, too_many
 
 Vehicles: TypeAlias = Mapping[str, float]
 """Vehicles of an hour by class."""
@@ -33,7 +35,6 @@ _LEAST_OTHERS: Final = 3
 """Devices without the release that say how this hour is, at least."""
 _LEAST: Final = 20.0
 """Vehicles that are usual there, all of them together, from which their share says something."""
-_MOST_NAMED: Final = 3
 _SPREAD: Final = 0.15
 """Standard deviation of an hour of a street beside what is usual, as a share of it, apart from chance."""
 _SILENT_HOURS: Final = 3
@@ -178,18 +179,8 @@ class UsualRule:
     def reasons(self) -> Sequence[str]:
         """Return why its counts stop it, nothing where they do not: those of all groups together, or of one of them."""
         odd = {name: told for name, known in self.of_device.items() if (told := known.odd(more=self.more))}
-        for where, names in self._parts():
-            found = [f"{name} {odd[name]}" for name in sorted(names) if name in odd]
-            if len(found) > max(1, self.failed * len(names)):
-                head = f"of {len(names)} devices{where} {len(found)} count otherwise than is usual there"
-                return ("; ".join([head, *found[:_MOST_NAMED]]),)
-        return ()
-
-    def _parts(self) -> Iterator[tuple[str, Collection[str]]]:
-        """Yield all devices, and those of each group, with words for them."""
-        yield "", self.of_device
-        for group in sorted({known.group for known in self.of_device.values()}):
-            yield f" of group {group + 1}", [name for name, known in self.of_device.items() if known.group == group]
+        group_of = {name: known.group for name, known in self.of_device.items()}
+        return too_many(odd, group_of, partial(least_above, share=self.failed), "count otherwise than is usual there")
 
     def evidence(self, at: float) -> Judged:
         """Return what it knows. at: UTC s. Where nothing can be compared counts stop nothing, and hold nothing up."""

@@ -43,12 +43,19 @@ class WantedDetector:
         return "fetch"
 
     def values(self, member: Member, aim: Aim) -> dict[str, Any]:
-        """Return key -> value that the office's layer shall have; a key that it shall leave is not there."""
+        """Return key -> value that the office's layer shall have; a key that it shall leave is not there.
+
+        None: the default, whatever earlier layers say.
+        """
         if aim == "former":
             return dict(member.before)
         beside = {SHADOW: member.before[SHADOW]} if SHADOW in member.before else {}
+        if beside == {SHADOW: self.candidate}:  # no device lets a detector count beside itself
+            beside = {}
         if aim == "candidate" and member.former:
             beside = {SHADOW: member.former}
+        if aim == "alone":
+            beside = {SHADOW: None}
         return {self.key: self.candidate, **beside}
 
     @property
@@ -74,13 +81,26 @@ class WantedDetector:
         return self._set(told)
 
     def reported(self, member: Member, told: Told, aim: Aim, now: float) -> Step:
-        """Return a device for which the office sets the candidate; at the end nothing counts beside any more."""
+        """Return a device for which the office sets the candidate; at the end the former one counts beside no more."""
         after = _reported(member, told, now)
-        if after.state == "running" and aim != "settled":
-            after = replace(after, reason=told.unpaired)
-        wanted = self.values(member, aim)
-        differs = any(told.layer.get(key) != wanted.get(key) for key in self.keys)
-        return after, "configure" if after.state == "running" and aim == "settled" and differs else None
+        if aim == "settled":
+            return self._settled(member, after, told, now)
+        return (replace(after, reason=told.unpaired) if after.state == "running" else after), None
+
+    def _settled(self, member: Member, after: Member, told: Told, now: float) -> Step:
+        """Return a device at the end. after: the same by its report."""
+        mine = {key: told.layer[key] for key in self.keys if key in told.layer}
+        refuses = told.online and self.vain(told) and told.report == "refused"
+        if refuses and mine == self._ends(member)[1] and told.model == self.candidate:
+            return replace(member, state="running", reason=f"refuses the end of it: {_why(told)}"), None
+        if refuses and after.state == "back" and mine != self._ends(member)[1]:
+            # Its own file or page may have the candidate count beside.
+            return replace(member, state="sent", reason="the configuration was sent", changed=now), "alone"
+        return after, "configure" if after.state == "running" and mine not in self._ends(member) else None
+
+    def _ends(self, member: Member) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what the office may set at the end."""
+        return self.values(member, "settled"), self.values(member, "alone")
 
     def lying(self, member: Member, _told: Told, _now: float) -> Step:
         """Return a device on which the candidate lies: the office's layer names it."""
@@ -105,8 +125,8 @@ class WantedDetector:
         if told.report == "trying":
             return member, None
         if told.report in ("rolled_back", "refused") and told.model == self.candidate:
-            problem = "; ".join(told.problems) or "it gives no reason"
-            return replace(member, state="back", reason=f"has kept the candidate, a person must look: {problem}"), None
+            reason = f"has kept the candidate, a person must look: {_why(told)}"
+            return replace(member, state="back", reason=reason), None
         kept = member.reason if member.state in ("sent", "back") and member.reason not in (SENT_BACK, _SILENT) else ""
         return replace(member, state="returned", reason=kept), None
 
@@ -124,24 +144,32 @@ class WantedDetector:
         """Return whether the office still sets it there."""
         return self._set(told)
 
+    def vain(self, told: Told) -> bool:
+        """Return whether the office sets it on a device that has refused it, or went back from it."""
+        heard = told.highest >= told.revision
+        return self._set(told) and told.report == ("rolled_back" if heard else "refused")
+
     def _set(self, told: Told) -> bool:
         return told.layer.get(self.key) == self.candidate
 
 
 def _reported(member: Member, told: Told, now: float) -> Member:
-    why = "; ".join(told.problems) or "it gives no reason"
     heard = told.highest >= told.revision
     if heard and told.report == "rolled_back":
-        return replace(member, state="back", reason=f"took it back by itself: {why}")
+        return replace(member, state="back", reason=f"took it back by itself: {_why(told)}")
     if gone := away(told):
         return replace(member, state="gone", reason=gone)
     if told.report == "refused" and not heard:
         sent = member if member.state == "sent" else replace(member, state="sent", changed=now)
         if now - sent.changed < _REFUSAL_S:
             return sent
-        return replace(member, state="back", reason=f"refuses it: {why}")
+        return replace(member, state="back", reason=f"refuses it: {_why(told)}")
     if not heard:
         return replace(member, state="sent", reason="the configuration was sent")
     if told.report == "trying":
         return replace(member, state="trying", reason="on trial for two minutes")
     return replace(member, state="running", reason="")
+
+
+def _why(told: Told) -> str:
+    return "; ".join(told.problems) or "it gives no reason"

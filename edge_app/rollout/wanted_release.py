@@ -181,6 +181,10 @@ class WantedRelease:
         """Return False: what is left to do is in the states of the devices."""
         return False
 
+    def vain(self, _told: Told) -> bool:
+        """Return False: an order is carried out once, and nothing keeps it."""
+        return False
+
 
 def _reports(member: Member, told: Told) -> bool:
     """Return whether a device reports of the newest order to it."""

@@ -34,7 +34,8 @@ class OfficeState:
 
     highest: revision of the newest message that was accepted, which `newest` is the SHA-256 of. used: the signed
     message in use, empty without one; former: the one before it, used again when the trial fails. outcome: of the
-    newest one, since `at`, UTC s. problems: one sentence each on why it was taken back.
+    newest one, since `at`, UTC s. problems: one sentence each on why it was taken back. ran: SHA-256 of the fetched
+    detector that was in use before the present one, which stays on the device for a way back; empty without one.
     """
 
     highest: int = 0
@@ -45,6 +46,7 @@ class OfficeState:
     outcome: Outcome = "none"
     problems: tuple[str, ...] = ()
     at: float = 0.0
+    ran: str = ""
 
 
 def read_state(folder: Path) -> OfficeState:
@@ -83,6 +85,7 @@ def _state_of(data: Any) -> OfficeState:
         outcome=data["outcome"],
         problems=tuple(_text(problem) for problem in data["problems"]),
         at=utc_of(data["at"]),
+        ran=_text(data.get("ran", "")),  # a release before this one does not write it
     )
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import update
 
 from edge_app.city.database.comparing import HOUR_S, note_compared
 from edge_app.city.database.engine import Database
+from edge_app.city.database.figures import read_output
 from edge_app.city.database.fleet import note_heard
 from edge_app.city.database.hours import read_hours
 from edge_app.city.database.rollouts import change_rollout, find_rollout, read_led, read_members
@@ -160,6 +161,48 @@ def test_a_group_passes_by_the_pairs_of_its_own_devices(
         found = read_evidence(connection, rollout, members, {}, NOW + 24 * HOUR_S + 600)
     assert (found.decision, found.hours, found.starves) == (decision, hours, not hours)
     assert found.sums["car"][0] == 2 * sum(120 + hour for hour in range(24)), "sums are of all groups"
+
+
+def output(doubtful: float | None, crossings: int = 30) -> dict[str, Any]:
+    told = {"doubtful_share": doubtful, "fragment_share": 0.08, "died_share": 0.35, "score": 0.9, "detections": None}
+    return told | {"directions": {"left_to_right": crossings, "right_to_left": 0}, "classes": {"car": crossings}}
+
+
+def test_quarters_of_an_hour_weigh_by_their_crossings_and_few_say_nothing(database: Database) -> None:
+    with database.begin() as connection:
+        for quarter, told in enumerate((output(0.3, 10), output(0.0, 20), output(None, 0), None)):
+            at = NOW + 900 * quarter
+            add_figures(connection, NAMES[0], at, at + 900, output=told)
+        add_figures(connection, NAMES[0], NOW + HOUR_S, NOW + 2 * HOUR_S, output=output(0.5, 4))
+        add_figures(connection, NAMES[0], NOW + 2 * HOUR_S, NOW + 3 * HOUR_S, output=output(None, 20))
+        add_figures(connection, NAMES[1], NOW, NOW + HOUR_S, output=output(0.5))
+        figures = ("doubtful_share", "died_share")
+        found = read_output(connection, NAMES[:1], figures, NOW, NOW + 3 * HOUR_S)
+    assert found.keys() == {NAMES[0]}
+    assert found[NAMES[0]][NOW] == pytest.approx({"doubtful_share": 0.1, "died_share": 0.35})
+    assert found[NAMES[0]][NOW + 2 * HOUR_S] == pytest.approx({"died_share": 0.35})
+    assert found[NAMES[0]].keys() == {NOW, NOW + 2 * HOUR_S}
+
+
+@pytest.mark.parametrize(
+    ("mine", "others", "hours", "decision"),
+    [(0.06, 0.06, 24, "pass"), (0.3, 0.06, 24, "stop"), (0.3, 0.3, 24, "pass"), (0.3, 0.06, 8, "wait")],
+)
+def test_output_that_is_worse_stops_a_detector_whose_counts_agree(
+    database: Database, mine: float, others: float, hours: int, decision: str
+) -> None:
+    compare(database, 24, silent_from=24)
+    with database.begin() as connection:
+        for number, name in enumerate(NAMES):
+            for at in range(NOW - 5 * 86_400, NOW, HOUR_S):
+                add_figures(connection, name, at, at + HOUR_S, output=output(0.05 + 0.01 * (at // HOUR_S % 3)))
+            after = output(mine if number < 2 else others)
+            add_figures(connection, name, NOW, NOW + hours * HOUR_S, output=after)
+    found = judged_detector(database, 24)
+    assert found.decision == decision
+    assert bool(found.leans) == (decision == "wait")
+    if decision == "stop":
+        assert found.reasons[0].startswith("of 2 devices 2 tell a worse output than before; harbour/pole-1 30% of the")
 
 
 def given(members: list[Member]) -> list[tuple[Kind, Member]]:

@@ -263,7 +263,7 @@ def test_a_rollout_is_told_with_groups_evidence_and_history(database: Database, 
     assert (told["groups"][0]["begun"] is None, told["groups"][1]["begun"]) == (False, None)
     whole = http.get(f"/api/v1/rollouts/{kept.id}").json()
     assert (whole["decision"], whole["hours"], whole["lacking"]) == ("stop", 61, ["truck"])
-    assert whole["starves"] is False
+    assert (whole["starves"], whole["leans"]) == (False, "")
     assert whole["sums"][0] == {"name": "all classes", "candidate": 4210.0, "before": 4699.0}
     assert [one["what"] for one in whole["events"]] == ["stopped", "started"]
     assert whole["members"][0]["reason"] == "took it back by itself: frames no longer come"

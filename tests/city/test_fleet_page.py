@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from edge_app.city.live import Live
 from edge_app.city.routes.city import City
 from edge_app.drawing.jpeg import jpeg
 from edge_app.http.server import Server
+from edge_app.rollout.leading import Evidence
 from edge_app.web.languages import NAMES, messages
 from tests.support.browser import CHROMIUM, Browser
 from tests.support.fleet_city import NEW, add_device, add_stopped_rollout, answer, begin_office
@@ -236,9 +237,12 @@ def test_a_rollout_is_paused_and_taken_back_by_orders(fleet: Fleet, tmp_path: Pa
             browser.run("document.querySelectorAll('.lead button:not([hidden])').length") == 0
         )  # nothing is left to do
         with fleet.database.begin() as connection:
-            connection.execute(ROLLOUT.update().values(state="running"))
+            starving = Evidence(leans="of 2 devices 2 seem to tell a worse output than before")
+            connection.execute(ROLLOUT.update().values(state="running", evidence=asdict(starving)))
         browser.open(f"{fleet.base}/rollouts/{fleet.rollout}")
         browser.wait_for("document.querySelectorAll('.lead button:not([hidden])').length === 2")
+        shows(browser, "No device of this group has compared anything yet")
+        shows(browser, "of 2 devices 2 seem to tell a worse output than before")
         browser.type(".lead .field input", "a storm")
         browser.run("window.confirm = () => true")
         browser.run("document.querySelectorAll('.lead button:not([hidden])')[1].click()")

@@ -16,6 +16,7 @@ from edge_app.city.api import build_api
 from edge_app.city.archive import Archive
 from edge_app.city.archiving import Archiving
 from edge_app.city.database.engine import Database
+from edge_app.city.database.intervals import stretch_of_site
 from edge_app.city.database.tables import ATTACHMENT
 from edge_app.city.interval_tables import interval_table
 from edge_app.city.live import Live
@@ -61,10 +62,15 @@ def test_minutes_are_told_as_they_came_from_database_and_archive(database: Datab
     rows = list(csv.DictReader(client.get(f"{path}.csv", params={**asked, "class": "car"}).text.splitlines()))
     assert [int(row["seq"]) for row in rows] == [one["seq"] for one in told["intervals"]]
     assert "truck_right_to_left" not in rows[0]
+    with database.connect() as connection:
+        assert stretch_of_site(connection, site) == (START, START + 121)
+        assert stretch_of_site(connection, "nowhere") == (0, 0)
     assert database.archive
     moved = list(Archiving(database, database.archive, 90, utc=lambda: START + 100 * 86_400.0).move())
     assert sum(one.intervals for one in moved) == 4
     assert client.get(path, params=asked).json() == told
+    with database.connect() as connection:  # of the archive the days are known alone
+        assert stretch_of_site(connection, site) == (START // 86_400 * 86_400, (START // 86_400 + 1) * 86_400)
 
 
 def rows_of(table: duckdb.DuckDBPyRelation) -> list[dict[str, str]]:

@@ -23,7 +23,8 @@ from edge_app.mqtt.events import Message
 from edge_app.rollout import trial
 from edge_app.rollout.plan import Cascade
 from tests.support.brokers import eventually, needs_mosquitto, subscribed
-from tests.support.led_fleet import NEXT, OWN, LedFleet, led_fleet
+from tests.support.field_devices import OWN
+from tests.support.led_fleet import NEXT, LedFleet, led_fleet
 from tests.support.paths import ROOT as PROJECT
 
 pytestmark = [needs_mosquitto, pytest.mark.long, pytest.mark.servers, pytest.mark.timeout(600)]

@@ -56,6 +56,33 @@ def ended(kept: Kept) -> bool:
     return kept.rollout.state in ("done", "taken_back", "paused")
 
 
+def test_a_second_camera_of_a_machine_is_not_asked_and_gets_it_with_the_first(tmp_path: Path) -> None:
+    with led_fleet(tmp_path / "city", 2, further=2) as city:
+        city.begin_release("next", QUICK)
+        city.take_office()
+        city.drive("next", usual, ended, hours=40)
+        kept, members, _ = city.rollout("next")
+        assert (kept.rollout.state, versions(city)) == ("done", {NEXT}), kept.rollout.why
+        assert {(one.name, one.state, one.follows) for one in members} == {
+            ("harbour/pole-1", "running", ""),
+            ("harbour/pole-2", "running", ""),
+            ("harbour/north-1", "running", "harbour/pole-1"),
+            ("harbour/north-2", "running", "harbour/pole-2"),
+        }
+        assert [len(city.devices[f"harbour/pole-{number}"].root.carried_out) for number in (1, 2)] == [1, 1]
+        with city.database.begin() as connection:
+            change_by_hand(connection, kept, "take_back", "anna", "", city.time.now)
+        city.drive("next", usual, lambda one: one.rollout.state == "taken_back", hours=5)
+
+        def back() -> bool:
+            assert city.leading is not None
+            city.leading.turn()
+            return {one.state for one in city.rollout("next")[1]} == {"returned"}
+
+        eventually(back, 60)
+        assert versions(city) == {OLD}
+
+
 def test_a_good_release_reaches_all_over_a_kill_and_a_device_that_was_away(city: LedFleet) -> None:
     city.remember(usual)
     away = groups(list(city.devices), city.bundle["sha256"], QUICK)[0][0]

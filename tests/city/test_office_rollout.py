@@ -12,14 +12,20 @@ import pytest
 
 from edge_app.city.database.audit import read_audit
 from edge_app.city.database.orders import OrderKind, place_order, read_orders
+from edge_app.city.desired import Layer
 from edge_app.city.holding import LostHoldError
 from edge_app.city.rollouts import change_by_hand
 from edge_app.cli import main
 from edge_app.detectors.bundle import pack
+from edge_app.errors import ConfigError
+from edge_app.mqtt.commands import FetchArgs
 from edge_app.mqtt.embedded_broker import HOST
+from edge_app.rollout.office import Judged
 from edge_app.rollout.plan import Cascade, groups
+from edge_app.system.key_names import key_name
 from tests.support.brokers import eventually, needs_mosquitto
-from tests.support.led_fleet import OWN, SMALL, LedFleet, led_fleet
+from tests.support.field_devices import OWN
+from tests.support.led_fleet import SMALL, LedFleet, led_fleet
 
 pytestmark = [needs_mosquitto, pytest.mark.servers, pytest.mark.timeout(300)]
 QUICK = Cascade((0.5, 1.0), hours=2.0)
@@ -102,7 +108,7 @@ def test_one_that_sees_nothing_is_taken_back_by_the_devices_and_stopped(city: Le
     assert "frames no longer come" in kept.rollout.why
     assert kept.rollout.why.endswith("every device has what it had before")
     assert present(city) == {OWN}
-    assert all(device.setting.text == "" or device.setting.model == OWN for device in city.devices.values())
+    assert all(device.setting.model == OWN for device in city.devices.values())
     assert any("took it back by itself" in one.reason for one in members)
 
 
@@ -264,3 +270,77 @@ def test_the_commands_begin_show_and_take_back(
     assert present(city) == {OWN}
     assert "too few lorries" in fleet("show", "small")
     assert "is taken back already" in fleet("take-back", "small", code=2)
+
+
+def test_one_that_counted_beside_before_is_taken_into_service_and_nothing_is_left_beside(city: LedFleet) -> None:
+    """Shadow, then canary: what the office has set before names the candidate, which no device takes beside itself."""
+    city.take_office()
+    assert city.leading is not None
+    signed = city.leading._leading._steps._signer
+    for name, device in city.devices.items():
+        device.bundles.fetch(FetchArgs(**city.bundle), threading.Event())
+        layer = Layer({"detector": {"shadow": city.candidate}})
+        city.leading._link.configure(name, signed.layer(name, layer, 1, "anna").encode(), layer, 1)
+    eventually(lambda: {one.setting.shadow for one in city.devices.values()} == {city.candidate}, 30)
+    city.begin("beside", QUICK)
+    city.drive("beside", equal, lambda kept: kept.rollout.state == "done", hours=80)
+
+    def settled() -> bool:
+        assert city.leading is not None
+        city.leading.turn()
+        city.time.now += 40
+        alone = {(one.present, one.setting.shadow) for one in city.devices.values()} == {(city.candidate, "")}
+        return alone and {(one.state, one.reason) for one in city.rollout("beside")[1]} == {("running", "")}
+
+    eventually(settled, 60)
+
+
+def test_what_a_device_refuses_is_taken_from_the_broker_and_what_its_file_has_beside_ends(city: LedFleet) -> None:
+    refusing, beside = city.devices["harbour/pole-1"], city.devices["harbour/pole-2"]
+    judge = refusing.setting.judge
+
+    def judged(message: str) -> Judged:
+        if city.candidate in message:
+            raise ConfigError("detector.fetched: counts no class of this device")
+        return judge(message)
+
+    refusing.setting.judge = judged  # type: ignore[method-assign]
+    beside.stop()
+    beside.bundles.fetch(FetchArgs(**city.bundle), threading.Event())
+    key = city.key.public_key
+    beside.setting.write({key_name(key): key}, f'[detector]\nshadow = "{city.candidate}"\n')
+    beside.start()
+    city.begin("odd", Cascade((1.0,), hours=2.0, failed=0.5))
+    refusing.stop()
+    city.take_office()
+    leading = city.leading
+    assert leading is not None
+
+    def each_hour(hour: int) -> None:
+        if hour == 2:
+            refusing.start()
+
+    city.drive("odd", equal, lambda kept: kept.rollout.state == "done", hours=80, each_hour=each_hour)
+
+    def settled() -> bool:
+        leading.turn()
+        city.time.now += 40
+        return {one.state for one in city.rollout("odd")[1]} == {"back", "running"} and beside.setting.shadow == ""
+
+    eventually(settled, 60)
+    assert (beside.present, refusing.present) == (city.candidate, OWN)
+    (reason,) = {one.reason for one in city.rollout("odd")[1] if one.state == "back"}
+    assert reason == "refuses it: detector.fetched: counts no class of this device"
+    with city.database.begin() as connection:
+        place_order(connection, "bert", "config", refusing.name, {"values": {"log.level": "debug"}}, city.time.now)
+
+    def in_use() -> bool:
+        leading.turn()
+        city.time.now += 40
+        return leading._link.devices[refusing.name].reported.state == "applied" and bool(
+            refusing.setting.in_use.layers[1:]
+        )
+
+    eventually(in_use, 60)
+    assert leading._link.devices[refusing.name].desired == Layer({"log": {"level": "debug"}})
+    assert refusing.present == OWN

@@ -12,7 +12,6 @@ import httpx
 import pytest
 from sqlalchemy import event, insert, update
 
-from edge_app.city.answers import Usual
 from edge_app.city.api import build_api
 from edge_app.city.database import accounts
 from edge_app.city.database.engine import Connection, Database
@@ -24,6 +23,7 @@ from edge_app.city.live import Live
 from edge_app.city.routes import public
 from edge_app.city.routes.city import City
 from edge_app.city.routes.data import usual_days
+from edge_app.city.site_answers import Usual
 from tests.city.cases import NAME, START, changed, series
 from tests.city.test_storing import roll, store
 from tests.support.brokers import eventually

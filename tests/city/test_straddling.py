@@ -17,16 +17,16 @@ from edge_app.city.api import build_api
 from edge_app.city.calendar import STEPS, Step, step_around
 from edge_app.city.database.engine import Database
 from edge_app.city.database.reading import AnyStep
-from edge_app.city.database.rolling import roll_site, roll_up
+from edge_app.city.database.rolling import roll_sites, roll_up
 from edge_app.city.database.steps import read_hours, read_steps
 from edge_app.city.database.storing import Storing
-from edge_app.city.database.tables import DEVICE, DIRTY, QUARTER
+from edge_app.city.database.tables import DEVICE, DIRTY, QUARTER, SITE
 from edge_app.city.feeds.datex2 import Publisher
 from edge_app.city.live import Live
 from edge_app.city.records import Interval
 from edge_app.city.routes.city import City
 from edge_app.city.sums import QUARTER_S, beyond
-from tests.city.cases import START, changed, series, vector
+from tests.city.cases import NAME, START, changed, series, vector
 from tests.city.test_api import at
 from tests.city.test_storing import make_site, roll, store
 from tests.support.city_api import client_of
@@ -110,7 +110,7 @@ def test_steps_of_intervals_off_the_grid_are_those_of_their_starts(
     roll(database)
     assert_right(database, site, zone, intervals)
     with database.begin() as connection:
-        roll_site(connection, site)
+        roll_sites(connection, [site])
     assert_right(database, site, zone, intervals)
 
 
@@ -133,9 +133,10 @@ def test_steps_where_clocks_are_changed_are_those_of_the_starts(
     roll(database)
     with database.connect() as connection:
         for step in STEPS:
-            found = read_steps(connection, site, change - 40 * 86_400, change + 40 * 86_400, step)
-            mine = [(one.start, sum(one.counts), one.length_s, one.straddling_s) for one in found]
-            assert mine == by_hand(intervals, of_zone(step, zone))
+            for tz in (None, ZoneInfo(zone)):  # as it is stored, and added up when it is asked for
+                found = read_steps(connection, site, change - 40 * 86_400, change + 40 * 86_400, step, tz)
+                mine = [(one.start, sum(one.counts), one.length_s, one.straddling_s) for one in found]
+                assert mine == by_hand(intervals, of_zone(step, zone))
 
 
 def test_a_step_in_which_no_interval_begins_is_not_there(database: Database, client: httpx.Client) -> None:
@@ -172,6 +173,35 @@ def test_sums_go_when_another_interval_takes_the_place_of_theirs(database: Datab
     assert [many for _, many, *_ in told(database, site, "day")] == [9]
     with database.connect() as connection:
         assert connection.execute(select(QUARTER.c.start)).scalars().all() == [HOUR + 2_700]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (1, 0, 2)])
+@pytest.mark.parametrize("apart", [False, True])
+def test_one_of_two_that_overlap_at_the_end_of_a_quarter_counts(
+    database: Database, client: httpx.Client, order: Sequence[int], apart: bool
+) -> None:
+    """Also where the other one begins in the next quarter, whichever comes first, at once or added up in between."""
+    site = make_site(database, "UTC")
+    begins = ((HOUR + 600, 600, 1), (HOUR + 960, 1_440, 10), (HOUR + 2_100, 600, 100))
+    names = ("0000000a", "0000000b", "0000000a")
+    intervals = [
+        changed(series(1, installation=name, start=start, length=length)[0], seq=at, counts=vector(cars))
+        for at, (name, (start, length, cars)) in enumerate(zip(names, begins, strict=True), 1)
+    ]
+    for arrived, at_place in enumerate(order):
+        with database.begin() as connection:
+            Storing().store(connection, [intervals[at_place]], HOUR + 5_000.0 + arrived)
+        if apart:
+            roll(database)
+    roll(database)
+    # Of two installations the later one counts; the second interval overlaps both others, which do not overlap.
+    newest = order[-1]
+    meant = 10 if newest == 1 else 101
+    path, asked = f"/api/v1/sites/{site}", {"from": at(HOUR), "to": at(HOUR + 3_600)}
+    for step in ("quarter", "hour", "day", "month"):
+        assert sum(many for _, many, *_ in told(database, site, step)) == meant
+    told_of = client.get(f"{path}/intervals", params=asked).json()["intervals"]
+    assert sum(one["counts"]["car"]["left_to_right"] for one in told_of if one["counted"]) == meant
 
 
 def test_what_lies_beyond_a_longer_step_is_that_of_its_last_interval() -> None:
@@ -224,7 +254,44 @@ def test_a_device_of_long_intervals_is_late_when_one_has_not_come_and_not_before
     due = intervals[-1].end + length
     with client_of(build_api(City(database, Live(), utc=lambda: clock[0]))) as client:
         for clock[0], state in ((due + 30.0, "counting"), (due + length + 1_800.0, "late")):
-            assert client.get(f"/api/v1/sites/{site}").json()["state"] == state
+            told = client.get(f"/api/v1/sites/{site}").json()
+            assert told["state"] == state
+        minutes = told["state_parameters"]["minutes"]  # what is told to be missing is: it is never too much
+        assert 0 < minutes <= (clock[0] - intervals[-1].end) / 60
+        assert told["state_reason"] == f"Nothing has come of the last {minutes} minutes."
+
+
+def test_a_day_of_long_intervals_was_seen_whole(database: Database) -> None:
+    """Each of them stands in one quarter alone, with all that was seen of it."""
+    make_site(database, "UTC")
+    day = HOUR - HOUR % 86_400
+    store(database, series(24, start=day, length=3_600, coverage=0.75))
+    roll(database)
+    with client_of(build_api(City(database, Live(), utc=lambda: day + 86_400.0 + 60.0))) as client:
+        told = client.get(f"/api/v1/devices/{NAME.site}/{NAME.device}").json()["days"]
+    assert [one["seen"] for one in told][-2] == 0.75
+
+
+@pytest.mark.parametrize(("length", "off"), [(60, 0), (300, 150), (900, 600), (3_600, 0), (3_600, 3_599)])
+def test_intervals_of_any_length_are_told_as_now_until_the_next_one_is_due(
+    database: Database, length: int, off: int
+) -> None:
+    site, clock = make_site(database, "UTC"), [0.0]
+    with database.begin() as connection:
+        connection.execute(SITE.update().values(public=True))
+    intervals = series(max(1, 3_600 // length), start=HOUR + off, length=length)
+    store(database, [changed(one, counts=vector(length // 60)) for one in intervals])  # 60 an hour
+    roll(database)
+    end, url = intervals[-1].end, f"/api/v1/public/sites/{site}"
+    for after, told_now in ((1, True), (length + 60, True), (length + 2 * 3_600, False)):
+        clock[0] = float(max(end, quarter_around(intervals[-1].start)[1]) + after)
+        city = City(database, Live(), utc=lambda: clock[0], fiware=True)
+        with client_of(build_api(city)) as client:
+            now = client.get(url).json()["now"]
+            entities = client.get("/api/v1/ngsi-ld/entities", params={"type": "TrafficFlowObserved"}).json()
+        assert (now is not None, bool(entities)) == (told_now, told_now)
+        if told_now:
+            assert (now["left_to_right"], now["start"]) == (60, at(quarter_around(intervals[-1].start)[0]))
 
 
 def test_feeds_tell_what_lies_beyond_their_quarter_and_nothing_of_the_next_one(database: Database) -> None:

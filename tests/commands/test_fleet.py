@@ -131,10 +131,8 @@ def test_what_a_former_key_has_signed_is_signed_anew_as_it_is(
     old, new = (make_key(tmp_path / f"{name}.key").public_key for name in ("old", "new"))
     with mosquitto(tmp_path / "broker") as broker, ExitStack() as stack:
         for name in ("cam-1", "cam-2"):
-            device = FieldDevice(
-                tmp_path / name, f"delft/{name}", broker.port, "0a" * 32, old, tmp_path / "none", clock
-            )
-            device.setting.keys[key_name(new)] = new  # type: ignore[index]
+            device = FieldDevice(tmp_path / name, f"delft/{name}", broker.port, old, tmp_path / "none", clock)
+            device.setting.write({key_name(one): one for one in (old, new)})
             device.start()
             stack.callback(device.stop)
         eventually(lambda: "cam-2" in fleet_at(city, broker.port, "old", "list"), 60)

@@ -60,12 +60,13 @@ def test_a_group_that_compares_nothing_says_so(database: Database, capsys: pytes
     with database.begin() as connection:
         add_release_rollout(connection, int(time.time()) - 9000)
         kept = find_rollout(connection, "next")
-        starved = replace(kept.evidence, hours=0)
+        starved = replace(kept.evidence, hours=0, leans="of 2 devices 2 seem to tell a worse output than before")
         assert change_rollout(connection, kept, kept.rollout, [], time.time(), starved)
         show_one(connection, find_rollout(connection, "next"))
     told = capsys.readouterr().out
     assert "No device of group 1 has compared anything, and pairs of other groups let none pass." in told
     assert "Too little was counted" not in told
+    assert "More hours are needed: of 2 devices 2 seem to tell a worse output than before." in told
 
 
 def test_one_that_was_stopped_says_who_never_had_it(database: Database, capsys: pytest.CaptureFixture[str]) -> None:

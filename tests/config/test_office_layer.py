@@ -328,6 +328,9 @@ def test_the_whole_configuration_is_judged(device: Installed) -> None:
     assert not configurations.judge(device.office.configuration(1, SET)).goes_on
     assert configurations.judge(device.office.configuration(1, {"device": {"lat": 52.0, "lon": 4.0}})).goes_on
     assert configurations.judge("").goes_on
+    fetched = {"detector": {"fetched": "ab" * 32}}
+    told = [configurations.read(device.office.configuration(2, tables)).detector for tables in (SET, fetched)]
+    assert told == ["", "ab" * 32]
     for tables, problem in (
         ({"counting": {"interval_s": 7}}, "counting.interval_s: must be at least 10"),
         ({"counting": {"intervals": 60}}, "counting.intervals: unknown key"),

@@ -15,7 +15,7 @@ pytestmark = needs_openssl
 
 def test_it_says_what_it_has_written(tmp_path: Path) -> None:
     city = City(tmp_path / "CA")
-    for call in (("init",), ("server", "b.de"), ("node", "b.de"), ("enrol", "harbour", "pole-7"), ("reader", "city")):
+    for call in (("init",), ("server", "b.de"), ("node", "b.de"), ("enrol", "harbour", "pole-7"), ("worker", "city-2")):
         before = set(city.folder.rglob("*"))
         done = city.ca(*call)
         said = set(re.findall(rf"{re.escape(str(city.folder))}/[\w./-]*\.(?:pem|key)", done.stderr))
@@ -33,6 +33,7 @@ def test_it_says_what_it_has_written(tmp_path: Path) -> None:
         (("enrol", "harbour", "+"), "may have only"),
         (("enrol", "harbour"), "ca.sh enrol"),
         (("enrol", "reader", "city"), 'a site cannot be called "reader"'),
+        (("enrol", "worker", "city"), 'a site cannot be called "worker"'),
         (("enrol", "harbour", "a" * 57), "at most 64 characters"),
         (("reader", "a" * 58), "at most 64 characters"),
         (("server", "broker.example.org,DNS:other"), "is no host name"),
@@ -50,7 +51,8 @@ CONTROL = [chr(code) for code in (*range(1, 32), 127)]
 
 
 @pytest.mark.parametrize(
-    "call", ["enrol % x", "enrol x %", "reader %", "control %", "bridge %", "server %", "node %", "revoke %"]
+    "call",
+    ["enrol % x", "enrol x %", "reader %", "control %", "worker %", "bridge %", "server %", "node %", "revoke %"],
 )
 def test_no_name_has_a_line_break_nor_any_other_control_character(city: City, call: str) -> None:
     """A name with one valid line of several is invalid too, and the error message shows no control characters."""

@@ -155,8 +155,11 @@ def test_a_device_reads_its_own_commands_and_no_data_of_others(city: City, broke
     assert not [event for event in events if isinstance(event, SubscriptionRefused) and event.topic == own]
 
 
-def test_the_reader_writes_nothing(city: City, broker: Mosquitto) -> None:
-    with closing(connected(city, broker, "reader.city")) as reader:
+@pytest.mark.parametrize("name", ["reader.city", "worker.city-2"])
+def test_who_only_reads_writes_nothing(city: City, broker: Mosquitto, name: str) -> None:
+    if name == "worker.city-2":
+        city.run("worker", "city-2")
+    with closing(connected(city, broker, name)) as reader:
         for part in (*PARTS, "commands/x", "config/desired"):
             assert answer(reader, f"traffic/v1/harbour/pole-7/{part}") == "Not authorized", part
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
 from ipaddress import ip_address
@@ -14,16 +16,22 @@ from pathlib import Path
 
 import pytest
 
+from edge_app.city.config import load
 from edge_app.city.inbox import BesideMqtt, Inbox, Queue, beside_topics, queued_topics, topics
+from edge_app.city.link import FleetLink
 from edge_app.city.mqtt_inbox import MqttInbox
+from edge_app.city.service import open_inbox
+from edge_app.cli import main
+from edge_app.commands._office_serving import session_of
+from edge_app.errors import BrokerError
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint
-from edge_app.mqtt.events import Connected, Message, Timing
+from edge_app.mqtt.events import Acked, Connected, Message, Timing
+from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.identity import ROOT as TOPICS
 from edge_app.mqtt.session import Session, Subscriber
 from tests.support.brokers import QUICK, SHORT, eventually, needs_mosquitto, needs_openssl, run_until
 from tests.support.city import City, city_broker, new_city
-from tests.support.city import shipped as shipped_acl
 from tests.support.city_brokers import Broker
 from tests.support.nats_server import nats_server, needs_nats
 from tests.support.paths import ROOT
@@ -82,6 +90,7 @@ def city_and_broker(
 ) -> Iterator[tuple[City, Broker]]:
     folder = tmp_path_factory.mktemp(request.param)
     city = new_city(folder / "ca")
+    city.run("worker", "city-2")
     with shipped(request.param, city, folder) as broker:
         yield city, broker
 
@@ -112,6 +121,23 @@ def worker(city: City, broker: Broker) -> Inbox:
     made = BesideMqtt(queue, mqtt)
     eventually(lambda: made.read(10, 0.05) or not made.problem, 20.0)
     return made
+
+
+def further_worker(city: City, broker: Broker, folder: Path, kind: str = "worker") -> Inbox:
+    """Return the inbox of `edge-app city ingest --worker 2`, set up as docs/city.md says. kind: of its certificate."""
+    folder.mkdir()
+    issued = city.folder / "issued"
+    own = "".join((issued / f"{kind}.{end}").read_text() for end in ("city-2.pem", "city-2.key"))
+    (folder / "login-2.pem").write_text(own)
+    for name, source in (("ca.pem", city.folder / "ca.pem"), ("city.pem", issued / "control.city.pem")):
+        shutil.copy(source, folder / name)
+    shutil.copy(issued / "control.city.key", folder / "city.key")
+    (folder / "city.toml").write_text(
+        f'[mqtt]\nhost = "{HOST}"\nport = {broker.port}\nprotocol = "3.1.1"\ntls = true\nca_file = "ca.pem"\n'
+        f'cert_file = "city.pem"\nkey_file = "city.key"\n[broker]\nkind = "{broker.kind}"\n'
+        f"port = {broker.queue_port}\n[ingest]\nshared = true\nask = false\n"
+    )
+    return open_inbox(load(folder / "city.toml", {}, process="2"))
 
 
 def until(box: Inbox, wanted: str, *others: Session) -> list[Message]:
@@ -150,6 +176,50 @@ def test_a_device_reaches_the_city_and_can_be_no_other(city_and_broker: tuple[Ci
         assert not [one for one in got if one.payload == b"forged"]
 
 
+def test_a_further_worker_takes_counts_with_its_own_certificate_and_commands_nobody(
+    city_and_broker: tuple[City, Broker], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    city, broker = city_and_broker
+    with ExitStack() as stack:
+        box = stack.enter_context(closing(further_worker(city, broker, tmp_path / "city")))
+        own = stack.enter_context(closing(device(city, broker, "pole-7")))
+        eventually(lambda: (own.poll(0.01), box.read(10, 0.05), not box.problem)[2], 20.0)
+        own.publish(Message(f"{OWN}/counts/a", b"for the second", qos=1))
+        until(box, "for the second", own)
+        own.subscribe([f"{OWN}/commands/#"])
+        forger = stack.enter_context(closing(session(city, broker, "worker.city-2", "edge-app-city-2")))
+        office = stack.enter_context(closing(session(city, broker, "control.city", "edge-app-city-1")))
+        run_until(office, Connected)
+        eventually(lambda: (forger.poll(0.05), forger.connections or forger.failures > 2)[1], 30.0)
+        with suppress(BrokerError):
+            forger.publish(Message(f"{OWN}/commands/ping", b"forged", qos=1))
+        heard: list[bytes] = []
+
+        def obeyed() -> bool:
+            forger.poll(0.01)
+            office.publish(Message(f"{OWN}/commands/ping", b"true", qos=1))
+            office.poll(0.01)
+            heard.extend(event.payload for event in own.poll(0.05) if isinstance(event, Message))
+            return len(heard) > 5
+
+        eventually(obeyed, 20.0)
+        assert set(heard) == {b"true"}
+    assert not [one for one in caplog.records if one.name == "asyncio"]  # at the end of TLS
+
+
+def test_a_worker_whose_certificate_is_of_another_kind_is_told_which_it_needs(
+    city_and_broker: tuple[City, Broker], tmp_path: Path
+) -> None:
+    city, broker = city_and_broker
+    with ExitStack() as stack:
+        own = stack.enter_context(closing(device(city, broker, "pole-7")))
+        for end in ("pem", "key"):
+            shutil.copy(city.folder / f"issued/reader.city.{end}", city.folder / f"issued/reader.city-2.{end}")
+        box = stack.enter_context(closing(further_worker(city, broker, tmp_path / "city", "reader")))
+        eventually(lambda: (own.poll(0.01), box.read(10, 0.05), "of kind `worker`" in box.problem)[2], 20.0)
+        assert "docs/deploy/city-brokers.md" in box.problem
+
+
 def test_an_office_reaches_a_device_and_hears_of_it(city_and_broker: tuple[City, Broker]) -> None:
     """The message is retained: it comes also to a device that connects afterwards."""
     city, broker = city_and_broker
@@ -168,6 +238,34 @@ def test_an_office_reaches_a_device_and_hears_of_it(city_and_broker: tuple[City,
             eventually(came, 20.0)
             own._session.publish(Message(f"{OWN}/config/reported", b"device", qos=1, retained=True))
             eventually(lambda: own.read(0.02) or ((got := heard.read(0.05)) and got.payload == b"device"), 20.0)
+
+
+def test_the_office_and_a_person_are_let_in_and_see_a_device(
+    city_and_broker: tuple[City, Broker], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    city, broker = city_and_broker
+    tls, file = city.tls("control.city"), tmp_path / "city.toml"
+    login = f'ca_file = "{tls.ca_file}"\ncert_file = "{tls.cert_file}"\nkey_file = "{tls.key_file}"\n'
+    mqtt = f'[mqtt]\nhost = "{HOST}"\nport = {broker.port}\nprotocol = "3.1.1"\ntls = true\n{login}'
+    file.write_text(f'{mqtt}\n[broker]\nkind = "{broker.kind}"\n')
+    with closing(device(city, broker, "pole-7")) as own:
+        for kind in ("status", "meta"):
+            own.publish(Message(f"{OWN}/{kind}", json.dumps(EXAMPLES[kind]).encode(), qos=1, retained=True))
+        run_until(own, Acked, 2)
+    assert main(["fleet", "list", "harbour/pole-7", "--config", str(file)]) == 0
+    assert "harbour/pole-7" in capsys.readouterr().out
+    config = load(file, process="office")
+    link = FleetLink(session_of(config, "office", 1.0), TOPICS, lambda _topic, _payload: True)
+    with closing(link):
+        link.know(["harbour/pole-7"] if config.broker.by_names else [])
+
+        def settled() -> bool:
+            link.turn(0.1)
+            return link.ready or bool(link.problem)
+
+        eventually(settled, 20.0)
+        assert not link.problem
+        assert link.devices["harbour/pole-7"].version == EXAMPLES["status"]["version"]
 
 
 def is_let_in(stolen: Subscriber, spy: Session) -> bool:
@@ -237,11 +335,10 @@ def test_a_login_beside_the_certificate_makes_nobody_another(
 @needs_mosquitto
 def test_two_workers_share_what_comes_to_the_shipped_mosquitto(tmp_path: Path) -> None:
     city = new_city(tmp_path / "ca")
-    city.run("control", "city-2")
-    acl = shipped_acl("acl") + f"\nuser control.city-2\ntopic read {TOPICS}/#\n"
-    with city_broker(city, tmp_path / "broker", acl=acl) as server, ExitStack() as stack:
+    city.run("worker", "city-2")
+    with city_broker(city, tmp_path / "broker") as server, ExitStack() as stack:
         boxes = []
-        for name in ("control.city", "control.city-2"):
+        for name in ("control.city", "worker.city-2"):
             timing = Timing(connect=2.0, session_expiry=600, by_hand=True)
             kept = Session(Endpoint(HOST, server.port, tls=city.tls(name)), name, timing=timing, backoff=QUICK)
             boxes.append(MqttInbox(kept, topics(TOPICS, share="edge-app-city", fleet=name == "control.city")))

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_app.rollout.releases import ORDER, Places
+from edge_app.rollout.releases import ORDER
 from edge_app.service import Deadlines
+from edge_app.system.machine import INSTALLED
 from tests.support.paths import ROOT
 
 UNITS = ROOT / "systemd"
@@ -90,7 +91,7 @@ def test_an_order_of_the_office_starts_the_unit_that_checks_it(tmp_path: Path) -
         (tmp_path / unit).write_text((UNITS / unit).read_text("utf-8"))
     assert _analyze("verify", str(tmp_path / "edge-app-release.path")).stderr == ""
     (watched,) = [line for line in _settings("edge-app-release.path") if line.startswith("PathExists=")]
-    assert watched == f"PathExists={Places().state}/update/{ORDER}"
+    assert watched == f"PathExists={INSTALLED.state}/update/{ORDER}"
 
 
 def test_the_keeper_and_the_page_are_started_with_options_that_exist() -> None:

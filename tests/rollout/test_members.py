@@ -46,6 +46,18 @@ def test_a_refusal_is_believed_when_it_stays() -> None:
     assert (after.state, after.reason) == ("back", "refuses it: detector.fetched: no detector")
 
 
+@pytest.mark.parametrize(("report", "highest"), [("refused", 3), ("rolled_back", 4)])
+def test_what_a_device_does_not_use_is_taken_away_from_the_broker(report: str, highest: int) -> None:
+    """Else the next change of its configuration would begin with it, and bring it again."""
+    back = replace(FETCHED, state="back", reason="refuses it: no detector", before={SHADOW: None})
+    told = replace(SET, report=report, highest=highest)
+    assert step(back, told, "candidate", 140.0, WANTED) == (back, "restore")
+    assert WANTED.values(back, "former") == {SHADOW: None}, "also that the office had set the default"
+    assert step(back, replace(told, layer={SHADOW: None}, revision=5), "candidate", 141.0, WANTED) == (back, None)
+    by_hand = replace(SET, revision=6, highest=5, report="applied")
+    assert step(back, by_hand, "candidate", 142.0, WANTED) == (back, None), "a person tries it there once more"
+
+
 def test_one_that_is_away_gets_it_when_it_is_back() -> None:
     away, do = step(NEW, replace(WELL, online=False), "candidate", 100.0, WANTED)
     assert (away.state, do) == ("gone", None)
@@ -140,6 +152,32 @@ def test_at_the_end_nothing_counts_beside_any_more() -> None:
     assert step(running, told, "settled", 100.0, WANTED)[1] == "configure"
     assert WANTED.values(running, "settled") == {KEY: "c" * 64}
     assert step(running, replace(told, layer={KEY: "c" * 64}), "settled", 100.0, WANTED)[1] is None
+
+
+def test_one_that_counted_beside_before_is_not_set_beside_itself_at_the_end() -> None:
+    mine, _ = step(NEW, replace(WELL, layer={SHADOW: "c" * 64}), "candidate", 90.0, WANTED)
+    assert mine.before == {SHADOW: "c" * 64}
+    assert WANTED.values(mine, "settled") == {KEY: "c" * 64}
+    assert WANTED.values(replace(mine, former=""), "candidate") == {KEY: "c" * 64}
+    assert WANTED.values(mine, "former") == {SHADOW: "c" * 64}
+    another = replace(mine, before={SHADOW: "b" * 64})
+    assert WANTED.values(another, "settled") == {KEY: "c" * 64, SHADOW: "b" * 64}
+
+
+def test_one_whose_own_file_has_the_candidate_beside_counts_with_it_alone() -> None:
+    running = replace(FETCHED, state="running", got=50.0)
+    end = replace(SET, model="c" * 64, layer={KEY: "c" * 64}, revision=5, highest=4, report="refused", problems=("no",))
+    sent, do = step(running, end, "settled", 100.0, WANTED)
+    assert (sent.state, do) == ("sent", None)
+    sent, do = step(sent, end, "settled", 130.0, WANTED)
+    assert (sent.state, sent.changed, do) == ("sent", 130.0, "alone")
+    assert WANTED.values(sent, "alone") == {KEY: "c" * 64, SHADOW: None}
+    alone = replace(end, layer={KEY: "c" * 64, SHADOW: None}, revision=6)
+    after, do = step(sent, replace(alone, highest=6, report="applied"), "settled", 131.0, WANTED)
+    assert (after.state, after.reason, do) == ("running", "", None)
+    stuck, do = step(sent, alone, "settled", 131.0, WANTED)
+    assert (stuck.state, stuck.reason, do) == ("running", "refuses the end of it: no", None)
+    assert step(stuck, alone, "settled", 200.0, WANTED) == (stuck, None)
 
 
 def test_it_gets_back_what_it_had() -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_app import extras
+from edge_app.config.model import Config, StoreConfig
 from edge_app.errors import ConfigError, DetectorError
 from edge_app.rollout import office as module
+from edge_app.rollout.bundles import FOLDER, Bundles
 from edge_app.rollout.office import InUse, Judged, Office, Proposed
 from edge_app.rollout.switching import CountAnewError
 from edge_app.rollout.trial import TRIAL_S, Facets, accepted, passed
@@ -18,7 +23,7 @@ from edge_app.system.office_state import NAME, OfficeState, read_state, write_st
 
 
 class Configurations:
-    """Messages such as "7 live" or "7": a revision, and whether counting goes on with it; all else is none."""
+    """Messages such as "7 live" or "7": a revision, whether counting goes on with it, a detector; all else is none."""
 
     def __init__(self, in_use: str = "") -> None:
         self.read_messages = self.kept = 0
@@ -29,7 +34,8 @@ class Configurations:
         self.read_messages += 1
         if not message or not message.split()[0].isdecimal():
             raise ConfigError("the message is none")
-        return Proposed(int(message.split()[0]), "anna", "3f9a41c2")
+        detector = next((word for word in message.split() if len(word) == 64), "")
+        return Proposed(int(message.split()[0]), "anna", "3f9a41c2", detector)
 
     def judge(self, message: str) -> Judged:
         if message in self.invalid:
@@ -249,7 +255,7 @@ json_values = st.recursive(
 
 
 @settings(deadline=None, max_examples=80)
-@given(st.dictionaries(st.sampled_from(["highest", "trial", "used", "outcome", "problems", "at"]), json_values))
+@given(st.dictionaries(st.sampled_from(["highest", "trial", "used", "outcome", "problems", "at", "ran"]), json_values))
 def test_any_other_content_of_the_file_is_damage_and_no_fault(
     tmp_path_factory: pytest.TempPathFactory, changed: dict[str, object]
 ) -> None:
@@ -263,6 +269,43 @@ def test_any_other_content_of_the_file_is_damage_and_no_fault(
     except ValueError as error:
         problem = str(error)
     assert (state is None) == problem.endswith("is damaged")
+
+
+def test_the_detector_that_ran_before_stays_whatever_is_fetched_later(device: Device, tmp_path: Path) -> None:
+    first, second, third = (letter * 64 for letter in "abc")
+    config = Config(store=StoreConfig(folder=tmp_path))
+
+    def fetch(*names: str) -> set[str]:
+        """Let detectors come, each after a look at what may go, and return what is there."""
+        for name in names:
+            Bundles(tmp_path / FOLDER).tidy(extras._kept_detectors(config))
+            (tmp_path / FOLDER / name).mkdir(parents=True, exist_ok=True)
+            os.utime(tmp_path / FOLDER / name, (0, next(times)))
+        return {each.name for each in (tmp_path / FOLDER).iterdir()}
+
+    times = itertools.count(1)
+    fetch(first, second)
+    for revision, message in enumerate((first, second, f"{second} lines", second), 1):
+        device.take(f"{revision} live {message}")
+        device.wait(TRIAL_S)
+    unused = [str(number) * 64 for number in range(5)]
+    assert {first, second} <= fetch(*unused)
+    assert device.state.ran == first
+    device.facets = Facets(True, True)
+    device.take(f"5 live {third}")
+    device.facets = Facets(False, True)
+    device.wait(TRIAL_S)
+    assert (device.state.outcome, device.state.ran) == ("rolled_back", first), "it never was in use for good"
+    device.facets = Facets(True, True)
+    device.take("6 live")
+    device.wait(TRIAL_S)
+    assert device.state.ran == second
+    device.take(f"7 live {second}")
+    device.wait(TRIAL_S)
+    found = fetch(*unused)
+    assert device.state.ran == second
+    assert second in found
+    assert len(found - {second}) <= 3, "the others go"
 
 
 def test_what_is_loaded_for_the_way_back_goes_when_the_trial_is_over(device: Device) -> None:

@@ -16,7 +16,8 @@ from edge_app.mqtt.commands import FetchArgs, ReleaseArgs
 from edge_app.mqtt.office_messages import ReleaseReported
 from edge_app.rollout import download, releases
 from edge_app.rollout.release_sums import Archive, find_archive
-from edge_app.rollout.releases import Places, Releases
+from edge_app.rollout.releases import Releases
+from edge_app.system.machine import Places
 from tests.support.bundle_server import Behaviour, bundle_server
 
 CONTENT = os.urandom(200_000)

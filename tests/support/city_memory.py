@@ -54,10 +54,17 @@ def add_hours(connection: Connection, counted: Mapping[tuple[int, int], Mapping[
     insert_new(connection, QUARTER, rows)
 
 
-def add_figures(connection: Connection, name: str, begin: int, end: int, software: Mapping[str, Any] = WELL) -> None:
-    """Note figures of a device for the quarters in [begin, end), UTC s."""
+def add_figures(
+    connection: Connection,
+    name: str,
+    begin: int,
+    end: int,
+    software: Mapping[str, Any] = WELL,
+    output: Mapping[str, Any] | None = None,
+) -> None:
+    """Note figures of a device for the quarters in [begin, end), UTC s. output: of its detector."""
     site, _, device = name.partition("/")
-    content = {"software": dict(software), "input": None, "output": None}
+    content = {"software": dict(software), "input": None, "output": dict(output) if output else None}
     starts = range(begin, end, _QUARTER_S)
     rows = [{"topic_site": site, "device": device, "start": start, "content": content} for start in starts]
     insert_new(connection, FIGURE, rows)

@@ -6,16 +6,22 @@ whoever drives the test, and so does the time.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from edge_app.errors import CommandError, ConfigError
+from edge_app.commands._office import OfficeConfigurations
+from edge_app.config.last_good import choose
+from edge_app.config.model import Config
+from edge_app.detectors.manifest import default_model
+from edge_app.detectors.manifest import load as load_manifest
+from edge_app.errors import CommandError
 from edge_app.mqtt.command_desk import SignedWork
 from edge_app.mqtt.commands import Trust
 from edge_app.mqtt.device_messages import Health, LineMeta, Meta, SourceHealth
@@ -29,7 +35,7 @@ from edge_app.mqtt.presence import will
 from edge_app.mqtt.publisher import Publisher
 from edge_app.mqtt.session import Session
 from edge_app.records import DIRECTIONS, VEHICLES, Counts
-from edge_app.rollout.bundles import Bundles
+from edge_app.rollout.bundles import FOLDER, Bundles
 from edge_app.rollout.office import InUse, Judged, Office, Proposed
 from edge_app.rollout.orders import Orders
 from edge_app.rollout.releases import Releases
@@ -37,14 +43,15 @@ from edge_app.rollout.switching import CountAnewError
 from edge_app.rollout.trial import Facets
 from edge_app.storage.counts import Counting
 from edge_app.system.key_names import key_name
-from edge_app.system.office_state import read_state
+from edge_app.system.machine import no_releases
 from edge_app.system.signatures import verify
-from edge_app.system.signed import is_from, read_signed
-from edge_app.system.tables import flat
 from tests.support.lean_ledger import LeanLedger
 from tests.support.simulated_root import SimulatedRoot
 
 LINE: Final = "main"
+LINES: Final = f'[[lines]]\nid = "{LINE}"\nstart = [0.1, 0.6]\nend = [0.9, 0.6]\n'
+OWN: Final = load_manifest(default_model())[0].sha256
+"""SHA-256 of the detector that a device has of its own."""
 _HOUR_S: Final = 3600
 
 
@@ -72,72 +79,77 @@ class Time:
         return self.now
 
 
-@dataclass
 class Setting:
-    """What a device counts with. own: SHA-256 of the detector in its own file. broken: candidates that see nothing."""
+    """What a device counts with: its own file and the office's layer, read and validated as on every device.
 
-    own: str
-    bundles: Bundles
-    topic: str
-    keys: Mapping[str, str]
-    broken: set[str] = field(default_factory=set)
-    text: str = ""
+    folder: of both. name: SITE/DEVICE. keys: name -> public key of the office. more: further text of the file.
+    """
 
-    def values(self, text: str) -> dict[str, Any]:
-        """Return what the office sets by a message, key by key."""
-        signed = read_signed(json.loads(text)) if text else None
-        return flat(json.loads(signed.document)["set"]) if signed is not None else {}
+    def __init__(self, folder: Path, name: str, keys: Mapping[str, str], more: str = "") -> None:
+        self._path = folder / "edge-app.toml"
+        self.broken = set[str]()
+        """Candidates that see nothing."""
+        self._site, _, self._device = name.partition("/")
+        self.write(keys, more)
+
+    def write(self, keys: Mapping[str, str], more: str = "") -> None:
+        """Write the device's own file, and begin with it. keys, more: see above."""
+        self._path.write_text(
+            f'[device]\nsite = "{self._site}"\ndevice = "{self._device}"\n[store]\nfolder = "."\n[source]\n'
+            f'kind = "camera"\n[office]\nkeys = {json.dumps([*keys.values()])}\n{LINES}{more}'
+        )
+        self.begin()
+
+    def begin(self) -> None:
+        """Use what is on disk, as a start does."""
+        chosen = choose(self._path, None, {})
+        self._config = chosen.config
+        self._office = OfficeConfigurations(self._path, chosen, environment={})
 
     def read(self, message: str) -> Proposed:
         """Return who wants what."""
-        signed = read_signed(json.loads(message))
-        if signed is None or not is_from(signed, self.topic, self.keys, verify):
-            raise ConfigError("signature: is none of a key that this device trusts")
-        document = json.loads(signed.document)
-        return Proposed(document["revision"], document["author"], signed.key)
+        return self._office.read(message)
 
     def judge(self, message: str) -> Judged:
-        """Return the configuration of a message; another detector needs a new beginning."""
-        values = self.values(message)
-        for key in ("detector.fetched", "detector.shadow"):
-            sha256 = values.get(key)
-            if sha256 not in (None, self.own) and self.bundles.find(str(sha256)) is None:
-                raise ConfigError(f"{key}: no detector {str(sha256)[:12]} is on this device: have it fetched first")
-        return Judged(message, goes_on=values == self.values(self.text))
+        """Return the configuration with a message; another detector needs a new beginning."""
+        judged = self._office.judge(message)
+        assert isinstance(judged.config, Config)
+        return Judged(judged.config, goes_on=judged.config.detector == self._config.detector)
 
     def use(self, judged: Judged) -> None:
-        """Have a message be the present one."""
-        self.text = str(judged.config)
+        """Have the configuration that was judged last be the present one."""
+        self._office.use(judged)
+        assert isinstance(judged.config, Config)
+        self._config = judged.config
 
     def keep(self) -> None:
-        """Nothing is read from a file here."""
+        """Keep none for a day on which this one cannot be used."""
 
     @property
     def in_use(self) -> InUse:
-        """Return the revision in use."""
-        signed = read_signed(json.loads(self.text)) if self.text else None
-        return InUse(json.loads(signed.document)["revision"] if signed is not None else 0, (), ())
+        """What is in use."""
+        return self._office.in_use
 
     @property
     def problem(self) -> str:
-        """Return nothing: whatever was accepted is in use."""
-        return ""
+        """One sentence on why what was accepted is not in use."""
+        return self._office.problem
 
     @property
     def model(self) -> str:
         """SHA-256 of the detector in service."""
-        return str(self.values(self.text).get("detector.fetched", self.own))
+        return self._config.detector.fetched or OWN
 
     @property
     def shadow(self) -> str:
         """SHA-256 of the one that counts beside, empty for none."""
-        return str(self.values(self.text).get("detector.shadow", ""))
+        return self._config.detector.shadow_sha256
 
 
 class FieldDevice:
-    """A device with a thread of its own. name: SITE/DEVICE. own: SHA-256 of its detector. key: the office's, public.
+    """A device with a thread of its own. name: SITE/DEVICE. key: the office's, public.
 
-    time: UTC s, of its clock and of its trials. broken: detectors with which no frame comes.
+    time: UTC s, of its clock and of its trials. first: the first camera of its machine, None where it is that.
     """
 
     def __init__(
@@ -145,22 +157,20 @@ class FieldDevice:
         folder: Path,
         name: str,
         port: int,
-        own: str,
         key: str,
         ca_file: Path,
         time: Callable[[], float],
-        *,
-        broken: set[str] | None = None,
+        first: FieldDevice | None = None,
     ) -> None:
         self.name, self._folder, self._port, self._time = name, folder, port, time
         self._site, _, self._device_name = name.partition("/")
         folder.mkdir(parents=True, exist_ok=True)
         keys = {key_name(key): key}
         self._trust, self._ca_file = Trust(keys, verify), ca_file
-        self.bundles = Bundles(folder / "detectors", ca_file)
-        topic = f"traffic/v1/{name}/config/desired"
-        self.setting = Setting(own, self.bundles, topic, keys, broken or set())
-        self.root = SimulatedRoot(folder, time)
+        self.bundles = Bundles(folder / FOLDER, ca_file)
+        self.setting = Setting(folder, name, keys)
+        self.first = first
+        self.root: SimulatedRoot = SimulatedRoot(folder, time) if first is None else first.root
         self.present = ""
         """Detector in service, empty while it is off."""
         self.connected = False
@@ -203,8 +213,7 @@ class FieldDevice:
         return True
 
     def _run(self) -> None:
-        state = read_state(self._folder)
-        self.setting.text = state.used
+        self.setting.begin()
         first = Device(self._site, self._device_name, "boot", self.root.version, self.setting.model, "cd" * 32)
         ledger = LeanLedger(first, [LINE], Counting(VEHICLES, 60))
         follows = False
@@ -216,7 +225,8 @@ class FieldDevice:
 
     def _live(self, ledger: LeanLedger, *, follows: bool) -> None:
         """Run until it is switched off or begins anew."""
-        self.setting.text, again = read_state(self._folder).used, threading.Event()
+        self.setting.begin()
+        again = threading.Event()
         model = self.setting.model
         device = Device(self._site, self._device_name, secrets.token_hex(6), self.root.version, model, "cd" * 32)
         ledger.begin_run(device)
@@ -251,7 +261,7 @@ class FieldDevice:
             publisher.step(0.02)
             office.step()
             self.connected = publisher.connected
-            if self.root.step():
+            if self.root.step() if self.first is None else self.root.version != device.version:
                 again.set()
         self._comparing, self.connected = None, False
         connection = session._connection
@@ -294,6 +304,8 @@ class FieldDevice:
             config=device.config[:12],
             version=device.version,
             counting={"model": device.model},
+            machine=hashlib.sha256(str(self.root.folder).encode()).hexdigest()[:12],
+            takes_releases=not no_releases(self._folder, self.root.places),
         )
 
     def _health(self) -> Health:

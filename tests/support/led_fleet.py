@@ -53,8 +53,6 @@ from tests.support.field_devices import FieldDevice, Time, one_way
 from tests.support.paths import ROOT as PROJECT
 
 SMALL: Final = PROJECT / "models" / "artefacts" / "ssdlite_mobilenet_v2_300x300.tflite"
-OWN: Final = "0a" * 32
-"""SHA-256 that stands for the detector in the devices' own files."""
 BEGIN: Final = 1_796_083_200
 """2026-12-01 00:00 UTC."""
 NEXT: Final = "0.2.0"
@@ -225,8 +223,11 @@ def _refused(layer: Layer) -> Sequence[str]:
 
 
 @contextmanager
-def led_fleet(folder: Path, many: int) -> Iterator[LedFleet]:
-    """Yield a city with so many devices, harbour/pole-1 and so on, all of which are on. It begins at midnight, UTC."""
+def led_fleet(folder: Path, many: int, further: int = 0) -> Iterator[LedFleet]:
+    """Yield a city with so many devices, harbour/pole-1 and so on, all of which are on. It begins at midnight, UTC.
+
+    further: so many of them have a second camera, harbour/north-1 and so on.
+    """
     manifest, content = pack(SMALL)
     assert len(content) < MAX_BUNDLE
     folder.mkdir(parents=True, exist_ok=True)
@@ -239,9 +240,14 @@ def led_fleet(folder: Path, many: int) -> Iterator[LedFleet]:
         stack.enter_context(_ingesting(database, broker.port))
         names = [f"harbour/pole-{number}" for number in range(1, many + 1)]
         devices = {
-            name: FieldDevice(folder / name.replace("/", "."), name, broker.port, OWN, key.public_key, ca_file, clock)
+            name: FieldDevice(folder / name.replace("/", "."), name, broker.port, key.public_key, ca_file, clock)
             for name in names
         }
+        for number in range(1, further + 1):
+            name, first = f"harbour/north-{number}", devices[f"harbour/pole-{number}"]
+            devices[name] = FieldDevice(
+                folder / f"harbour.north-{number}", name, broker.port, key.public_key, ca_file, clock, first
+            )
         for device in devices.values():
             device.start()
             stack.callback(device.stop)

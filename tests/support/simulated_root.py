@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from edge_app.rollout.releases import ARCHIVE, ORDER, Places
+from edge_app.rollout.releases import ARCHIVE, ORDER
+from edge_app.system.machine import Places
 
 Fault: TypeAlias = Literal["", "crashes", "dies"]
 LASTS_S: Final = (60.0, 60.0, 600.0)

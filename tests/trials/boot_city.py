@@ -126,7 +126,7 @@ def enrol(tree: Path, authority: Path) -> None:
 
     ca("init")
     ca("server", "127.0.0.1")
-    ca("reader", "city-2")
+    ca("worker", "city-2")
     for name in ("city", "office", "fleet"):
         ca("control", name)
     for name in NAMES:
@@ -172,7 +172,7 @@ def trial(city: City, tree: Path, devices: Devices) -> Iterator[tuple[str, str]]
     yield "installs offline, is set up and answers", done.stderr.strip().splitlines()[-1]
 
     for name in ("2", "office", "fleet"):
-        user = "reader.city-2" if name == "2" else f"control.{name}"
+        user = "worker.city-2" if name == "2" else f"control.{name}"
         own = tree / f"etc/edge-app-city/credentials/login-{name}.pem"
         own.write_text("".join((tree / f"srv/CA/issued/{user}{end}").read_text() for end in (".pem", ".key")))
         own.chmod(0o600)

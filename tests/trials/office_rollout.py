@@ -26,7 +26,8 @@ from edge_app.console.terminal import stdout, table
 from edge_app.records import VEHICLES
 from edge_app.rollout.members import Kind
 from edge_app.rollout.plan import Cascade, groups
-from tests.support.led_fleet import BEGIN, NEXT, OWN, Counting, LedFleet, led_fleet
+from tests.support.field_devices import OWN
+from tests.support.led_fleet import BEGIN, NEXT, Counting, LedFleet, led_fleet
 from tests.trials.rollouts import Change, equal, fleet, hour_of, misses, seen
 
 CASES: Final[Mapping[Kind, Mapping[str, Change]]] = {

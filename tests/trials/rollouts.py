@@ -15,7 +15,7 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,8 +141,8 @@ class Run:
     hours: int
 
 
-Roll: TypeAlias = Callable[[int, Change, np.random.Generator], Run]
-"""Rolls out to so many devices what makes a change of counts."""
+What = TypeVar("What")
+"""What is rolled out: how its counts, or its output, are changed."""
 
 
 def run(devices: int, change: Change, random: np.random.Generator) -> Run:
@@ -178,7 +178,13 @@ def row(name: str, ends: list[Run]) -> tuple[str, ...]:
     return (name, f"{share['stopped']:.1%}", first, *until, f"{share['done']:.1%}", f"{share['paused']:.1%}", whole)
 
 
-def tell(description: str | None, what: str, changes: Mapping[str, Change], least_found: str, run: Roll) -> int:
+def tell(
+    description: str | None,
+    what: str,
+    changes: Mapping[str, What],
+    least_found: str,
+    run: Callable[[int, What, np.random.Generator], Run],
+) -> int:
     """Simulate roll-outs of each change and print the table; return the exit code.
 
     what: is rolled out. least_found: the change that must be stopped in the first group. run: rolls out once.

@@ -12,7 +12,6 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, 
 
 from edge_app.city.calendar import step_around
 from edge_app.city.database.tables import CONFIG, DEVICE, LINE, QUARTER
-from edge_app.city.sums import QUARTER_S
 
 _NAME: Final = DEVICE.c.topic_site + "/" + DEVICE.c.device
 _MODEL: Final = func.coalesce(DEVICE.c.meta["model"].as_string(), "")
@@ -145,7 +144,7 @@ def read_days(connection: Connection, device: tuple[str, str], now: int, days: i
         begin, _ = step_around(row.start, "day", tz)
         day = found[begin]
         lines.add(row.line_id)
-        day.seen_s += min(row.covered_s, QUARTER_S)
+        day.seen_s += row.covered_s  # more than a quarter, where an interval is longer
         day.flagged_s += row.flagged_s
         day.flags.update(row.flags)
     for day in found.values():

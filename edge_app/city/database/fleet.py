@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from edge_app.city.calendar import judge_zone
 from edge_app.city.database.engine import among, change, insert_new, lock_alone, put
-from edge_app.city.database.rolling import roll_site
+from edge_app.city.database.rolling import roll_sites
 from edge_app.city.database.tables import ATTACHMENT, CONFIG, DEVICE, QUARTER, SITE
 from edge_app.city.inventory import MOST_LANES
 from edge_app.city.records import LineName
@@ -57,6 +57,12 @@ def without_meta(connection: Connection) -> list[tuple[str, str]]:
     """Return the devices that have not told what they are."""
     statement = select(DEVICE.c.topic_site, DEVICE.c.device).where(DEVICE.c.version == "")
     return [(site, device) for site, device in connection.execute(statement)]
+
+
+def device_names(connection: Connection) -> list[str]:
+    """Return all devices that were ever heard, site/device, in order."""
+    found = connection.execute(select(DEVICE.c.topic_site, DEVICE.c.device))
+    return sorted(f"{site}/{device}" for site, device in found)
 
 
 def note_config(connection: Connection, contents: Mapping[tuple[str, str, str], ConfigMeta]) -> None:
@@ -121,9 +127,8 @@ def _make_sites(
         connection.execute(ATTACHMENT.insert(), attachments)
     # Counts of a new site may have come before; hours and days of the others are those of another time zone now.
     counted = _with_counts(connection, rest)
-    for line in sorted(counted):
-        if line in new or not found[line].by_hand:
-            roll_site(connection, new[line] if line in new else found[line].id)
+    made_so = [line for line in sorted(counted) if line in new or not found[line].by_hand]
+    roll_sites(connection, [new[line] if line in new else found[line].id for line in made_so])
 
 
 def _attached(connection: Connection, lines: Collection[int]) -> dict[int, Any]:

@@ -15,7 +15,7 @@ from edge_app.city.database.days import DAY_S
 from edge_app.city.database.tables import ARCHIVED, INTERVAL, LINE, SERIES, SETTINGS
 from edge_app.city.overlaps import Piece, counting
 from edge_app.city.records import COLUMNS, NONE, Interval, Kept, LineName, Settings, Vector
-from edge_app.city.sums import QUARTER_S
+from edge_app.city.sums import QUARTER_S, deciding
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,11 @@ def read_site_intervals(
     for attached in attached_lines(connection, site):
         line, first, stop = asked = attached.within(start, end)
         if first < stop:
-            # What overlaps the quarters that these begin in decides which of them count.
             longest_s = connection.execute(select(LINE.c.longest_s).where(LINE.c.id == line)).scalar_one()
-            around = asked._replace(start=first - first % QUARTER_S - longest_s, end=stop - stop % -QUARTER_S)
-            found += _told(_intervals(connection, archive, around), first, stop, turned=attached.turned)
+            begin, _ = deciding(first - first % QUARTER_S, longest_s)
+            _, last = deciding((stop - 1) // QUARTER_S * QUARTER_S, longest_s)
+            there = _intervals(connection, archive, asked._replace(start=begin - longest_s, end=last))
+            found += _told(there, first, stop, longest_s, turned=attached.turned)
     return sorted(found, key=lambda one: (one.interval.start, one.interval.name, one.interval.id))
 
 
@@ -77,15 +78,17 @@ def _intervals(connection: Connection, archive: Archive | None, asked: Asked) ->
     return [once[key] for key in sorted(once)]
 
 
-def _told(there: Sequence[Kept], first: int, stop: int, *, turned: bool) -> list[SiteInterval]:
+def _told(there: Sequence[Kept], first: int, stop: int, longest_s: int, *, turned: bool) -> list[SiteInterval]:
     series = {name: at for at, name in enumerate(sorted({one.interval.installation for one in there}))}
     pieces = [_piece(one, series[one.interval.installation]) for one in there]
     usable = [piece for piece, one in zip(pieces, there, strict=True) if not one.interval.aside]
     counted = set[int]()
     quarters = {piece.start - piece.start % QUARTER_S for piece in usable if first <= piece.start < stop}
     for quarter in quarters:
-        touching = [piece for piece in usable if piece.start < quarter + QUARTER_S and piece.end > quarter]
-        counted.update(id(piece) for piece in counting(touching) if piece.start >= quarter)
+        begin, end = deciding(quarter, longest_s)
+        touching = [piece for piece in usable if piece.start < end and piece.end > begin]
+        own = range(quarter, quarter + QUARTER_S)
+        counted.update(id(piece) for piece in counting(touching) if piece.start in own)
     return [
         SiteInterval(one.interval, _ways(piece.counts, turned=turned), one.arrived_ms, piece.late, id(piece) in counted)
         for piece, one in zip(pieces, there, strict=True)

@@ -20,7 +20,7 @@ from edge_app.city.database.tables import INTERVAL, LINE, MEASURE, SERIES, SETTI
 from edge_app.city.measured import doubtful_of
 from edge_app.city.overlaps import Piece
 from edge_app.city.records import COLUMNS, Kept
-from edge_app.city.sums import QUARTER_S
+from edge_app.city.sums import QUARTER_S, deciding
 
 Quarter: TypeAlias = tuple[int, int]
 """Line and start, UTC s."""
@@ -28,7 +28,7 @@ Quarter: TypeAlias = tuple[int, int]
 
 @dataclass(slots=True)
 class Found:
-    """The intervals that touch each quarter, and under which model and config those that begin in it counted.
+    """The intervals that are `deciding` for each quarter, and under which model and config its own counted.
 
     unknown: quarters of which a file of the archive cannot be read. lost: those of which one is lost for good.
     """
@@ -47,35 +47,37 @@ def find_pieces(connection: Connection, archive: Archive | None, quarters: Seque
     for row in _from_database(connection, quarters):
         known[row.line_id, row.quarter][row.start, row.id] = _piece(row), row.model, row.config
     if past:
-        of_line = defaultdict(list)
+        lines = {line for line, _ in past}
+        of_line, longest, series = defaultdict(list), _longest(connection, lines), _series(connection, lines)
         for line, start in quarters:
             of_line[line].append(start)
-        series = _series(connection, {line for line, _ in past})
         for line, kept in past:
             one = kept.interval
             told = _piece_of(kept, series.get((line, one.installation), -zlib.crc32(one.installation.encode())))
             for start in of_line[line]:
-                if one.start < start + QUARTER_S and one.end > start and not one.aside:
+                begin, end = deciding(start, longest[line])
+                if one.start < end and one.end > begin and not one.aside:
                     known[line, start][one.start, one.id] = told, one.settings.model, one.settings.config
     for quarter, of_quarter in known.items():
         for (start, _), (piece, model, config) in sorted(of_quarter.items()):  # where two came at once, by their id
             found.pieces[quarter].append(piece)
-            if start >= quarter[1]:
+            if quarter[1] <= start < quarter[1] + QUARTER_S:
                 found.settings[quarter].add((model, config))
     return found
 
 
 def _from_database(connection: Connection, quarters: Sequence[Quarter]) -> Iterable[Any]:
     wanted = engine.wanted(connection, {"line_id": BigInteger(), "quarter": BigInteger()}, quarters)
+    begin, end = deciding(wanted.c.quarter, LINE.c.longest_s)
     touching = and_(
         INTERVAL.c.line_id == wanted.c.line_id,
-        INTERVAL.c.start < wanted.c.quarter + QUARTER_S,
-        INTERVAL.c.start > wanted.c.quarter - LINE.c.longest_s,
-        INTERVAL.c.start + INTERVAL.c.length_s > wanted.c.quarter,
+        INTERVAL.c.start < end,
+        INTERVAL.c.start > begin - LINE.c.longest_s,
+        INTERVAL.c.start + INTERVAL.c.length_s > begin,
         INTERVAL.c.aside.is_(False),
         # A constant bound on both sides lets the planner leave out every partition but those of these days.
-        INTERVAL.c.start > min(start for _, start in quarters) - DAY_S,
-        INTERVAL.c.start < max(start for _, start in quarters) + QUARTER_S,
+        INTERVAL.c.start > min(start for _, start in quarters) - 2 * DAY_S,
+        INTERVAL.c.start < max(start for _, start in quarters) + QUARTER_S + DAY_S,
     )
     return connection.execute(
         select(wanted.c.quarter, INTERVAL, SETTINGS.c.flags, SETTINGS.c.model, SETTINGS.c.config, MEASURE.c.content)
@@ -92,17 +94,18 @@ def _from_archive(
 ) -> list[tuple[int, Kept]]:
     """Return what the archive has of some quarters, with the keys of the lines.
 
-    told: gets the quarters that it cannot tell. An interval of the day before may reach into a quarter.
+    told: gets the quarters that it cannot tell. Intervals of the days around may decide about those of a quarter.
     """
-    places = places_of(Asked(line, start - DAY_S, start + QUARTER_S) for line, start in quarters)
+    places = places_of(Asked(line, start - 2 * DAY_S, start + QUARTER_S + DAY_S) for line, start in quarters)
     files = files_of(connection, places)
     gone = {(one.file.day, one.file.part) for one in lost_files(connection, {day for day, _ in places})}
     if not files and not gone:
         return []
     lines = {line for line, _ in quarters}
-    statement = select(LINE.c.id, LINE.c.longest_s).where(engine.among(connection, LINE.c.id, lines))
-    longest = {row.id: row.longest_s for row in connection.execute(statement)}
-    asked = {(line, start): Asked(line, start - longest[line] + 1, start + QUARTER_S) for line, start in quarters}
+    longest, asked = _longest(connection, lines), dict[Quarter, Asked]()
+    for line, start in quarters:
+        begin, end = deciding(start, longest[line])
+        asked[line, start] = Asked(line, begin - longest[line] + 1, end)
     told.lost.update(quarter for quarter, one in asked.items() if gone & places_of([one]))
     names, found = names_of(connection, lines), list[tuple[int, Kept]]()
     for place, file in files.items():
@@ -113,6 +116,12 @@ def _from_archive(
             told.unknown.update(of_file)
             note_unreadable(connection, file, error, int(time.time()))
     return found
+
+
+def _longest(connection: Connection, lines: Iterable[int]) -> Mapping[int, int]:
+    """Return how long the longest interval of each line is, s."""
+    statement = select(LINE.c.id, LINE.c.longest_s).where(engine.among(connection, LINE.c.id, set(lines)))
+    return {row.id: row.longest_s for row in connection.execute(statement)}
 
 
 def _series(connection: Connection, lines: Iterable[int]) -> Mapping[tuple[int, str], int]:

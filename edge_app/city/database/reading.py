@@ -27,7 +27,7 @@ from edge_app.city.database.tables import (
     STEP,
 )
 from edge_app.city.records import COLUMNS, SYNTHETIC, Vector, added
-from edge_app.city.sums import QUARTER_S
+from edge_app.city.sums import QUARTER_S, is_new
 
 AnyStep: TypeAlias = Literal["quarter"] | Step
 _FEW: Final = 1000
@@ -187,10 +187,15 @@ def read_totals(connection: Connection, site: str, start: int, end: int, step: A
 
 
 def read_quarters(
-    connection: Connection, start: int, end: int, sites: Collection[str] | None = None
+    connection: Connection, start: int, end: int, sites: Collection[str] | None = None, *, new_at: int | None = None
 ) -> dict[str, list[Total]]:
-    """Return the quarters that begin in [start, end), UTC s, by time, for each site that has any. sites: only these."""
+    """Return the quarters that begin in [start, end), UTC s, by time, for each site that has any.
+
+    sites: only these. new_at: only those that are new at a time, UTC s.
+    """
     statement = _quarter_rows().where(QUARTER.c.start >= start, QUARTER.c.start < end).order_by(QUARTER.c.start)
+    if new_at is not None:
+        statement = statement.where(is_new(QUARTER.c.start, QUARTER.c.straddling_s, new_at))
     if sites is not None:
         statement = statement.where(among(connection, ATTACHMENT.c.site_id, sites))
     found: dict[str, dict[int, Total]] = defaultdict(dict)

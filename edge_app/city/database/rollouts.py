@@ -108,6 +108,7 @@ def read_members(connection: Connection, rollout_id: int) -> list[Member]:
             drifted=row.drifted,
             order=row.order_id,
             got=row.got,
+            follows=row.follows,
         )
         for row in rows
     ]

@@ -194,14 +194,16 @@ class Storing:
             outcome.aside += 1
             outcome.contradictions.append(_told(interval, "future"))
             return
-        if self._tell_time(interval, told) and not (doubtful and known):
+        overlaps = self._tell_time(interval, told)
+        if overlaps and not (doubtful and known):
             outcome.contradictions.append(_told(interval, "overlap"))
         line = self._lines[interval.name]
         if interval.name.line == FLOWS:  # no vehicles of a line
             return
-        outcome.changed.add((line, interval.start // QUARTER_S * QUARTER_S))
-        for later in range(interval.start // QUARTER_S + 1, (interval.end - 1) // QUARTER_S + 1):
-            outcome.changed.add((line, later * QUARTER_S))  # whose intervals this one may outdo
+        # Where it overlaps others it may outdo them, and let those count that they had outdone: sums.deciding.
+        around = told[line][1] if overlaps else 0
+        for quarter in range((interval.start - 2 * around) // QUARTER_S, (interval.end - 1 + around) // QUARTER_S + 1):
+            outcome.changed.add((line, quarter * QUARTER_S))
 
     def _tell_time(self, interval: Interval, told: dict[int, tuple[Spans, int]]) -> bool:
         """Note the time of an interval; return whether some of it was told already."""

@@ -451,13 +451,21 @@ ROLLOUT_DEVICE: Final = Table(
         nullable=False,
         comment="SHA-256 of the detector, or version of the program before; empty: not known",
     ),
-    Column("before", JSON, nullable=False, comment="what the office set before: key -> value, without what it left"),
+    Column(
+        "before",
+        JSON,
+        nullable=False,
+        comment="what the office set before: key -> value, null: the default; without what it left",
+    ),
     Column("drifted", Boolean, nullable=False, comment="it told a drift before it got the candidate"),
     Column(
         "order_id", Text, nullable=False, server_default="", comment="of the newest command about a release, or empty"
     ),
     Column(
         "got", BigInteger, nullable=False, server_default="0", comment="when it had the candidate first; 0: not yet"
+    ),
+    Column(
+        "follows", Text, nullable=False, server_default="", comment="first camera of its machine, or empty: it is asked"
     ),
     comment="devices of each roll-out",
 )

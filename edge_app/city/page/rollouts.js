@@ -128,7 +128,7 @@ function evidenceCard(whole) {
     element("td", {}, sum.before ? `${sum.candidate >= sum.before ? "+" : "−"}${number(Math.abs(sum.candidate / sum.before - 1) * 100, 1)} %` : "–")]));
   const lasted = (Date.now() - Date.parse(whole.since)) / 3600000;
   const lacks = [whole.rollout.state === "running" && lasted < whole.hours_of_group ? text("fleet.lasts", { n: number(lasted, 1), all: number(whole.hours_of_group) }) : "",
-    whole.starves ? text("fleet.starves") : whole.lacking.length ? text("fleet.lacking", { names: whole.lacking.map(className).join(", ") }) : ""].filter(Boolean);
+    whole.starves ? text("fleet.starves") : whole.lacking.length ? text("fleet.lacking", { names: whole.lacking.map(className).join(", ") }) : "", whole.leans].filter(Boolean);
   return element("section", { class: "card" }, element("h2", {}, text("fleet.evidence")),
     element("p", {}, text(`fleet.decision.${whole.decision}`), " ", text("fleet.hours_counted", { n: number(whole.hours) }), whole.judged ? ` ${text("fleet.judged", { at: moment(whole.judged) })}` : ""),
     whole.reasons.length ? element("ul", { class: "note" }, whole.reasons.map((reason) => element("li", {}, reason))) : null,

@@ -16,8 +16,8 @@ from pydantic_core import PydanticCustomError
 
 from edge_app.city import telling
 from edge_app.city.access import Right
-from edge_app.city.answers import Changes, Counts, Hours, SiteAnswer, Sites, Usual
 from edge_app.city.calendar import FAR, step_around, zone
+from edge_app.city.count_answers import Counts, Hours
 from edge_app.city.count_tables import step_rows, step_table
 from edge_app.city.database import changes, reading
 from edge_app.city.database.engine import Connection
@@ -28,6 +28,7 @@ from edge_app.city.database.steps import read_hours, read_steps
 from edge_app.city.inventory import known_zone
 from edge_app.city.routes.city import City, SiteId, known_site, needs
 from edge_app.city.routes.table_files import AS_CSV, AS_PARQUET, attachment, csv_answer, file_name, parquet_answer
+from edge_app.city.site_answers import Changes, SiteAnswer, Sites, Usual
 from edge_app.http.problems import RefusalError
 from edge_app.records import VEHICLES
 
@@ -265,7 +266,8 @@ def _add_live(routes: APIRouter, city: City) -> None:
     )
     async def live() -> Response:
         if city.live.full:
-            raise RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, "as many pages watch as can: try again later")
+            sentence = "as many pages watch as can: try again later"
+            raise RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, sentence, code="many_watch")
         return StreamingResponse(city.live.events(), media_type="text/event-stream")
 
 

@@ -18,14 +18,13 @@ from edge_app.city.feeds.observed import Observed, Place
 from edge_app.city.routes.city import City, needs
 from edge_app.city.routes.kept import Kept
 from edge_app.city.sums import QUARTER_S
-from edge_app.city.telling import moment, newest_seen
+from edge_app.city.telling import LAST_S, moment, newest_seen
 from edge_app.http.problems import RefusalError
 from edge_app.records import VEHICLES
 
 _XML: Final = "application/xml"
 _JSON: Final = "application/json"
 _LD: Final = "application/ld+json"
-_WINDOW_S: Final = 3600 + QUARTER_S
 _AS_XML: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {_XML: {"schema": {"type": "string"}}}}}
 _ENTITIES: Final = {"type": "array", "items": {"type": "object"}}
 _AS_ENTITIES: Final[dict[int | str, dict[str, Any]]] = {
@@ -59,7 +58,8 @@ def _add_datex2(routes: APIRouter, city: City, seen: Kept[_Seen]) -> None:
         publisher, now = _publisher(city), int(city.utc())
         places, _ = await seen.now()
         if not places:
-            raise RefusalError(HTTPStatus.NOT_FOUND, "there is no site yet, and DATEX II has no empty table")
+            sentence = "there is no site yet, and DATEX II has no empty table"
+            raise RefusalError(HTTPStatus.NOT_FOUND, sentence, code="no_site_yet")
         told = await run_in_threadpool(site_table, places, publisher, moment(now))
         return Response(told, media_type=_XML)
 
@@ -77,6 +77,7 @@ def _add_datex2(routes: APIRouter, city: City, seen: Kept[_Seen]) -> None:
                 HTTPStatus.NOT_FOUND,
                 "no site has a quarter of an hour that is over, began within the last hour and was seen by half, and "
                 "DATEX II has no empty list",
+                code="nothing_seen",
             )
         told = await run_in_threadpool(measured_data, places, observed, publisher, moment(now))
         return Response(told, media_type=_XML)
@@ -117,7 +118,8 @@ def _publisher(city: City) -> Publisher:
 
 def feed_off(key: str) -> RefusalError:
     """Return the refusal of a feed that is not configured."""
-    return RefusalError(HTTPStatus.NOT_FOUND, f"this feed is off; feeds.{key} = true in city.toml turns it on")
+    sentence = f"this feed is off; feeds.{key} = true in city.toml turns it on"
+    return RefusalError(HTTPStatus.NOT_FOUND, sentence, code="feed_off", key=f"feeds.{key}")
 
 
 def _text(page: list[dict[str, Any]]) -> str:
@@ -131,7 +133,7 @@ def _seen(city: City, now: int) -> _Seen:
     """
     with city.database.connect() as connection:
         sites = reading.read_sites(connection, now, meta=True)
-        quarters = reading.read_quarters(connection, now - _WINDOW_S, now)
+        quarters = reading.read_quarters(connection, now - LAST_S, now, new_at=now)
     places, observed = [], []
     for site in (one for one in sites if not one.synthetic):
         place = place_of(site)

@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 from edge_app.city import fleet_telling as told_as
 from edge_app.city import telling
 from edge_app.city.access import Right
-from edge_app.city.answers import Devices
 from edge_app.city.calendar import zone
 from edge_app.city.database import changes, devices, orders
 from edge_app.city.database.audit import note_change
@@ -21,6 +20,7 @@ from edge_app.city.database.rollout_figures import foremost_members, newest_even
 from edge_app.city.database.rollouts import Kept, read_rollouts
 from edge_app.city.desired import State
 from edge_app.city.fleet_answers import (
+    Devices,
     DeviceWhole,
     Fleet,
     OfficeAnswer,

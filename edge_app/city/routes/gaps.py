@@ -6,12 +6,12 @@ from fastapi import APIRouter
 
 from edge_app.city import telling
 from edge_app.city.access import Right
-from edge_app.city.answers import Whole
 from edge_app.city.database import reading
 from edge_app.city.database.asked import away_devices, read_asked
 from edge_app.city.database.contradictions import count_contradictions, read_contradictions
 from edge_app.city.database.lost import lost_files
 from edge_app.city.database.missing import closed_gaps
+from edge_app.city.gap_answers import Whole
 from edge_app.city.gap_telling import gaps_of
 from edge_app.city.routes.city import City, needs
 

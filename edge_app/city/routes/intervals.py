@@ -11,8 +11,9 @@ from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, Field
 
 from edge_app.city.access import Right
-from edge_app.city.answers import Answer, LostDay
+from edge_app.city.answers import Answer
 from edge_app.city.calendar import zone
+from edge_app.city.count_answers import LostDay
 from edge_app.city.database.intervals import SiteInterval, read_site_intervals
 from edge_app.city.database.lost import lost_of_site
 from edge_app.city.interval_tables import interval_rows, interval_table

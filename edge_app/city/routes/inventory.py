@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from edge_app.city.access import Caller, Right
-from edge_app.city.answers import Imported
 from edge_app.city.database import inventory
 from edge_app.city.inventory import SiteContent, SiteDescription, SiteName
 from edge_app.city.inventory_files import (
@@ -19,6 +18,7 @@ from edge_app.city.inventory_files import (
 )
 from edge_app.city.routes.city import City, SiteId, Writer, needs, no_site
 from edge_app.city.routes.table_files import attachment
+from edge_app.city.site_answers import Imported
 from edge_app.http.problems import RefusalError
 
 _CSV: Final = "text/csv"

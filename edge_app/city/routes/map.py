@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Final
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
+from pydantic import Field
 
 from edge_app.city.access import Right
-from edge_app.city.answers import CreditAnswer, MapAnswer, TilesAnswer
+from edge_app.city.answers import Answer
 from edge_app.city.routes.city import City, needs
 from edge_app.city.tiles import Tiles
 from edge_app.http.problems import RefusalError
@@ -17,6 +19,30 @@ from edge_app.http.problems import RefusalError
 _ADDRESS: Final = "/tiles/city.pmtiles"
 _KIND: Final = "application/vnd.pmtiles"
 _KEPT: Final = {"cache-control": "max-age=3600"}
+
+
+class CreditAnswer(Answer):
+    """A part of the words that name the source of a map."""
+
+    text: str
+    href: Annotated[str, Field(description="Where it leads, may be empty")]
+
+
+class TilesAnswer(Answer):
+    """The city's file of map tiles, PMTiles of version 3."""
+
+    address: Annotated[str, Field(description="Of the file, which is read by ranges")]
+    kind: Literal["vector", "raster"]
+    min_zoom: int
+    max_zoom: int
+    bounds: Annotated[tuple[float, float, float, float], Field(description="West, south, east, north, degrees")]
+    credits: Sequence[CreditAnswer]
+
+
+class MapAnswer(Answer):
+    """What the map is drawn on."""
+
+    tiles: Annotated[TilesAnswer | None, Field(description="null: the city has given none")]
 
 
 def map_routes(city: City) -> APIRouter:
@@ -35,7 +61,8 @@ def map_routes(city: City) -> APIRouter:
                 raise FileNotFoundError
             found = city.tiles.path.stat()
         except OSError:
-            raise RefusalError(HTTPStatus.NOT_FOUND, "there are no tiles; city.toml names them in page.tiles") from None
+            sentence = "there are no tiles; city.toml names them in page.tiles"
+            raise RefusalError(HTTPStatus.NOT_FOUND, sentence, code="no_tiles") from None
         answer = FileResponse(city.tiles.path, media_type=_KIND, stat_result=found, headers=_KEPT)
         if answer.headers["etag"] in request.headers.get("if-none-match", ""):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={**_KEPT, "etag": answer.headers["etag"]})

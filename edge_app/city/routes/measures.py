@@ -12,8 +12,9 @@ from fastapi import APIRouter
 from pydantic import AwareDatetime, Field
 
 from edge_app.city.access import Right
-from edge_app.city.answers import Answer, LostDay
+from edge_app.city.answers import Answer
 from edge_app.city.calendar import step_around, zone
+from edge_app.city.count_answers import LostDay
 from edge_app.city.database.lost import lost_of_site
 from edge_app.city.database.measured import Content, read_flows, read_measures
 from edge_app.city.measured import add_flows, add_speeds

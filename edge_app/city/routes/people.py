@@ -11,11 +11,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from edge_app.city.access import HERE, Access, Right
-from edge_app.city.answers import Audit, AuditEntry, Me, Secret, TokenAnswer, Tokens, UserAnswer, Users
 from edge_app.city.database import accounts
 from edge_app.city.database.accounts import NAME, Role, Scope
 from edge_app.city.database.audit import read_audit
 from edge_app.city.inventory import Moment
+from edge_app.city.people_answers import Audit, AuditEntry, Me, Secret, TokenAnswer, Tokens, UserAnswer, Users
 from edge_app.city.routes.city import Administrator, City, caller, needs
 from edge_app.city.telling import moment
 from edge_app.errors import ConfigError

@@ -12,18 +12,19 @@ from typing import Final
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from edge_app.city.answers import Flow, PublicDay, PublicSite, PublicSites, Usual, Way
 from edge_app.city.calendar import step_around, zone
 from edge_app.city.database import reading
 from edge_app.city.database.engine import Connection
 from edge_app.city.database.reading import Site, Total
+from edge_app.city.public_answers import Flow, PublicDay, PublicSite, PublicSites
 from edge_app.city.routes.city import City, SiteId, judge_parameters
 from edge_app.city.routes.data import usual_days
 from edge_app.city.routes.files import page_file
 from edge_app.city.routes.kept import Kept, Readers
 from edge_app.city.routes.packed import Packed, packed, packed_answer
+from edge_app.city.site_answers import Usual, Way
 from edge_app.city.sums import QUARTER_S
-from edge_app.city.telling import SEEN, moment, newest_seen
+from edge_app.city.telling import LAST_S, SEEN, moment, newest_seen
 from edge_app.http.problems import RefusalError
 from edge_app.records import DIRECTIONS
 
@@ -73,7 +74,8 @@ def public_routes(city: City) -> APIRouter:
     async def public_site(site: SiteId, request: Request) -> Response:
         found = await told.site(site)
         if found is None:
-            raise RefusalError(HTTPStatus.NOT_FOUND, "no such site is public; /api/v1/public/sites lists them")
+            sentence = "no such site is public; /api/v1/public/sites lists them"
+            raise RefusalError(HTTPStatus.NOT_FOUND, sentence, code="not_public")
         return packed_answer(request, found, _CACHED, _JSON)
 
     return routes
@@ -147,8 +149,8 @@ class _Told:
 
 
 def _begin(site: Site, now: int) -> int:
-    """Return from when on quarters are told: today, and the last hour also after midnight."""
-    return min(step_around(now, "day", zone(site.row.time_zone))[0], now - _HOUR_S)
+    """Return from when on quarters are told: today, and what is new also after midnight."""
+    return min(step_around(now, "day", zone(site.row.time_zone))[0], now - LAST_S)
 
 
 def _told(site: Site, totals: Sequence[Total], now: int, usual: Usual, *, demo: bool) -> PublicSite:

@@ -6,11 +6,12 @@ from collections import Counter
 from typing import Final, Literal
 
 from fastapi import APIRouter, Response
+from pydantic import Field
 
 from edge_app import __version__
 from edge_app.city import telling
 from edge_app.city.access import Right
-from edge_app.city.answers import CityHealth
+from edge_app.city.answers import Answer
 from edge_app.city.database import archived, reading
 from edge_app.city.database.asked import away_devices, read_asked
 from edge_app.city.database.lost import lost_files
@@ -22,6 +23,19 @@ from edge_app.city.routes.kept import Kept, kept_a_moment
 _KEPT_S: Final = 15.0
 """How long figures are good: numbers of all series are read for them."""
 _OK: Final[Literal["ok"]] = "ok"
+
+
+class CityHealth(Answer):
+    """Page and database answer."""
+
+    state: Literal["ok"]
+    version: str
+    broker: Literal["connected", "away"] = Field(description="Connection of the worker beside the page to its broker")
+    worker: Literal["keeps up", "behind", "silent"] = Field(
+        description="behind: what comes is older than two minutes; silent: connected, and nothing has come for five"
+    )
+    behind_s: int = Field(ge=0, description="Age of the newest intervals that come, from their end")
+    silent_s: int = Field(ge=0, description="Since the last message, while there is a connection")
 
 
 def watching_routes(city: City) -> APIRouter:
