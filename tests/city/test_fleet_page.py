@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ from sqlalchemy import select
 from edge_app.city.api import build_api
 from edge_app.city.database.accounts import add_account
 from edge_app.city.database.engine import Database, open_database
-from edge_app.city.database.tables import COMPARABLE, ORDER, ROLLOUT
+from edge_app.city.database.tables import COMPARABLE, ORDER, ROLLOUT, ROLLOUT_DEVICE
 from edge_app.city.live import Live
 from edge_app.city.routes.city import City
 from edge_app.drawing.jpeg import jpeg
 from edge_app.http.server import Server
+from edge_app.rollout.leading import Evidence
 from edge_app.web.languages import NAMES, messages
 from tests.support.browser import CHROMIUM, Browser
 from tests.support.fleet_city import NEW, add_device, add_stopped_rollout, answer, begin_office
@@ -236,9 +237,14 @@ def test_a_rollout_is_paused_and_taken_back_by_orders(fleet: Fleet, tmp_path: Pa
             browser.run("document.querySelectorAll('.lead button:not([hidden])').length") == 0
         )  # nothing is left to do
         with fleet.database.begin() as connection:
-            connection.execute(ROLLOUT.update().values(state="running"))
+            young = asdict(Evidence("pass", sums={"all classes": (4210, 4699)}))
+            connection.execute(ROLLOUT.update().values(state="running", evidence=young))
+            connection.execute(ROLLOUT_DEVICE.update().where(ROLLOUT_DEVICE.c.state == "back").values(state="refused"))
         browser.open(f"{fleet.base}/rollouts/{fleet.rollout}")
         browser.wait_for("document.querySelectorAll('.lead button:not([hidden])').length === 2")
+        shows(browser, TEXTS["fleet.decision.blind"])
+        assert browser.run(f"document.body.innerText.includes({TEXTS['fleet.decision.pass']!r})") is False
+        shows(browser, TEXTS["fleet.member.refused"])
         browser.type(".lead .field input", "a storm")
         browser.run("window.confirm = () => true")
         browser.run("document.querySelectorAll('.lead button:not([hidden])')[1].click()")
