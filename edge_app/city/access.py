@@ -101,7 +101,8 @@ class Access:
         name = host.rpartition(":")[0] if ":" in host.rpartition("]")[2] else host
         if name not in _OWN_HOSTS and host != urlsplit(self._origin).netloc:
             also = f" and {self._origin}" if self._origin else " alone"
-            raise RefusalError(HTTPStatus.FORBIDDEN, f"this page answers to localhost{also}: call it by that name")
+            sentence = f"this page answers to localhost{also}: call it by that name"
+            raise RefusalError(HTTPStatus.FORBIDDEN, sentence, code="foreign_host")
 
     def peer(self, client: str, forwarded: Sequence[str]) -> str:
         """Return the address of whoever asks: with a proxy before it, the one that the proxy has added last.
@@ -144,7 +145,8 @@ class Access:
                 kind, _, secret = asked.headers["authorization"].partition(" ")
                 token = accounts.find_token(connection, secret.strip(), now) if kind.lower() == "bearer" else None
                 if token is None:
-                    raise RefusalError(HTTPStatus.UNAUTHORIZED, "this token is unknown or over: make a new one")
+                    sentence = "this token is unknown or over: make a new one"
+                    raise RefusalError(HTTPStatus.UNAUTHORIZED, sentence, code="wrong_token")
                 return Caller(f"token {token.name}", RIGHT_OF_SCOPE[token.scope])
             login = accounts.find_login(connection, asked.cookies.get(self.cookie, ""), now)
             if login is not None:

@@ -37,7 +37,15 @@ from edge_app.city.routes.reviews import review_routes
 from edge_app.city.routes.sensorthings import sensorthings_routes
 from edge_app.city.routes.watching import watching_routes
 from edge_app.errors import ConfigError, StoreError
-from edge_app.http.problems import PROBLEM_KIND, RefusalError, problem_of, problem_schema, refusal_of
+from edge_app.http.problems import (
+    PROBLEM_KIND,
+    Reason,
+    RefusalError,
+    because,
+    problem_of,
+    problem_schema,
+    refusal_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -157,8 +165,8 @@ _REFUSED: Final[dict[str, Any]] = {
 }
 
 
-def _refused(status: int, sentence: str) -> Response:
-    return _answer(RefusalError(HTTPStatus(status), sentence))
+_OF_FRAMEWORK: Final = {HTTPStatus.NOT_FOUND: "no_address", HTTPStatus.METHOD_NOT_ALLOWED: "wrong_method"}
+"""Status of what the framework refuses -> code of the reason; all else is no request that it can read."""
 
 
 def _answer(refused: RefusalError) -> Response:
@@ -171,7 +179,10 @@ async def _on_refusal(_: Request, error: Any) -> Response:
 
 
 async def _on_http(request: Request, error: Any) -> Response:
-    answer = _refused(error.status_code, str(error.detail))
+    status, told = HTTPStatus(error.status_code), error.detail
+    if not isinstance(told, Reason):  # a sentence of the framework
+        told = because(str(told), code=_OF_FRAMEWORK.get(status, "no_request"))
+    answer = _answer(refusal_of(status, [told]))
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # a route knows its own methods alone (RFC 9110, 10.2.1)
         matching = [route for route in request.app.state.routes if route.path_regex.match(request.url.path)]
         answer.headers["allow"] = ", ".join(sorted({method for route in matching for method in route.methods}))
@@ -192,7 +203,7 @@ async def _on_account(_: Request, error: Any) -> Response:
 
 
 async def _on_config(_: Request, error: Any) -> Response:
-    return _refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+    return _answer(RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), code="config", why=str(error)))
 
 
 async def _on_store(_: Request, error: Any) -> Response:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from starlette.exceptions import HTTPException
 
 from edge_app.city.access import NOBODY, Right
+from edge_app.http.problems import because
 
 FILE: Final = 20_000_000
 """Bytes that who edits the inventory may send: a file with all sites of a city."""
@@ -35,7 +36,8 @@ class BodyLimit:
             come += len(message.get("body", b""))
             if come > most:
                 sentence = f"a request of yours has at most {most:,} bytes: send a file in parts"
-                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence)
+                why: Any = because(sentence, code="long_request", most=most)
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, why)
             return message
 
         await self._app(scope, limited, send)

@@ -32,7 +32,9 @@ CODES: Final[Mapping[str, str]] = {
     "too_long": "too_many",
     "json_invalid": "no_json",
 }
-"""Error of pydantic -> code. The others come from programs alone and have none; those of validators are codes."""
+"""Error of pydantic -> code. Those of validators are codes themselves."""
+_OTHERS: Final = "wrong_value"
+"""Code of all others, which come from programs alone."""
 _TIME: Final = "must be a time with an offset, such as 2026-11-30T06:00:00Z or 2026-11-30T07:00:00+01:00"
 _IN_ADDRESS: Final = "; in an address the + is written %2B"
 _OF_PYDANTIC: Final = frozenset(get_args(ErrorType))
@@ -43,7 +45,8 @@ def reason_of_invalid(error: Any, place: Place | None = None) -> Reason:
     keys, kind = [str(part) for part in error["loc"]], error["type"]
     field = ".".join(keys[1:] if keys[:1] and keys[0] in _OF_REQUESTS else keys)
     where = f"{place[0]} {place[1]}" if place else ""
-    code, sentence = CODES.get(kind, "" if kind in _OF_PYDANTIC else kind), error["msg"].removeprefix("Value error, ")
+    code = CODES.get(kind, _OTHERS if kind in _OF_PYDANTIC else kind)
+    sentence = error["msg"].removeprefix("Value error, ")
     if code == "no_time":
         sentence = _TIME + (_IN_ADDRESS if keys[:1] == ["query"] else "")
     return Reason(

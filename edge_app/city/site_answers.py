@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AwareDatetime, Field
@@ -46,7 +46,14 @@ class SiteAnswer(Answer):
     lanes: int | None
     public: bool
     state: State
-    state_reason: Annotated[str, Field(description="One sentence where the state is not `counting`")]
+    state_reason: Annotated[
+        str, Field(description="English sentence where the state is not `counting`: the device's own, where it has one")
+    ]
+    state_code: Annotated[str, Field(description="Names the reason for programs; a page has words of its own for it")]
+    state_parameters: Annotated[
+        Mapping[str, str | int | float],
+        Field(description="What the words of the code name; `device_says`: the device's own sentence, in English"),
+    ]
     device: Annotated[str, Field(description="SITE/DEVICE as in topics, empty where none is attached")]
     line: str
     turned: Annotated[bool, Field(description="The line's left to right is the site's right to left")]

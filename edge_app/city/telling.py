@@ -22,6 +22,7 @@ from edge_app.city.inventory_files import feature
 from edge_app.city.records import Change, number_in
 from edge_app.city.site_answers import ChangeAnswer, LastMinutes, SiteAnswer, State, Way
 from edge_app.city.sums import QUARTER_S, is_new
+from edge_app.http.problems import Reason, because
 from edge_app.mqtt.office_messages import ConfigState
 from edge_app.records import DIRECTIONS, VEHICLES
 
@@ -37,7 +38,8 @@ _DISTRUSTED: Final[Mapping[State, str]] = {
     "blurred": "The picture is blurred: counts cannot be trusted.",
     "slow": "Frames come too rarely for the traffic.",
 }
-"""Quality flags, the worst first, with which a device counts something other than what passes; with their sentence."""
+"""Quality flags, the worst first, with which a device counts something other than what passes; with their sentence.
+Each is also the code of its reason."""
 _ESTIMATED: Final = ("quarter", "hour")
 LAST_S: Final = 3 * 3600
 """Time before now in which every quarter begins that is `newest_seen`, where no interval is longer than an hour."""
@@ -123,6 +125,7 @@ def newest_seen(totals: Iterable[Total], now: int) -> Total | None:
 def site_of(site: Site, now: float, recent: Recent | None = None) -> SiteAnswer:
     """Return a site with its state at this time, UTC s. recent: its last minutes."""
     row, (state, why) = site.row, _state(site, now)
+    words = why.parameters.get("device_says")
     return SiteAnswer(
         id=row.id,
         road=row.road,
@@ -135,7 +138,9 @@ def site_of(site: Site, now: float, recent: Recent | None = None) -> SiteAnswer:
         lanes=row.lanes,
         public=row.public,
         state=state,
-        state_reason=why,
+        state_reason=str(words or why.detail),
+        state_code=why.code,
+        state_parameters=why.parameters,
         device=f"{row.topic_site}/{row.device}" if row.device else "",
         line=site.line,
         turned=bool(row.turned),
@@ -162,23 +167,27 @@ def geojson_of(sites: Iterable[SiteAnswer]) -> str:
     return json.dumps({"type": "FeatureCollection", "features": features}, ensure_ascii=False) + "\n"
 
 
-def _state(site: Site, now: float) -> tuple[State, str]:
+def _state(site: Site, now: float) -> tuple[State, Reason]:
+    """Return the state of a site and why; what its device itself says of that is the parameter `device_says`."""
     device = site.device
+    if device is None and site.row.device:
+        return "unknown", because("The device has not been heard yet.", code="not_heard")
     if device is None:
-        heard = "The device has not been heard yet." if site.row.device else "No device is attached."
-        return "unknown", heard
-    quality = device.health.get("quality", ())
+        return "unknown", because("No device is attached.", code="no_device")
+    quality, problem = device.health.get("quality", ()), device.health.get("problem", "")
+    says = {"device_says": problem} if problem else {}
     if device.state != "online":
-        return "offline", f"The device is {device.state}."
+        return "offline", because(f"The device is {device.state}.", code=f"device_{device.state}")
     if "blind" in quality or device.health.get("source", {}).get("state", "ok") != "ok":
-        return "blind", device.health.get("problem") or "The camera sees nothing."
+        return "blind", because("The camera sees nothing.", code="sees_nothing", **says)
     for flag, why in _DISTRUSTED.items():
         if flag in quality:
-            return flag, device.health.get("problem") or why
+            return flag, because(why, code=flag, **says)
     # The newest interval has begun before the end of that quarter, and the next one is due when it and that are over.
     if site.newest and now - site.newest > QUARTER_S + max(LATE_S, 2 * site.longest_s + _DELIVERY_S):
-        return "late", "Nothing has come for a quarter of an hour."
-    return "counting", ""
+        minutes = int(now - site.newest - QUARTER_S - site.longest_s) // 60  # at least: it may have begun earlier
+        return "late", because(f"Nothing has come of the last {minutes} minutes.", code="late", minutes=minutes)
+    return "counting", because("", code="")
 
 
 def change_of(change: Change) -> ChangeAnswer:
@@ -202,6 +211,7 @@ def device_of(row: Any) -> DeviceAnswer:
         lost=health.get("lost"),
         temperature_c=health.get("temperature_c"),
         frames_per_s=health.get("frames_per_s"),
+        certificate_ends=health.get("certificate_ends"),
         quality=health.get("quality", ()),
         problem=health.get("problem", ""),
         model=row.meta.get("model", ""),

@@ -190,7 +190,8 @@ class _Protocol(HttpToolsProtocol):
             self._why = _too_long()
             raise self._why
         if len(self.pipeline) >= _PIPELINED:
-            raise RefusalError(HTTPStatus.TOO_MANY_REQUESTS, "too many requests at once: wait for their answers")
+            sentence = "too many requests at once: wait for their answers"
+            raise RefusalError(HTTPStatus.TOO_MANY_REQUESTS, sentence, code="many_at_once")
         self._in_head = False
         self._timer.cancel()
         super().on_headers_complete()
@@ -224,16 +225,13 @@ class _Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  (the name is uvicorn's, and so is its English)
         """Tell that this is no HTTP. uvicorn calls it, also for what the methods above raise."""
-        self._refuse(
-            self._why
-            or RefusalError(HTTPStatus.BAD_REQUEST, "this is no request in HTTP/1.1: its head or a chunk is broken")
-        )
+        sentence = "this is no request in HTTP/1.1: its head or a chunk is broken"
+        self._refuse(self._why or RefusalError(HTTPStatus.BAD_REQUEST, sentence, code="no_request"))
 
     def _head_is_late(self) -> None:
         if self._head:  # else it has asked nothing, and waits for no answer
-            self._refuse(
-                RefusalError(HTTPStatus.REQUEST_TIMEOUT, "the head of the request comes too slowly: send it again")
-            )
+            sentence = "the head of the request comes too slowly: send it again"
+            self._refuse(RefusalError(HTTPStatus.REQUEST_TIMEOUT, sentence, code="slow_head"))
         self._give_up()
 
     def _refuse(self, why: RefusalError) -> None:
@@ -256,6 +254,6 @@ class _Protocol(HttpToolsProtocol):
 
 
 def _too_long() -> RefusalError:
-    return RefusalError(
-        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the head has more than {_MOST_HEAD:,} bytes: send fewer headers"
-    )
+    sentence = f"the head has more than {_MOST_HEAD:,} bytes: send fewer headers"
+    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    return RefusalError(status, sentence, code="long_head", most=_MOST_HEAD)

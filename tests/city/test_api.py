@@ -66,25 +66,26 @@ def test_a_site_is_described_with_its_state(database: Database, client: httpx.Cl
 
 
 @pytest.mark.parametrize(
-    ("quality", "problem", "state", "words"),
+    ("quality", "problem", "state", "code", "words"),
     [
-        (["moved"], "", "moved", "counts cannot be trusted"),
-        (["blurred", "moved", "slow"], "the picture is shifted by 8 %", "moved", "the picture is shifted by 8 %"),
-        (["blurred", "slow"], "", "blurred", "counts cannot be trusted"),
-        (["blind", "moved"], "", "blind", "sees nothing"),
-        (["slow"], "", "slow", "too rarely"),
-        (["dark"], "", "counting", ""),
+        (["moved"], "", "moved", "moved", "counts cannot be trusted"),
+        (["blurred", "moved", "slow"], "the picture is shifted by 8 %", "moved", "moved", "shifted by 8 %"),
+        (["blurred", "slow"], "", "blurred", "blurred", "counts cannot be trusted"),
+        (["blind", "moved"], "", "blind", "sees_nothing", "sees nothing"),
+        (["slow"], "", "slow", "slow", "too rarely"),
+        (["dark"], "", "counting", "", ""),
     ],
 )
 def test_a_site_whose_counts_cannot_be_trusted_does_not_look_well(
-    database: Database, client: httpx.Client, quality: list[str], problem: str, state: str, words: str
+    database: Database, client: httpx.Client, quality: list[str], problem: str, state: str, code: str, words: str
 ) -> None:
     site = make_site(database)
     health = {"quality": quality, "problem": problem, "source": {"state": "ok"}}
     with database.begin() as connection:
         connection.execute(DEVICE.update().values(state="online", health=health))
     told = client.get(f"/api/v1/sites/{site}").json()
-    assert told["state"] == state
+    assert (told["state"], told["state_code"]) == (state, code)
+    assert told["state_parameters"] == ({"device_says": problem} if problem else {})
     assert words in told["state_reason"]
     assert bool(told["state_reason"]) == bool(words)
     assert f'edge_app_city_sites{{state="{state}"}} 1.0' in client.get("/metrics").text

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from edge_app.city.api import build_api
+from edge_app.city.bodies import FILE
 from edge_app.city.database.engine import Database, open_database
 from edge_app.city.live import Live
 from edge_app.city.routes.city import City
@@ -45,3 +46,9 @@ def test_every_route_is_in_the_table_once(document: dict[str, Any]) -> None:
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     assert unresolved(document) == []
+
+
+def test_the_proxy_of_the_page_takes_the_largest_inventory() -> None:
+    found = re.search(r"(?m)^ +client_max_body_size (\d+)m;", (ROOT / "docs/city.md").read_text("utf-8"))
+    assert found
+    assert int(found[1]) * 2**20 >= FILE

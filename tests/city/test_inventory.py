@@ -12,17 +12,18 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from edge_app.city.calendar import STEPS
 from edge_app.city.course import middle_of
 from edge_app.city.database.audit import read_audit
 from edge_app.city.database.changes import newest_break, read_changes
 from edge_app.city.database.engine import Database
-from edge_app.city.database.fleet import note_config
+from edge_app.city.database.fleet import note_config, note_meta
 from edge_app.city.database.inventory import delete_site, put_sites, read_inventory, unheard_lines
 from edge_app.city.database.reading import read_totals
-from edge_app.city.database.rolling import roll_site
+from edge_app.city.database.rolling import roll_sites
+from edge_app.city.database.storing import Storing
 from edge_app.city.database.tables import SITE
 from edge_app.city.inventory import InventoryError, SiteDescription, described, judge_together
 from edge_app.city.inventory_files import (
@@ -33,7 +34,7 @@ from edge_app.city.inventory_files import (
     read_inventory_geojson,
 )
 from edge_app.city.records import LineName
-from edge_app.mqtt.device_messages import ConfigMeta, LineMeta
+from edge_app.mqtt.device_messages import ConfigMeta, LineMeta, Meta
 from tests.city.cases import NAME, START, changed, series
 from tests.city.test_storing import cars, make_site, roll, store
 
@@ -382,9 +383,54 @@ def test_a_site_that_is_added_up_anew_has_the_sums_it_had(database: Database, ti
     roll(database)
     with database.begin() as connection:
         before = [read_totals(connection, "quay", 0, 2**40, step) for step in STEPS]
-        roll_site(connection, "quay")
+        roll_sites(connection, ["quay"])
         assert [read_totals(connection, "quay", 0, 2**40, step) for step in STEPS] == before
     assert [len(totals) for totals in before][2] >= 1
+
+
+def counting_lines(database: Database, many: int) -> list[LineName]:
+    """Return lines that count, each at a site that its device has made; of the first half something has come."""
+    names = [LineName("harbour", f"pole-{many}-{n}", "main") for n in range(many)]
+    store(database, [one for name in names[: many // 2] for one in series(3, name=name, length=900)])
+    roll(database)
+    metas = {(name.site, name.device): meta_of(name) for name in names}
+    with database.begin() as connection:
+        note_meta(connection, metas, START, Storing().lines(connection, names))
+    return names
+
+
+def meta_of(name: LineName) -> Meta:
+    return Meta(
+        site=name.site,
+        device=name.device,
+        lines=[LineMeta(id=name.line, start=(0, 0), end=(1, 1))],
+        classes=["car"],
+        interval_s=60,
+        model="",
+        config="",
+        version="1",
+    )
+
+
+def test_many_sites_are_put_with_as_few_statements_as_two(database: Database) -> None:
+    """Each takes its line over from the site that the device has made: with what has come before, or for good."""
+    statements: dict[int, int] = {}
+    for many in (2, 100):
+        sites = [
+            quay(attached(name, begins=moment(START - START % 900 + 900)), id=f"{name.device}-new", road="New Road")
+            for name in counting_lines(database, many)
+        ]
+        with database.begin() as connection:
+            run: list[str] = []
+            event.listen(connection, "before_cursor_execute", lambda *told: run.append(told[2]))  # noqa: B023
+            assert len(put_sites(connection, sites, "anna", float(START))) == many
+            statements[many] = len(run)
+        named = [site.id for site in inventory(database) if f"pole-{many}-" in site.id]
+        assert len(named) == many + many // 2  # where something has come the former site stays
+        for n in (0, many - 1):
+            counted = [cars(database, f"pole-{many}-{n}-new", step) for step in ("quarter", "hour")]
+            assert [sum(vehicles for _, vehicles in steps) for steps in counted] == ([5, 5] if n == 0 else [0, 0])
+    assert statements[100] <= statements[2] + 3
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])

@@ -273,8 +273,8 @@ def test_a_site_in_its_first_minutes_shows_what_it_has(tmp_path: Path) -> None:
 def test_a_moved_camera_what_came_late_and_old_contradictions_are_told(tmp_path: Path) -> None:
     database = open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}")
     now = int(time.time())
-    site, texts = make_site(database, "UTC"), messages("en")
-    health = {"quality": ["moved"], "source": {"state": "ok"}}
+    site, texts = make_site(database, "UTC"), messages("de")
+    health = {"quality": ["moved"], "source": {"state": "ok"}, "problem": "the view is shifted by 8 %"}
     yesterday = now // 86_400 * 86_400 - 86_400
     wrong = [changed(one, totals=one.counts) for one in series(202, start=yesterday + 36_000)]
     with database.begin() as connection:
@@ -287,10 +287,15 @@ def test_a_moved_camera_what_came_late_and_old_contradictions_are_told(tmp_path:
     try:
         with Server(build_api(City(database, Live())), "127.0.0.1", 0) as server:
             base = f"http://127.0.0.1:{server.port}"
+            browser.open(base)
+            browser.run("localStorage.setItem('language', 'de')")
             browser.open(f"{base}/street/{site}")
             browser.wait_for("document.querySelector('.tiles') !== null")
             moved = texts["city.state.moved"]
             browser.wait_for(f"document.querySelector('.state.moved')?.textContent.includes({moved!r})")
+            says = texts["city.device_says"].format(words="the view is shifted by 8 %")
+            why = f"{texts['city.why.moved']} {says}"
+            browser.wait_for(f"document.querySelector('#view p.muted')?.textContent === {why!r}")
             day = datetime.fromtimestamp(yesterday, timezone.utc).date().isoformat()
             choice = "document.querySelector('input[type=date]')"
             browser.run(f"{choice}.value = {day!r}; {choice}.dispatchEvent(new Event('change'))")

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_args
 
 import httpx
 import pytest
 
-from edge_app.city.api import build_api
+from edge_app.city.api import _OF_FRAMEWORK, build_api
 from edge_app.city.database import accounts
 from edge_app.city.database.engine import Database
+from edge_app.city.database.fleet import _NEW
 from edge_app.city.database.missing import AWAY
 from edge_app.city.database.orders import OrderKind
-from edge_app.city.invalid import CODES
+from edge_app.city.invalid import _OTHERS, CODES
 from edge_app.city.live import Live
 from edge_app.city.records import WORDS, number_in
 from edge_app.city.rollouts import CHANGES
 from edge_app.city.routes.city import City
+from edge_app.city.telling import _DISTRUSTED
+from edge_app.mqtt.device_messages import State
 from edge_app.rollout.members import COMMANDS
 from edge_app.web.languages import NAMES, messages
 from tests.city.cases import START
@@ -26,10 +31,13 @@ from tests.city.test_storing import make_site
 from tests.support.city_api import client_of
 from tests.support.paths import ROOT
 
-SERVER = "\n".join(path.read_text("utf-8") for path in sorted((ROOT / "edge_app/city").rglob("*.py")))
+STATES = "edge_app/city/telling.py"
+FILES = [*sorted((ROOT / "edge_app/city").rglob("*.py")), *sorted((ROOT / "edge_app/http").glob("*.py"))]
+SERVER = "\n".join(path.read_text("utf-8") for path in FILES if path != ROOT / STATES)
 OF_PLACES = {"in_row", "in_feature"}
 SITE = {"road": "Quay Road", "time_zone": "UTC"}
 CSV = "text/csv"
+LONG = {"content-length": "70000", "x-forwarded-for": "192.0.2.7"}
 _OF_DEVICE = ("config", "restart", "snapshot", "harvest")
 
 
@@ -37,7 +45,14 @@ def codes() -> set[str]:
     """Return every code that the server may answer."""
     raised = re.findall(r'\bcode="(\w+)"', SERVER)
     judged = re.findall(r'PydanticCustomError\(\s*"(\w+)"', SERVER)
-    return {*raised, *judged, *CODES.values()}
+    return {*raised, *judged, *CODES.values(), *_OF_FRAMEWORK.values(), _OTHERS}
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if "RefusalError(" in file.read_text("utf-8")], ids=str)
+def test_no_refusal_is_without_a_code(file: Path) -> None:
+    calls = [one for one in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(one, ast.Call)]
+    refusals = [one for one in calls if isinstance(one.func, ast.Name) and one.func.id == "RefusalError"]
+    assert [one.lineno for one in refusals if "code" not in {given.arg for given in one.keywords}] == []
 
 
 @pytest.mark.parametrize("language", NAMES)
@@ -45,6 +60,15 @@ def test_every_code_has_words_in_every_language_and_all_words_a_code(language: s
     assert len(codes()) > 50
     worded = {key.removeprefix("refused.") for key in messages(language) if key.startswith("refused.")}
     assert worded == codes() | OF_PLACES
+
+
+@pytest.mark.parametrize("language", NAMES)
+def test_every_reason_of_a_sites_state_has_words_in_every_language(language: str) -> None:
+    written = set(re.findall(r'\bcode="(\w+)"', (ROOT / STATES).read_text("utf-8")))
+    assert {"no_device", "sees_nothing", "late"} <= written
+    of_devices = {f"device_{state}" for state in (*get_args(State), _NEW["state"]) if state != "online"}
+    worded = {key.removeprefix("city.why.") for key in messages(language) if key.startswith("city.why.")}
+    assert worded == written | of_devices | set(_DISTRUSTED)
 
 
 @pytest.mark.parametrize("language", NAMES)
@@ -64,7 +88,7 @@ def test_every_action_of_the_audit_has_words_in_every_language(language: str) ->
     """The page *Administration* shows the action itself where it has none."""
     kinds = {"order": get_args(OrderKind), "rollout": CHANGES, "device": (*COMMANDS, "diagnose", *_OF_DEVICE)}
     actions = {f"{subject}.{kind}" for subject, all_kinds in kinds.items() for kind in all_kinds}
-    written = set(re.findall(r'\bnote_change\([^"]*"((?:\w+\.)+\w+)"', SERVER))
+    written = set(re.findall(r'\bnote_changes?\([^"]*"((?:\w+\.)+\w+)"', SERVER))
     assert {"site.put", "user.add", "rollout.start", "archive.lost", "review.answer"} <= written
     worded = {key.removeprefix("city.done.") for key in messages(language) if key.startswith("city.done.")}
     assert worded >= actions | written
@@ -168,9 +192,41 @@ def test_every_wrong_field_of_a_form_is_told(http: httpx.Client) -> None:
     assert len(told["errors"]) == 20
 
 
-def test_what_only_programs_ask_stays_a_sentence(http: httpx.Client) -> None:
-    told = http.get("/api/v1/datex2/sites.xml").json()
-    assert told.keys() == {"type", "title", "status", "detail"}
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status", "code", "parameters"),
+    [
+        ("GET", "/nope", {}, 404, "no_address", {}),
+        ("PATCH", "/api/v1/sites", {}, 405, "wrong_method", {}),
+        ("GET", "/page/nope.js", {}, 404, "no_file", {}),
+        ("GET", "/", {"host": "evil.example"}, 403, "foreign_host", {}),
+        ("GET", "/api/v1/sites", {"authorization": "Bearer x"}, 401, "wrong_token", {}),
+        ("GET", "/api/v1/sites?colour=red", {}, 422, "unknown_parameter", {"field": "colour", "known": "after, limit"}),
+        ("GET", "/api/v1/map?colour=red", {}, 422, "unknown_parameter", {"field": "colour", "known": "-"}),
+        ("PUT", "/api/v1/inventory/quay", {"content-type": "application/json"}, 422, "wrong_value", {}),
+        ("GET", "/api/v1/public/sites/quay", {}, 404, "not_public", {}),
+        ("GET", "/tiles/city.pmtiles", {}, 404, "no_tiles", {}),
+        ("GET", "/api/v1/datex2/sites.xml", {}, 404, "feed_off", {"key": "feeds.datex2"}),
+        ("GET", "/api/v1/ngsi-ld/entities?type=x", {}, 404, "feed_off", {"key": "feeds.fiware"}),
+        ("GET", "/api/v1/sensorthings/v1.1/Things", {}, 404, "feed_off", {"key": "feeds.sensorthings"}),
+        ("POST", "/api/v1/login", LONG, 413, "long_request", {"most": 65_536}),
+    ],
+)
+def test_what_only_programs_ask_is_refused_with_a_code_too(
+    http: httpx.Client,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    status: int,
+    code: str,
+    parameters: dict[str, Any],
+) -> None:
+    body = b"[]" if method == "PUT" else b" " * int(headers.get("content-length", 0))
+    answer = http.request(method, path, headers=headers, content=body)
+    told = answer.json()
+    assert (answer.status_code, told["status"], told["code"]) == (status, status, code)
+    named = re.findall(r"\{(\w+)\}", messages("en")[f"refused.{code}"])
+    assert set(named) <= set(told.get("parameters", ()))
+    assert told.get("parameters", {}).items() >= parameters.items()
 
 
 def test_a_line_that_counts_at_another_site_is_told_with_both(database: Database, http: httpx.Client) -> None:

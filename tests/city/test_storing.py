@@ -22,7 +22,7 @@ from edge_app.city.database.fleet import note_heard, note_meta
 from edge_app.city.database.inventory import put_sites, read_inventory
 from edge_app.city.database.missing import AWAY_S, expect_again, find_gaps, give_up, note_gone, note_newest
 from edge_app.city.database.reading import AnyStep, read_totals
-from edge_app.city.database.rolling import roll_site, roll_up
+from edge_app.city.database.rolling import roll_sites, roll_up
 from edge_app.city.database.steps import read_steps
 from edge_app.city.database.storing import Storing
 from edge_app.city.database.tables import ATTACHMENT, CONTRADICTION, DIRTY, INTERVAL, MEASURE, SITE
@@ -303,7 +303,7 @@ def test_every_step_tells_how_much_of_it_arrived_late(database: Database) -> Non
     assert [late(database, site, step) for step in STEPS] == [[(3_600, 600)]] * 3
     assert late(database, site, "day", ZoneInfo("Asia/Kolkata")) == [(3_600, 600)]
     with database.begin() as connection:
-        roll_site(connection, site)
+        roll_sites(connection, [site])
     assert [late(database, site, step) for step in STEPS] == [[(3_600, 600)]] * 3
 
 

@@ -17,7 +17,7 @@ from edge_app.city.api import build_api
 from edge_app.city.calendar import STEPS, Step, step_around
 from edge_app.city.database.engine import Database
 from edge_app.city.database.reading import AnyStep
-from edge_app.city.database.rolling import roll_site, roll_up
+from edge_app.city.database.rolling import roll_sites, roll_up
 from edge_app.city.database.steps import read_hours, read_steps
 from edge_app.city.database.storing import Storing
 from edge_app.city.database.tables import DEVICE, DIRTY, QUARTER, SITE
@@ -110,7 +110,7 @@ def test_steps_of_intervals_off_the_grid_are_those_of_their_starts(
     roll(database)
     assert_right(database, site, zone, intervals)
     with database.begin() as connection:
-        roll_site(connection, site)
+        roll_sites(connection, [site])
     assert_right(database, site, zone, intervals)
 
 
@@ -254,7 +254,11 @@ def test_a_device_of_long_intervals_is_late_when_one_has_not_come_and_not_before
     due = intervals[-1].end + length
     with client_of(build_api(City(database, Live(), utc=lambda: clock[0]))) as client:
         for clock[0], state in ((due + 30.0, "counting"), (due + length + 1_800.0, "late")):
-            assert client.get(f"/api/v1/sites/{site}").json()["state"] == state
+            told = client.get(f"/api/v1/sites/{site}").json()
+            assert told["state"] == state
+        minutes = told["state_parameters"]["minutes"]  # what is told to be missing is: it is never too much
+        assert 0 < minutes <= (clock[0] - intervals[-1].end) / 60
+        assert told["state_reason"] == f"Nothing has come of the last {minutes} minutes."
 
 
 def test_a_day_of_long_intervals_was_seen_whole(database: Database) -> None:

@@ -14,8 +14,17 @@ def note_change(
     connection: Connection, at: float, who: str, action: str, subject: str, change: Mapping[str, Any] | None = None
 ) -> None:
     """Note a change. at: UTC s. action: for programs, such as site.put. subject: of what. change: key -> old, new."""
-    row = {"at": int(at), "who": who, "action": action, "subject": subject, "change": dict(change or {})}
-    connection.execute(AUDIT.insert(), row)
+    note_changes(connection, at, who, action, {subject: change or {}})
+
+
+def note_changes(
+    connection: Connection, at: float, who: str, action: str, changes: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Note the same kind of change of several subjects. changes: by subject, else as above."""
+    one = {"at": int(at), "who": who, "action": action}
+    rows = [{**one, "subject": subject, "change": dict(change)} for subject, change in changes.items()]
+    if rows:
+        connection.execute(AUDIT.insert(), rows)
 
 
 def read_audit(

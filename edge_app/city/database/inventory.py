@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, exists, select, update
+from sqlalchemy import BigInteger, Connection, Integer, delete, exists, select
 
 from edge_app.city.calendar import FAR
 from edge_app.city.course import middle_of
-from edge_app.city.database.audit import note_change
-from edge_app.city.database.engine import among, lock_alone, put
-from edge_app.city.database.rolling import roll_site
+from edge_app.city.database.audit import note_change, note_changes
+from edge_app.city.database.engine import among, change, lock_alone, put, wanted
+from edge_app.city.database.rolling import roll_sites
 from edge_app.city.database.storing import Storing
 from edge_app.city.database.tables import ATTACHMENT, LINE, QUARTER, SITE, STEP
 from edge_app.city.inventory import (
@@ -94,11 +94,10 @@ def put_sites(connection: Connection, sites: Sequence[SiteDescription], who: str
     changed = [site for site in sites if changes[site.id]]
     put(connection, SITE, [_row(site) for site in changed])
     _attach(connection, [site for site in changed if "attachments" in changes[site.id]])
-    for site in changed:
-        if any(key in changes[site.id] for key in _SUMMED):
-            roll_site(connection, site.id)
-        note_change(connection, at, who, "site.put", site.id, changes[site.id])
-    return {name: change for name, change in changes.items() if change}
+    roll_sites(connection, [site.id for site in changed if any(key in changes[site.id] for key in _SUMMED)])
+    told = {name: change for name, change in changes.items() if change}
+    note_changes(connection, at, who, "site.put", told)
+    return told
 
 
 def _settled(site: SiteDescription) -> SiteDescription:
@@ -135,16 +134,16 @@ def _row(site: SiteDescription) -> dict[str, Any]:
 
 def _attach(connection: Connection, sites: Sequence[SiteDescription]) -> None:
     storing, rows = Storing(), list[dict[str, Any]]()
-    names = [site.id for site in sites]
-    for at in range(0, len(names), _AT_ONCE):
-        connection.execute(delete(ATTACHMENT).where(ATTACHMENT.c.site_id.in_(names[at : at + _AT_ONCE])))
+    connection.execute(delete(ATTACHMENT).where(among(connection, ATTACHMENT.c.site_id, [site.id for site in sites])))
     lines = storing.lines(connection, {LineName(*one.names) for site in sites for one in site.attachments})
     elsewhere = _elsewhere(connection, lines.values())
+    shorter = dict[int, _Elsewhere]()
     for site in sites:
         for attachment in site.attachments:
             line = lines[LineName(*attachment.names)]
-            _give_way(connection, site.id, attachment, elsewhere[line])
+            shorter |= {one.row.id: one for one in _give_way(site.id, attachment, elsewhere[line])}
             rows.append(_attachment_row(site.id, attachment, line))
+    _shorten(connection, list(shorter.values()))
     if rows:
         connection.execute(ATTACHMENT.insert(), rows)
 
@@ -178,10 +177,10 @@ def _attachment_row(site: str, attachment: Attachment, line: int) -> dict[str, A
     }
 
 
-def _give_way(connection: Connection, site: str, attachment: Attachment, elsewhere: list[_Elsewhere]) -> None:
-    """Raise InventoryError where the line counts elsewhere in that time, at a site that somebody has edited.
+def _give_way(site: str, attachment: Attachment, elsewhere: list[_Elsewhere]) -> Iterator[_Elsewhere]:
+    """Yield what the line counts at in that time, which ends now when it begins.
 
-    elsewhere: where it counts, by begin; what gives way ends there too.
+    elsewhere: where it counts, by begin. Raises InventoryError: at a site that somebody has edited.
     """
     begins, ends = attachment.span
     before = bisect_left(elsewhere, ends, key=lambda one: one.begins)
@@ -190,20 +189,24 @@ def _give_way(connection: Connection, site: str, attachment: Attachment, elsewhe
         one = elsewhere[before]
         if one.row.by_hand:
             raise InventoryError(counts_twice(f"{attachment.device}/{attachment.line}", one.row.site_id, site))
-        _shorten(connection, one.row, begins)
         one.ends = begins
+        yield one
         if one.ends <= one.begins:
             del elsewhere[before]
 
 
-def _shorten(connection: Connection, row: Any, ends: int) -> None:
-    """Let an attachment of a site that was made by itself end; without any counts before, the site goes with it."""
-    counted = exists().where(QUARTER.c.line_id == row.line_id, QUARTER.c.start >= row.begins, QUARTER.c.start < ends)
-    if connection.execute(select(counted)).scalar():
-        connection.execute(update(ATTACHMENT).where(ATTACHMENT.c.id == row.id).values(ends=ends))
-        roll_site(connection, row.site_id)
-    else:
-        _delete(connection, row.site_id)
+def _shorten(connection: Connection, given: Sequence[_Elsewhere]) -> None:
+    """Let attachments of sites that were made by themselves end; without any counts before, the site goes with it."""
+    if not given:
+        return
+    types = {"id": Integer(), "line_id": Integer(), "begins": BigInteger(), "ends": BigInteger()}
+    asked = wanted(connection, types, [(one.row.id, one.row.line_id, one.row.begins, one.ends) for one in given])
+    before = QUARTER.c.line_id == asked.c.line_id, QUARTER.c.start >= asked.c.begins, QUARTER.c.start < asked.c.ends
+    counted = set(connection.execute(select(asked.c.id).where(exists().where(*before))).scalars())
+    stay = [one for one in given if one.row.id in counted]
+    change(connection, ATTACHMENT, ("id",), [{"id": one.row.id, "ends": one.ends} for one in stay])
+    roll_sites(connection, [one.row.site_id for one in stay])
+    _delete(connection, [one.row.site_id for one in given if one.row.id not in counted])
 
 
 def delete_site(connection: Connection, name: str, who: str, at: float) -> bool:
@@ -212,16 +215,15 @@ def delete_site(connection: Connection, name: str, who: str, at: float) -> bool:
     found = read_inventory(connection, [name])
     if not found:
         return False
-    _delete(connection, name)
+    _delete(connection, [name])
     told = found[0].model_dump(mode="json", exclude={"id"})
     note_change(connection, at, who, "site.delete", name, {key: (value, None) for key, value in told.items()})
     return True
 
 
-def _delete(connection: Connection, name: str) -> None:
-    connection.execute(delete(STEP).where(STEP.c.site_id == name))
-    connection.execute(delete(ATTACHMENT).where(ATTACHMENT.c.site_id == name))
-    connection.execute(delete(SITE).where(SITE.c.id == name))
+def _delete(connection: Connection, names: Sequence[str]) -> None:
+    for column in (STEP.c.site_id, ATTACHMENT.c.site_id, SITE.c.id):
+        connection.execute(delete(column.table).where(among(connection, column, names)))
 
 
 def unheard_lines(connection: Connection, sites: Sequence[SiteDescription]) -> list[str]:

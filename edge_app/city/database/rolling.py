@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     BigInteger,
@@ -26,7 +29,7 @@ from edge_app.city.database import engine
 from edge_app.city.database.archived import Place, unreadable
 from edge_app.city.database.attached import counts_of_site, counts_there
 from edge_app.city.database.days import DAY_S, add_up_alone, keep_days
-from edge_app.city.database.engine import put
+from edge_app.city.database.engine import among, put
 from edge_app.city.database.pieces import Found, Quarter, find_pieces
 from edge_app.city.database.tables import ATTACHMENT, DIRTY, LINE, QUARTER, SITE, STEP
 from edge_app.city.records import COLUMNS
@@ -34,6 +37,8 @@ from edge_app.city.sums import QUARTER_S, beyond, deciding, quarter_sum
 
 _AT_ONCE: Final = 400
 """Quarters or steps of one question to the database; SQLite takes 32,766 values."""
+_QUARTERS: Final = 100_000
+"""Quarters of sites that are added up anew together: those of three years of one."""
 _MEASURES: Final = ("length_s", "covered_s", "flagged_s", "late_s", "doubtful")
 """What a step is the sum of, beside COLUMNS; `straddling_s` is not: it lies beyond the end of the step itself."""
 
@@ -136,29 +141,54 @@ def _roll_steps(connection: Connection, quarters: Collection[Quarter]) -> None:
             _roll_step(connection, step, wanted[at : at + _AT_ONCE])
 
 
-def roll_site(connection: Connection, site: str) -> None:
-    """Add a site up anew from all its quarters, because what is attached to it has changed."""
-    tz = zone(connection.execute(select(SITE.c.time_zone).where(SITE.c.id == site)).scalar_one())
-    connection.execute(delete(STEP).where(STEP.c.site_id == site))
+def roll_sites(connection: Connection, sites: Collection[str]) -> None:
+    """Add sites up anew from all their quarters, because what is attached to them has changed."""
+    connection.execute(delete(STEP).where(among(connection, STEP.c.site_id, sites)))
+    for part in _portions(connection, sites):
+        _roll_together(connection, part)
+
+
+def _portions(connection: Connection, sites: Collection[str]) -> Iterator[list[str]]:
+    """Yield those of some sites that have quarters, so many at a time that these fit into memory."""
+    many = select(ATTACHMENT.c.site_id, func.count()).join(QUARTER, counts_there()).group_by(ATTACHMENT.c.site_id)
+    part, held = list[str](), 0
+    for site, quarters in connection.execute(many.where(among(connection, ATTACHMENT.c.site_id, sites))).all():
+        if part and held + quarters > _QUARTERS:
+            yield part
+            part, held = [], 0
+        part.append(site)
+        held += quarters
+    if part:
+        yield part
+
+
+def _roll_together(connection: Connection, sites: Sequence[str]) -> None:
+    zones = select(SITE.c.id, SITE.c.time_zone).where(among(connection, SITE.c.id, sites))
+    zone_of = {name: zone(time_zone) for name, time_zone in connection.execute(zones)}
     names = ("straddling_s", *_MEASURES, *COLUMNS)
     columns = [QUARTER.c[name] for name in _MEASURES] + list(counts_of_site().values())
-    quarters = select(QUARTER.c.start, QUARTER.c.straddling_s, *columns).join(ATTACHMENT, counts_there())
+    quarters = select(ATTACHMENT.c.site_id, QUARTER.c.start, QUARTER.c.straddling_s, *columns)
+    found = quarters.join(ATTACHMENT, counts_there()).where(among(connection, ATTACHMENT.c.site_id, sites))
+    rows = list[dict[str, Any]]()
+    for site, mine in groupby(connection.execute(found.order_by(ATTACHMENT.c.site_id, QUARTER.c.start)), itemgetter(0)):
+        for (step, begin), values in _sums(mine, zone_of[site]).items():
+            rows.append({"site_id": site, "step": step, "start": begin, **dict(zip(names, values, strict=True))})
+    for at in range(0, len(rows), _AT_ONCE):
+        put(connection, STEP, rows[at : at + _AT_ONCE])
+
+
+def _sums(quarters: Iterable[Sequence[Any]], tz: ZoneInfo) -> dict[tuple[Step, int], list[float]]:
+    """Return the sums of the steps of a site. quarters: of it, by time: site, start, straddling_s, what is added up."""
     sums: dict[tuple[Step, int], list[float]] = {}
     within = dict.fromkeys(STEPS, (0, 0))  # the steps of the quarter before, which mostly are those of the next one
-    found = quarters.where(ATTACHMENT.c.site_id == site).order_by(QUARTER.c.start)
-    for start, straddling_s, *values in connection.execute(found):
+    for _, start, straddling_s, *values in quarters:
         for step, (begin, end) in within.items():
             if not begin <= start < end:
                 begin, end = within[step] = step_around(start, step, tz)
             key = step, begin
             mine = [beyond(start, straddling_s, end), *values]
             sums[key] = [a + b for a, b in zip(sums[key], mine, strict=True)] if key in sums else mine
-    rows = [
-        {"site_id": site, "step": step, "start": begin, **dict(zip(names, values, strict=True))}
-        for (step, begin), values in sums.items()
-    ]
-    for at in range(0, len(rows), _AT_ONCE):
-        put(connection, STEP, rows[at : at + _AT_ONCE])
+    return sums
 
 
 def _sites_of(connection: Connection, lines: Collection[int]) -> Mapping[int, Sequence[tuple[str, str]]]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Final
 from xml.etree import ElementTree
 
@@ -82,14 +83,21 @@ def _add_site(table: ElementTree.Element, place: Place) -> None:
     if place.lanes is not None:
         _add(site, "roa:measurementSiteNumberOfLanes", str(place.lanes))
     for series in place.series():
-        indexed = _add(site, "roa:measurementSpecificCharacteristics", index=_index(series))
-        what = _add(indexed, "roa:measurementSpecificCharacteristics")
-        _add(what, "roa:measurementSide", _side(place, series.direction))
-        _add(what, "roa:period", str(_PERIOD_S))
-        _add(what, "roa:specificMeasurementValueType", "trafficFlow")
-        vehicles = _add(what, "roa:specificVehicleCharacteristics")
-        _add(vehicles, "com:vehicleType", VEHICLE_TYPES[series.vehicle])
+        site.append(_characteristics(series, _side(place, series.direction)))
     _add_location(site, place)
+
+
+@cache
+def _characteristics(series: Series, side: str) -> ElementTree.Element:
+    """Return what is measured of a class and direction: one element for all sites, whose table it nearly fills."""
+    indexed = _element("roa:measurementSpecificCharacteristics", index=_index(series))
+    what = _add(indexed, "roa:measurementSpecificCharacteristics")
+    _add(what, "roa:measurementSide", side)
+    _add(what, "roa:period", str(_PERIOD_S))
+    _add(what, "roa:specificMeasurementValueType", "trafficFlow")
+    vehicles = _add(what, "roa:specificVehicleCharacteristics")
+    _add(vehicles, "com:vehicleType", VEHICLE_TYPES[series.vehicle])
+    return indexed
 
 
 def _add_location(site: ElementTree.Element, place: Place) -> None:
@@ -156,8 +164,13 @@ def _set_kind(element: ElementTree.Element, prefix: str, kind: str) -> None:
     element.set(f"{{{_XSI}}}type", _name(prefix, kind))  # type: ignore[arg-type]
 
 
+@cache
+def _tag(name: str) -> str:
+    return str(_name(*name.split(":")).text)
+
+
 def _element(name: str, text: str = "", **attributes: str) -> ElementTree.Element:
-    made = ElementTree.Element(_name(*name.split(":")).text, attributes)
+    made = ElementTree.Element(_tag(name), attributes)
     made.text = _UNWRITABLE.sub("", text)[:_LONGEST] or None
     return made
 
@@ -174,5 +187,5 @@ def _add_words(parent: ElementTree.Element, name: str, text: str) -> None:
 
 
 def _written(root: ElementTree.Element) -> bytes:
-    written: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
-    return written
+    # As text first: straight into bytes each of millions of pieces is encoded by itself.
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{ElementTree.tostring(root, encoding="unicode")}'.encode()

@@ -11,11 +11,14 @@ export const worded = (told) => (told.errors ?? [told]).map(reason).join("\n");
 
 function reason({ detail, code, parameters = {} }) {
   if (!has(`refused.${code}`)) return detail;
-  const values = Object.fromEntries(Object.entries(parameters).map(([key, value]) => [key, typeof value === "number" ? number(value, 3) : value]));
+  const values = valuesOf(parameters);
   const places = ["row", "feature"].filter((kind) => kind in values).map((kind) => text(`refused.in_${kind}`, values));
   const field = parameters.field ? [parameters.field.split(".").map(named).join(" ")] : [];
   return [...places, ...field, text(`refused.${code}`, values)].join(": ");
 }
+
+// What the words of a code name, as the page writes it.
+export const valuesOf = (parameters) => Object.fromEntries(Object.entries(parameters).map(([key, value]) => [key, typeof value === "number" ? number(value, 3) : value]));
 
 // A part of a key; items of a list are numbered from 1.
 export const named = (part) => (/^\d+$/.test(part) ? Number(part) + 1 : FIELDS[part] ? text(FIELDS[part]) : part);

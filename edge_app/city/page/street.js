@@ -2,8 +2,9 @@
 import uPlot from "/page/libraries/uplot.min.js";
 import { plotted } from "/page/charts.js";
 import { axis, colour } from "/page/theme.js";
+import { valuesOf } from "/page/refusals.js";
 import { ask, rfc } from "/page/requests.js";
-import { element, locale, moment, number, text } from "/page/texts.js";
+import { element, has, locale, moment, number, text } from "/page/texts.js";
 import { heatMap, yearMap } from "/page/heat.js";
 import { Flow, swapped, watch } from "/page/live.js";
 import { may } from "/page/login.js";
@@ -29,7 +30,7 @@ export async function showStreet(view, id) {
     element("div", { class: "row" }, element("h1", {}, site.road), element("span", { class: `state ${site.state}` }, text(`city.state.${site.state}`)),
       element("span", { class: "muted end" }, [site.device, site.line].filter(Boolean).join(" / ")),
       may("write") ? element("a", { href: `/inventory/${encodeURIComponent(id)}`, "data-view": true }, text("city.inventory")) : null),
-    element("p", { class: "muted", hidden: !site.state_reason }, site.state_reason),
+    element("p", { class: "muted", hidden: !site.state_code }, whyOf(site)),
     body,
   );
   let drawn = [];
@@ -76,6 +77,13 @@ export async function showStreet(view, id) {
     tellNow();
   });
   return () => { clearInterval(timer); end(); drawn.forEach((one) => one.destroy()); };
+}
+
+// Why it is not counting; what its device says of that stays English, behind what it means.
+function whyOf({ state_code: code, state_reason: sentence, state_parameters: parameters }) {
+  if (!has(`city.why.${code}`)) return sentence; // of a city that is newer than this page
+  const words = text(`city.why.${code}`, valuesOf(parameters));
+  return parameters.device_says ? `${words} ${text("city.device_says", { words: parameters.device_says })}` : words;
 }
 
 const counts = (id, from, to, step) => ask(`/api/v1/sites/${encodeURIComponent(id)}/counts?from=${rfc(from)}&to=${rfc(to)}&step=${step}`);

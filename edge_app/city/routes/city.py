@@ -70,7 +70,11 @@ def judge_parameters(request: Request) -> None:
         name = unknown[0] if unknown[0].isprintable() else repr(unknown[0])
         takes = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
         raise RefusalError(
-            HTTPStatus.UNPROCESSABLE_ENTITY, f"query.{name[:100]}: is no parameter of this address; {takes}"
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            f"query.{name[:100]}: is no parameter of this address; {takes}",
+            code="unknown_parameter",
+            field=name[:100],
+            known=", ".join(sorted(known)) or "-",
         )
 
 

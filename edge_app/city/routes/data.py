@@ -241,7 +241,8 @@ def _add_live(routes: APIRouter, city: City) -> None:
     )
     async def live() -> Response:
         if city.live.full:
-            raise RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, "as many pages watch as can: try again later")
+            sentence = "as many pages watch as can: try again later"
+            raise RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, sentence, code="many_watch")
         return StreamingResponse(city.live.events(), media_type="text/event-stream")
 
 

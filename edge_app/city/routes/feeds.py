@@ -55,7 +55,8 @@ def _add_datex2(routes: APIRouter, city: City, seen: Kept[_Seen]) -> None:
         publisher, now = _publisher(city), int(city.utc())
         places, _ = seen.now()
         if not places:
-            raise RefusalError(HTTPStatus.NOT_FOUND, "there is no site yet, and DATEX II has no empty table")
+            sentence = "there is no site yet, and DATEX II has no empty table"
+            raise RefusalError(HTTPStatus.NOT_FOUND, sentence, code="no_site_yet")
         return Response(site_table(places, publisher, moment(now)), media_type=_XML)
 
     @routes.get(
@@ -72,6 +73,7 @@ def _add_datex2(routes: APIRouter, city: City, seen: Kept[_Seen]) -> None:
                 HTTPStatus.NOT_FOUND,
                 "no site has a quarter of an hour that is over, began within the last hour and was seen by half, and "
                 "DATEX II has no empty list",
+                code="nothing_seen",
             )
         return Response(measured_data(places, observed, publisher, moment(now)), media_type=_XML)
 
@@ -111,7 +113,8 @@ def _publisher(city: City) -> Publisher:
 
 def feed_off(key: str) -> RefusalError:
     """Return the refusal of a feed that is not configured."""
-    return RefusalError(HTTPStatus.NOT_FOUND, f"this feed is off; feeds.{key} = true in city.toml turns it on")
+    sentence = f"this feed is off; feeds.{key} = true in city.toml turns it on"
+    return RefusalError(HTTPStatus.NOT_FOUND, sentence, code="feed_off", key=f"feeds.{key}")
 
 
 def _text(page: list[dict[str, Any]]) -> str:

@@ -29,7 +29,7 @@ _FILES: Final = {
 def page_file(name: str, headers: Mapping[str, str]) -> Response:
     """Return a file of the page. Raises RefusalError: when there is none of that name."""
     if name not in _FILES:
-        raise RefusalError(HTTPStatus.NOT_FOUND, "there is no such file")
+        raise RefusalError(HTTPStatus.NOT_FOUND, "there is no such file", code="no_file")
     kind = f"{_KINDS[_FILES[name].suffix]}; charset=utf-8"
     return Response(_FILES[name].read_bytes(), media_type=kind, headers=dict(headers))
 

@@ -61,7 +61,8 @@ def map_routes(city: City) -> APIRouter:
                 raise FileNotFoundError
             found = city.tiles.path.stat()
         except OSError:
-            raise RefusalError(HTTPStatus.NOT_FOUND, "there are no tiles; city.toml names them in page.tiles") from None
+            sentence = "there are no tiles; city.toml names them in page.tiles"
+            raise RefusalError(HTTPStatus.NOT_FOUND, sentence, code="no_tiles") from None
         answer = FileResponse(city.tiles.path, media_type=_KIND, stat_result=found, headers=_KEPT)
         if answer.headers["etag"] in request.headers.get("if-none-match", ""):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={**_KEPT, "etag": answer.headers["etag"]})

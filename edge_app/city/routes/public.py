@@ -61,7 +61,8 @@ def public_routes(city: City) -> APIRouter:
         response.headers.update(_CACHED)
         found = next((one for one in kept.now().sites if one.id == site), None)
         if found is None:
-            raise RefusalError(HTTPStatus.NOT_FOUND, "no such site is public; /api/v1/public/sites lists them")
+            sentence = "no such site is public; /api/v1/public/sites lists them"
+            raise RefusalError(HTTPStatus.NOT_FOUND, sentence, code="not_public")
         return found
 
     return routes

@@ -65,7 +65,8 @@ def sensorthings_routes(city: City) -> APIRouter:
             raise feed_off("sensorthings")
         for key, value in (("$expand", expand), ("$select", select)):
             if value is not None:
-                raise RefusalError(HTTPStatus.NOT_IMPLEMENTED, f"{key} is not answered here")
+                sentence = f"{key} is not answered here"
+                raise RefusalError(HTTPStatus.NOT_IMPLEMENTED, sentence, code="not_answered", option=key)
         origin = city.origin or str(request.base_url).rstrip("/")
         return _answer(city, path.rstrip("/"), options, f"{origin}{_ROOT}")
 
@@ -85,7 +86,8 @@ def _answer(city: City, path: str, options: _Options, address: str) -> dict[str,
         page, many = _observations(city, asked, places, options, address)
     else:
         if options.order or options.condition:
-            raise RefusalError(HTTPStatus.NOT_IMPLEMENTED, "$orderby and $filter are answered for Observations alone")
+            sentence = "$orderby and $filter are answered for Observations alone"
+            raise RefusalError(HTTPStatus.NOT_IMPLEMENTED, sentence, code="observations_alone")
         found = entities(asked, places, address)
         if found is None or (asked.of in _OF_ONE and not found):
             raise _nothing()
@@ -109,7 +111,8 @@ def _observations(
     by, _, way = options.order.lower().partition(" ")  # clients write DESC, OData desc
     if span is None or by not in ("", "phenomenontime") or way not in _WAYS:
         what = "$filter" if span is None else "$orderby"
-        raise RefusalError(HTTPStatus.BAD_REQUEST, f"{what} may use phenomenonTime alone; docs/city.md tells how")
+        sentence = f"{what} may use phenomenonTime alone; docs/city.md tells how"
+        raise RefusalError(HTTPStatus.BAD_REQUEST, sentence, code="time_alone", option=what)
     place, series = found
     over = int(city.utc()) // QUARTER_S * QUARTER_S
     with city.database.connect() as connection:
@@ -139,4 +142,5 @@ def _page(page: Sequence[dict[str, Any]], many: int, options: _Options, address:
 
 
 def _nothing() -> RefusalError:
-    return RefusalError(HTTPStatus.NOT_FOUND, f"there is nothing of that name; {_ROOT}/ lists what there is")
+    sentence = f"there is nothing of that name; {_ROOT}/ lists what there is"
+    return RefusalError(HTTPStatus.NOT_FOUND, sentence, code="no_entity", address=f"{_ROOT}/")
