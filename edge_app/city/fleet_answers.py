@@ -26,6 +26,10 @@ class DeviceAnswer(Answer):
     lost: int | None
     temperature_c: float | None
     frames_per_s: float | None
+    certificate_ends: Annotated[
+        AwareDatetime | None,
+        Field(description="When the first of its certificates, its own or its authority's, ends; null: not told"),
+    ]
     quality: Sequence[str]
     problem: str
     model: Annotated[str, Field(description="First digits of the SHA-256 of its detector; empty: not told")] = ""
