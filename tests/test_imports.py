@@ -184,7 +184,7 @@ PURE = {
     "city.overlaps": {"city.records"},
     "city.sums": {"city.overlaps", "city.records"},
     "city.reach": {"city.sums"},
-    "city.usual": {"city.calendar", "city.reach", "city.records", "city.sums"},
+    "city.usual": {"city.calendar", "city.reach", "city.sums"},
     "city.interval_columns": {"city.records", "city.sums"},
     "city.asking": {"city.records"},
     "city.portion": set[str](),

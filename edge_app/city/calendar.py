@@ -8,7 +8,7 @@ hour in which that happens is cut there: no time is in two steps of a kind.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final, Literal, TypeAlias, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -63,6 +63,7 @@ def step_around(at: int, step: Step, tz: ZoneInfo) -> tuple[int, int]:
     return _utc(first, tz), _utc((first + timedelta(days=32)).replace(day=1), tz)
 
 
+@lru_cache(2**14)  # the quarters of like days before, which are the same at all streets of a zone
 def clock_second(at: int, tz: ZoneInfo) -> int:
     """Return the second of the day that a clock shows there: the same one twice where an hour is there twice.
 

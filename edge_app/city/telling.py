@@ -217,6 +217,7 @@ def device_of(row: Any) -> DeviceAnswer:
         lost=health.get("lost"),
         temperature_c=health.get("temperature_c"),
         frames_per_s=health.get("frames_per_s"),
+        certificate_ends=health.get("certificate_ends"),
         quality=health.get("quality", ()),
         problem=health.get("problem", ""),
         model=row.meta.get("model", ""),

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 
 from edge_app.city.calendar import clock_second
 from edge_app.city.reach import Stretch, Summed
-from edge_app.city.records import Vector
 from edge_app.city.sums import QUARTER_S
 
 SEEN: Final = 0.5
@@ -20,10 +19,10 @@ NEARLY_WHOLE: Final = 0.95
 
 
 class Counted(Summed, Protocol):
-    """Sum of the intervals that begin in a step, with vehicles by class and direction."""
+    """Sum of the intervals that begin in a step, with the vehicles of all classes and both directions."""
 
     @property
-    def counts(self) -> Vector: ...
+    def vehicles(self) -> int: ...
 
 
 def is_seen(one: Stretch[Counted], least: float = SEEN) -> bool:
@@ -31,9 +30,9 @@ def is_seen(one: Stretch[Counted], least: float = SEEN) -> bool:
     return one.sum.covered_s > 0 and one.seen_s >= least * QUARTER_S
 
 
-def vehicles_of(*sums: Counted) -> float:
-    """Return vehicles in a quarter of an hour: what was not seen of them counts as what was."""
-    return sum(sum(one.counts) for one in sums) * QUARTER_S / sum(one.covered_s for one in sums)
+def vehicles_of(one: Stretch[Counted]) -> float:
+    """Return vehicles in a quarter of an hour: what was not seen counts as what was."""
+    return one.sum.vehicles * QUARTER_S / one.sum.covered_s
 
 
 def clock_day(day: Iterable[Stretch[Counted]], tz: ZoneInfo, least: float = SEEN) -> dict[int, float]:
@@ -42,13 +41,16 @@ def clock_day(day: Iterable[Stretch[Counted]], tz: ZoneInfo, least: float = SEEN
     least: share that must have been seen of a quarter. One that is there twice, where clocks are set back, is one of
     both together.
     """
-    by_second: dict[int, list[Stretch[Counted]]] = defaultdict(list)
+    found, unseen = dict[int, tuple[int, float]](), set[int]()
     for one in day:
-        by_second[clock_second(one.start, tz)].append(one)
+        second = clock_second(one.start, tz)
+        if is_seen(one, least):
+            many, seen_s = found.get(second, (0, 0.0))
+            found[second] = many + one.sum.vehicles, seen_s + one.sum.covered_s
+        else:
+            unseen.add(second)
     return {
-        second: vehicles_of(*(one.sum for one in found))
-        for second, found in by_second.items()
-        if all(is_seen(one, least) for one in found)
+        second: many * QUARTER_S / seen_s for second, (many, seen_s) in sorted(found.items()) if second not in unseen
     }
 
 

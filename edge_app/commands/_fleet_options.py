@@ -49,6 +49,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rollback = kinds.add_parser("rollback", help="have devices go back to the release of the program before")
     judge = kinds.add_parser("judge", help="say by comparisons of a candidate whether it may go on to more devices")
     judge.add_argument("files", type=Path, nargs="+", metavar="FILE", help="messages of shadow/LINE, one a line")
+    judge.add_argument(
+        "--candidate",
+        default="",
+        metavar="HASH",
+        help="first digits of its SHA-256 (the detector that counts beside; in a roll-out it is the one in service)",
+    )
+    judge.add_argument(
+        "--before", default="", metavar="HASH", help="the same of the detector with which it is compared (the only one)"
+    )
     judge.add_argument("--time-zone", default="UTC", metavar="ZONE", help="says when it is night (%(default)s)")
     _add_rollouts(kinds)
     bundle = kinds.add_parser("bundle", help="pack a detector and its manifest into a ZIP file for `fetch`")
@@ -142,7 +151,7 @@ def _add_rollouts(kinds: Any) -> None:
     listed = what.add_parser("list", help="show all, newest first")
     show = what.add_parser("show", help="show devices, counts and history of one")
     changes = (
-        ("pause", "give it to no further device; those that have it keep it"),
+        ("pause", "give it to no further device; those that have it keep it and are judged on"),
         ("go-on", "have a paused one go on"),
         ("take-back", "give every device what it had before"),
     )

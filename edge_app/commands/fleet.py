@@ -8,19 +8,21 @@ import sys
 import threading
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edge_app.commands import _fleet_options
 from edge_app.commands._fleet_commands import run_command, run_release
 from edge_app.commands._fleet_config import change_of, configure, show_layers
 from edge_app.commands._fleet_files import make_or_show_key, pack_bundle
+from edge_app.commands._fleet_judge import judge
 from edge_app.commands._office_serving import genuine_of, known_genuine, run_serve, session_of, signing_key
 from edge_app.commands._options import reach_secrets, without_city
 from edge_app.commands._rollouts import run_rollout
-from edge_app.errors import ConfigError, reason_of
+from edge_app.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edge_app.city.config import CityConfig
     from edge_app.city.office import KnownDevice, Office
 
@@ -38,7 +40,7 @@ def main(arguments: argparse.Namespace, stop: threading.Event) -> int:
         if arguments.kind == "key":
             return make_or_show_key(arguments.file)
         if arguments.kind == "judge":
-            return _judge(arguments.files, arguments.time_zone)
+            return judge(arguments.files, arguments.time_zone, arguments.candidate, arguments.before)
         if arguments.kind == "bundle":
             return pack_bundle(arguments.model, arguments.out)
         reach_secrets(arguments.config)
@@ -108,36 +110,6 @@ def _names(config: CityConfig, folder: Path, pattern: str) -> Sequence[str]:
         return [pattern] if _DEVICE.fullmatch(pattern) else []
     with opened(config, folder) as database, database.connect() as connection:
         return [name for name in device_names(connection) if fnmatchcase(name, pattern)]
-
-
-def _judge(files: Sequence[Path], zone_name: str) -> int:
-    from edge_app.city.calendar import zone
-    from edge_app.city.compared import Collected
-    from edge_app.console import terminal
-
-    tz, collected = zone(zone_name), Collected()
-    for path in files:
-        try:
-            with path.open(encoding="utf-8", errors="replace") as lines:
-                collected.add(lines)
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read ({reason_of(error)})") from None
-    rule = collected.rule(tz)
-    rows = terminal.table("counted", "candidate", "before", "change")
-    for name, found in rule.of.items():
-        if found.before or found.candidate:
-            rows.add_row(name, f"{found.candidate:,.0f}", f"{found.before:,.0f}", f"{found.change:+.1%}")
-    terminal.stdout().print(rows)
-    devices = len({device for device, _ in collected.hours})
-    print(f"\n{rule.hours:,} hours of {devices} devices; {collected.unread} lines were no comparison.")
-    decision = rule.decide()
-    for reason in rule.reasons():
-        print(f"stop: {reason}")
-    if decision == "pass":
-        print("pass: a shortfall that must not be is out of the question")
-    elif decision == "wait":
-        print("wait: too little was counted to stop it, or to let it go on")
-    return 0 if decision == "pass" else 1
 
 
 def _show_list(found: Sequence[KnownDevice]) -> None:

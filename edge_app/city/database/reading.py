@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from functools import reduce
+from operator import add
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, Row, Select, Text, and_, cast, func, or_, select, tuple_
 
 from edge_app.city.calendar import Step
 from edge_app.city.database.attached import counts_of_site, counts_there
 from edge_app.city.database.contradictions import count_contradictions
+from edge_app.city.database.engine import among
 from edge_app.city.database.missing import gaps_of, numbered_series
 from edge_app.city.database.tables import (
     ATTACHMENT,
@@ -57,6 +60,11 @@ class Total:
     def seen_s(self) -> float:
         """Seconds of the step's own time that were seen, whichever step their interval counts in."""
         return within_s(self) + self.reached_s
+
+    @property
+    def vehicles(self) -> int:
+        """All of them, in both directions."""
+        return sum(self.counts)
 
     @property
     def synthetic(self) -> bool:
@@ -107,10 +115,12 @@ def read_sites(
     after: str = "",
     most: int | None = None,
     meta: bool = False,
+    public: bool = False,
 ) -> list[Site]:
     """Return all sites by their id, or the one of this id. now: UTC s, when a line must be attached.
 
     after: only ids behind this one. most: so many at most. meta: with that of each device, which is long.
+    public: only those that are shown to everybody.
     """
     lasts = or_(ATTACHMENT.c.ends.is_(None), ATTACHMENT.c.ends > int(now))
     now_attached = and_(ATTACHMENT.c.site_id == SITE.c.id, ATTACHMENT.c.begins <= int(now), lasts)
@@ -132,6 +142,8 @@ def read_sites(
     )
     if identifier is not None:
         statement = statement.where(SITE.c.id == identifier)
+    if public:
+        statement = statement.where(SITE.c.public)
     if after:
         statement = statement.where(SITE.c.id > after)
     if most is not None:  # a range: for a list of ids SQLite would read all attachments for each
@@ -149,6 +161,11 @@ def read_sites(
         device = devices.get((row.topic_site, row.device))
         found.setdefault(row.id, Site(row, device, row.line or "", row.newest or 0, row.longest_s or 0))
     return list(found.values())
+
+
+def public_sites(connection: Connection) -> frozenset[str]:
+    """Return the ids of the sites that are shown to everybody."""
+    return frozenset(connection.execute(select(SITE.c.id).where(SITE.c.public)).scalars())
 
 
 def read_devices(
@@ -169,7 +186,7 @@ def read_totals(
     those with an interval that reaches over their end.
     """
     if step == "quarter":
-        return read_quarters(connection, start, end, site).get(site, [])
+        return read_quarters(connection, start, end, [site]).get(site, [])
     where = and_(STEP.c.site_id == site, STEP.c.step == step, STEP.c.start >= start, STEP.c.start < end)
     over = [STEP.c.straddling_s > 0] if straddling else []
     return [
@@ -191,29 +208,22 @@ def read_quarters(
     connection: Connection,
     start: int,
     end: int,
-    site: str | None = None,
+    sites: Collection[str] | None = None,
     *,
     reaching: bool = False,
     new_at: int | None = None,
 ) -> dict[str, list[Total]]:
-    """Return the quarters that begin in [start, end), UTC s, by time, for each site that has any, or for one alone.
+    """Return the quarters that begin in [start, end), UTC s, by time, for each site that has any.
 
-    reaching: also those before of which an interval reaches beyond `start`. new_at: of those that reach into none
-    behind them, only such as are new at a time, UTC s.
+    sites: only these. reaching: also those before of which an interval reaches beyond `start`. new_at: of those that
+    reach into none behind them, only such as are new at a time, UTC s.
     """
-    statement = _quarter_rows().where(QUARTER.c.start < end).order_by(QUARTER.c.start)
-    if reaching:
-        statement = statement.join(LINE, LINE.c.id == QUARTER.c.line_id).where(
-            QUARTER.c.start > start - QUARTER_S - LINE.c.longest_s,  # a range, in which the next condition chooses
-            or_(QUARTER.c.start >= start, QUARTER.c.start + QUARTER_S + QUARTER.c.straddling_s > start),
-        )
-    else:
-        statement = statement.where(QUARTER.c.start >= start)
+    statement = _within(_quarter_rows(), start, end, reaching=reaching)
     if new_at is not None:
         is_one = is_new(QUARTER.c.start, QUARTER.c.straddling_s, new_at)
         statement = statement.where(or_(is_one, QUARTER.c.straddling_s > 0))
-    if site is not None:
-        statement = statement.where(ATTACHMENT.c.site_id == site)
+    if sites is not None:
+        statement = statement.where(among(connection, ATTACHMENT.c.site_id, sites))
     found: dict[str, dict[int, Total]] = defaultdict(dict)
     for row in connection.execute(statement):
         of_site, settings = found[row.site_id], [tuple(one) for one in row.settings]
@@ -231,6 +241,62 @@ def read_quarters(
         )
         of_site[row.start] = of_site[row.start].plus(total) if row.start in of_site else total
     return {identifier: list(quarters.values()) for identifier, quarters in found.items()}
+
+
+class Passed(NamedTuple):
+    """What passed a site in a quarter, all together; otherwise like `Total`."""
+
+    start: int
+    length_s: int
+    covered_s: float
+    straddling_s: int
+    vehicles: int
+    synthetic: bool
+
+    def plus(self, other: Passed) -> Passed:
+        """Return the sum with what else counts in the same quarter."""
+        return Passed(
+            self.start,
+            self.length_s + other.length_s,
+            self.covered_s + other.covered_s,
+            self.straddling_s + other.straddling_s,
+            self.vehicles + other.vehicles,
+            self.synthetic or other.synthetic,
+        )
+
+
+def read_passed(connection: Connection, start: int, end: int, sites: Collection[str]) -> dict[str, list[Passed]]:
+    """Return the quarters that begin in [start, end), UTC s, by time, for each of some sites that has any.
+
+    Also those before of which an interval reaches beyond `start`. For many sites at once: a tenth of the work of
+    `read_quarters`.
+    """
+    vehicles = reduce(add, (QUARTER.c[name] for name in COLUMNS))
+    synthetic = cast(QUARTER.c.flags, Text).like(f'%"{SYNTHETIC}"%')
+    seconds = [QUARTER.c[name] for name in ("start", "length_s", "covered_s", "straddling_s")]
+    statement = select(ATTACHMENT.c.site_id, *seconds, vehicles, synthetic)
+    statement = statement.join(ATTACHMENT, counts_there()).where(among(connection, ATTACHMENT.c.site_id, sites))
+    statement = _within(statement, start, end, reaching=True)
+    found: dict[str, dict[int, Passed]] = defaultdict(dict)
+    row: Any
+    for row in connection.execute(statement):
+        of_site, passed = found[row[0]], Passed(*row[1:])
+        of_site[passed.start] = of_site[passed.start].plus(passed) if passed.start in of_site else passed
+    return {site: list(quarters.values()) for site, quarters in found.items()}
+
+
+def _within(statement: Select[Any], start: int, end: int, *, reaching: bool) -> Select[Any]:
+    """Return a statement about quarters, of those alone that begin in [start, end), UTC s, by time.
+
+    reaching: also of those before of which an interval reaches beyond `start`.
+    """
+    statement = statement.where(QUARTER.c.start < end).order_by(QUARTER.c.start)
+    if not reaching:
+        return statement.where(QUARTER.c.start >= start)
+    return statement.join(LINE, LINE.c.id == QUARTER.c.line_id).where(
+        QUARTER.c.start > start - QUARTER_S - LINE.c.longest_s,  # a range, in which the next condition chooses
+        or_(QUARTER.c.start >= start, QUARTER.c.start + QUARTER_S + QUARTER.c.straddling_s > start),
+    )
 
 
 def read_quarter_page(

@@ -52,7 +52,7 @@ def read_steps(
     another zone are added up from quarters of an hour, which all zones share. Steps without an interval are left out.
     """
     if step == "quarter":
-        return quarters_with_reached(read_quarters(connection, start, end, site, reaching=True).get(site, ()), start)
+        return quarters_with_reached(read_quarters(connection, start, end, [site], reaching=True).get(site, ()), start)
     if tz is not None:
         return _added_up(connection, site, start, end, step, tz)
     own = zone_of(connection, site)
@@ -148,9 +148,8 @@ def _added_up(connection: Connection, site: str, start: int, end: int, step: Ste
     stop = step_around(end - 1, step, tz)[1] if begin < end else begin
     found, within, before = dict[int, Total](), (0, 0), list[tuple[Total, int]]()
     for at in range(begin, stop, _AT_ONCE_S):
-        for quarter in read_quarters(connection, at, min(at + _AT_ONCE_S, stop), site, reaching=at == begin).get(
-            site, ()
-        ):
+        part = read_quarters(connection, at, min(at + _AT_ONCE_S, stop), [site], reaching=at == begin)
+        for quarter in part.get(site, ()):
             if quarter.start < begin:
                 before.append((quarter, quarter.start + QUARTER_S))
                 continue

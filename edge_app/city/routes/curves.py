@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Final
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query
 from pydantic import AwareDatetime
@@ -13,8 +16,8 @@ from edge_app.city.calendar import FAR, clock_second, step_around, zone
 from edge_app.city.curve_answers import Rates, Usual
 from edge_app.city.database import changes, reading
 from edge_app.city.database.engine import Connection
-from edge_app.city.database.reading import Site, Total
-from edge_app.city.reach import Stretch, stretches
+from edge_app.city.database.reading import Site
+from edge_app.city.reach import stretches
 from edge_app.city.routes.city import City, SiteId, known_site, needs
 from edge_app.city.routes.data import From, To, far, span_of
 from edge_app.city.sums import QUARTER_S
@@ -35,14 +38,15 @@ def curve_routes(city: City) -> APIRouter:
         span = span_of(begin, to, _MOST_DAYS)
         with city.database.connect() as connection:
             one = known_site(connection, site, city.utc())
-            found = day_of(connection, one, *span, invented=True)
+            totals = reading.read_quarters(connection, *span, [site], reaching=True).get(site, [])
+        found = stretches(totals, *span)
         tz = zone(one.row.time_zone)
         return Rates(
             site=site,
             start=moment(span[0]),
             seconds=[quarter.start - span[0] for quarter in found],
             clock=[clock_second(quarter.start, tz) for quarter in found],
-            vehicles=[round(vehicles_of(quarter.sum), 2) if is_seen(quarter) else None for quarter in found],
+            vehicles=[round(vehicles_of(quarter), 2) if is_seen(quarter) else None for quarter in found],
             covered=[round(quarter.seen_s / QUARTER_S, 4) for quarter in found],
         )
 
@@ -55,29 +59,42 @@ def curve_routes(city: City) -> APIRouter:
 
 
 def usual_of(connection: Connection, site: Site, at: int) -> Usual:
-    """Return the usual day of a site for the weekday of a time, UTC s: of days since its series broke last.
+    """Return the usual day of a site for the weekday of a time, UTC s."""
+    return usual_days(connection, [site], at)[site.row.id]
+
+
+def usual_days(connection: Connection, sites: Sequence[Site], at: int) -> dict[str, Usual]:
+    """Return the usual day of each site for the weekday of a time, UTC s: of days since its series broke last.
 
     What was invented is left out, unless its device invents still. Days are compared by the clock there: eight o'clock
-    is eight o'clock on either side of a change of clocks.
+    is eight o'clock on either side of a change of clocks. In few statements for any number of sites.
     """
-    tz = zone(site.row.time_zone)
+    by_zone: dict[str, list[Site]] = defaultdict(list)
+    for site in sites:
+        by_zone[site.row.time_zone].append(site)
+    told = dict[str, Usual]()
+    for name, there in by_zone.items():
+        told |= _usual_days(connection, there, at, zone(name))
+    return told
+
+
+def _usual_days(connection: Connection, sites: Sequence[Site], at: int, tz: ZoneInfo) -> dict[str, Usual]:
+    """Return the same of sites of one time zone."""
     today, _ = step_around(at, "day", tz)
     # Noon of the same weekday: a week of 7 * 86,400 s may begin an hour beside midnight where clocks are changed.
     days = [step_around(today - week * 7 * 86_400 + 43_200, "day", tz) for week in range(1, _WEEKS + 1)]
-    since = changes.newest_break(connection, site.row.id, days[-1][0], today + 86_400)
-    found = [day_of(connection, site, *span) for span in days if span[0] >= since]
-    counted = [day for day in found if day]
-    median = usual_day(clock_day(day, tz, NEARLY_WHOLE) for day in counted)
-    return Usual(days=len(counted), seconds=list(median), vehicles=list(median.values()))
-
-
-def day_of(connection: Connection, site: Site, begin: int, end: int, *, invented: bool = False) -> list[Stretch[Total]]:
-    """Return the quarters of a site that begin in [begin, end), UTC s, as its curve has them.
-
-    invented: with invented ones, too, as they are where its device invents still.
-    """
-    totals = reading.read_quarters(connection, begin, end, site.row.id, reaching=True).get(site.row.id, [])
-    return stretches([one for one in totals if invented or site.synthetic or not one.synthetic], begin, end)
+    names = [site.row.id for site in sites]
+    since = changes.newest_breaks(connection, names, days[-1][0], today + 86_400)
+    passed = [(span, reading.read_passed(connection, *span, names)) for span in days]
+    told = dict[str, Usual]()
+    for site in sites:
+        name = site.row.id
+        found = [(span, of_day.get(name, ())) for span, of_day in passed if span[0] >= since[name]]
+        trusted = [(span, [one for one in day if site.synthetic or not one.synthetic]) for span, day in found]
+        counted = [day for span, quarters in trusted if (day := stretches(quarters, *span))]
+        median = usual_day(clock_day(day, tz, NEARLY_WHOLE) for day in counted)
+        told[name] = Usual(days=len(counted), seconds=list(median), vehicles=list(median.values()))
+    return told
 
 
 def _second(at: datetime) -> int:

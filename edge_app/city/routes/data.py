@@ -30,6 +30,9 @@ from edge_app.city.site_answers import Changes, SiteAnswer, Sites
 from edge_app.http.problems import RefusalError
 from edge_app.records import VEHICLES
 
+_API: Final = "/api/v1"
+LIVE: Final = f"{_API}/live"
+"""Address of what is told as it comes, for as long as somebody watches."""
 _MOST_DAYS: Final[dict[str, int]] = {"quarter": 35, "hour": 400, "day": 4000}
 _MOST_DAYS_ELSEWHERE: Final = 400
 """Of hours and longer steps of another time zone, which are added up when they are asked for."""
@@ -71,7 +74,7 @@ Classes = Annotated[
 
 def data_routes(city: City) -> APIRouter:
     """Return the routes that read."""
-    routes = APIRouter(prefix="/api/v1", dependencies=[needs(Right.READ)])
+    routes = APIRouter(prefix=_API, dependencies=[needs(Right.READ)])
     _add_sites(routes, city)
     _add_counts(routes, city)
     _add_live(routes, city)
@@ -206,7 +209,7 @@ def _asked(
 
 def _add_live(routes: APIRouter, city: City) -> None:
     @routes.get(
-        "/live",
+        LIVE.removeprefix(_API),
         summary="New intervals as they are stored, as server-sent events",
         response_class=StreamingResponse,
         responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},

@@ -138,7 +138,7 @@ def _with_reached(connection: Connection, site: str, page: Sequence[Total]) -> l
     if not page:
         return []
     first, last = (edge(one.start for one in page) for edge in (min, max))
-    around = reading.read_quarters(connection, first, last + 1, site, reaching=True).get(site, ())
+    around = reading.read_quarters(connection, first, last + 1, [site], reaching=True).get(site, ())
     reached = {one.start: one.reached_s for one in quarters_with_reached(around, first)}
     return [replace(one, reached_s=reached[one.start]) for one in page]
 
