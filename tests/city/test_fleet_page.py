@@ -16,7 +16,7 @@ from sqlalchemy import select
 from edge_app.city.api import build_api
 from edge_app.city.database.accounts import add_account
 from edge_app.city.database.engine import Database, open_database
-from edge_app.city.database.tables import COMPARABLE, ORDER, ROLLOUT
+from edge_app.city.database.tables import COMPARABLE, ORDER, ROLLOUT, ROLLOUT_DEVICE
 from edge_app.city.live import Live
 from edge_app.city.routes.city import City
 from edge_app.drawing.jpeg import jpeg
@@ -254,6 +254,13 @@ def test_a_rollout_is_paused_and_taken_back_by_orders(fleet: Fleet, tmp_path: Pa
         browser.wait_for("document.querySelectorAll('.lead button:not([hidden])').length === 2")
         shows(browser, "No device of this group has compared anything yet")
         shows(browser, "of 2 devices 2 seem to tell a worse output than before")
+        with fleet.database.begin() as connection:
+            connection.execute(ROLLOUT.update().values(evidence=asdict(Evidence("pass"))))
+            connection.execute(ROLLOUT_DEVICE.update().where(ROLLOUT_DEVICE.c.state == "back").values(state="refused"))
+        browser.open(f"{fleet.base}/rollouts/{fleet.rollout}")
+        shows(browser, TEXTS["fleet.decision.blind"])
+        assert browser.run(f"document.body.innerText.includes({TEXTS['fleet.decision.pass']!r})") is False
+        shows(browser, TEXTS["fleet.member.refused"])
         browser.type(".lead .field input", "a storm")
         browser.run("window.confirm = () => true")
         browser.run("document.querySelectorAll('.lead button:not([hidden])')[1].click()")
