@@ -140,10 +140,12 @@ class Leading:
             one.state == "sent" and not one.fetched and self._link.busy(name) for name, one in present.items()
         )
         for name, member in present.items():
+            member = replace(member, usual=self._watch.usual(member))
+            aim, now, wanted = aim_of(rollout, member), self._utc(), rollout.wanted
             if member.follows:
-                after[name] = followed(member, told[name], aim_of(rollout, member), self._utc(), rollout.wanted)
+                after[name] = followed(member, told[name], aim, now, wanted)
                 continue
-            moved, do = step(member, told[name], aim_of(rollout, member), self._utc(), rollout.wanted)
+            moved, do = step(member, told[name], aim, now, wanted)
             if do == "restore" and rollout.state == "taken_back":
                 continue  # the layer was taken back everywhere: a person has set this since
             if do in ("fetch", "release"):

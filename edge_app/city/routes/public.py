@@ -6,6 +6,7 @@ No login, no cookie; answers may be kept by any cache, and the page be shown wit
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from typing import Final
@@ -25,6 +26,7 @@ from edge_app.city.routes.packed import Packed, packed, packed_answer
 from edge_app.city.site_answers import Usual, Way
 from edge_app.city.sums import QUARTER_S
 from edge_app.city.telling import LAST_S, SEEN, moment, newest_seen
+from edge_app.errors import StoreError
 from edge_app.http.problems import RefusalError
 from edge_app.records import DIRECTIONS
 
@@ -52,9 +54,16 @@ def public_routes(city: City) -> APIRouter:
     told = _Told(city)
 
     @routes.get("/public", include_in_schema=False)
-    @routes.get("/public/{site}", include_in_schema=False)
     def public_page() -> Response:
         return page_file("public.html", _EMBEDDED)
+
+    @routes.get("/public/{site}", include_in_schema=False)
+    async def public_page_of(site: str) -> Response:
+        page = page_file("public.html", _EMBEDDED)
+        with suppress(StoreError, RefusalError):  # the page itself says that the database is away, or much is asked for
+            if await told.site(site) is None:
+                page.status_code = HTTPStatus.NOT_FOUND
+        return page
 
     @routes.get(
         f"{PUBLIC}sites",
