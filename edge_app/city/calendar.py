@@ -73,6 +73,13 @@ def clock_second(at: int, tz: ZoneInfo) -> int:
     return local.hour * 3600 + local.minute * 60 + local.second
 
 
+@lru_cache(2**14)
+def offset_s(at: int, tz: ZoneInfo) -> int:
+    """Return how many seconds clocks are ahead of UTC. at: UTC s."""
+    ahead = _offset(at, tz)
+    return int(ahead.total_seconds()) if ahead else 0
+
+
 def _offset(at: int, tz: ZoneInfo) -> timedelta | None:
     return datetime.fromtimestamp(at, tz).utcoffset()
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from edge_app.city.calendar import offset_s
 from edge_app.city.compared import is_night
 from edge_app.city.database.comparing import HOUR_S, Pair, read_pairs
 from edge_app.city.database.engine import Connection
@@ -109,7 +111,7 @@ def _usual(
     hours = read_hours(connection, names, _spans(begin, until)) if names and until > begin else {}
     rule = UsualRule(rollout.cascade.failed, more=rollout.wanted.kind == "release", group=rollout.group)
     for hour in range(begin, until, HOUR_S):
-        of_hour = _hour(hours, [members[name] for name in names], hour, begin)
+        of_hour = _hour(hours, [members[name] for name in names], zones, hour, begin)
         for name, (counted, usual) in sorted(expected(of_hour).items()):
             night = is_night(hour, zones.get(name, _UTC))
             rule.add(name, counted, usual, night=night, group=members[name].group)
@@ -117,10 +119,13 @@ def _usual(
 
 
 def _spans(begin: int, until: int) -> list[tuple[int, int]]:
-    """Return the time since a roll-out began, and the same hours of the weeks before."""
+    """Return the time since a roll-out began, and the same hours of the weeks before.
+
+    With those beside them: where clocks were changed since, these are the same ones.
+    """
     lasted = min(until - begin, _WEEK_S)
     before = (begin - week * _WEEK_S for week in range(1, WEEKS + 1))
-    return [(begin, until), *((at, at + lasted) for at in before)]
+    return [(begin, until), *((at - HOUR_S, at + lasted + HOUR_S) for at in before)]
 
 
 def _judged(members: Mapping[str, Member]) -> list[str]:
@@ -130,10 +135,15 @@ def _judged(members: Mapping[str, Member]) -> list[str]:
     return have[:_MOST_JUDGED] + others[:: max(1, len(others) // _MOST_OTHERS)][:_MOST_OTHERS]
 
 
-def _hour(hours: Mapping[tuple[int, str], Mapping[str, float]], members: list[Member], hour: int, begin: int) -> Hour:
+def _hour(
+    hours: Mapping[tuple[int, str], Mapping[str, float]], members: list[Member], zones: Zones, hour: int, begin: int
+) -> Hour:
     """Return what is known of an hour; a device that got it in that hour is left out. begin: of the roll-out."""
     present = [one for one in members if (hour, one.name) in hours and not hour < one.got < hour + HOUR_S]
-    usual = {one.name: usual_hour(hours, one.name, hour, begin) for one in present}
+    usual = {
+        one.name: usual_hour(hours, one.name, hour, begin, partial(offset_s, tz=zones.get(one.name, _UTC)))
+        for one in present
+    }
     return Hour(
         counted={one.name: hours[hour, one.name] for one in present},
         usual={name: known for name, known in usual.items() if known is not None},

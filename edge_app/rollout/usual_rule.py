@@ -11,8 +11,9 @@ here alone. That it finds more than usual is what it may be made for: then its p
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from functools import partial
 from statistics import median
@@ -26,6 +27,8 @@ from edge_app.rollout.strays import least_above, too_many
 
 Vehicles: TypeAlias = Mapping[str, float]
 """Vehicles of an hour by class."""
+Offset: TypeAlias = Callable[[int], int]
+"""Function from UTC s to what clocks are ahead of UTC then, s."""
 WEEKS: Final = 4
 """Weeks of before whose hours say what is usual."""
 LIMITS: Final = Limits(tolerance=0.25, class_tolerance=0.5, worst=0.4, class_worst=0.7)
@@ -43,6 +46,10 @@ _SILENT_LEAST: Final = 100.0
 """Vehicles to be expected in those hours, of which less than that share was counted."""
 
 
+def _of_utc(_: int) -> int:
+    return 0
+
+
 @dataclass(frozen=True, slots=True)
 class Hour:
     """What is known of an hour. counted, usual: device -> vehicles by class; of those that have the release, and of
@@ -53,17 +60,29 @@ class Hour:
     with_it: Collection[str]
 
 
-def usual_hour(hours: Mapping[tuple[int, str], Vehicles], name: str, hour: int, before: int) -> Vehicles | None:
+def usual_hour(
+    hours: Mapping[tuple[int, str], Vehicles], name: str, hour: int, before: int, offset: Offset = _of_utc
+) -> Vehicles | None:
     """Return the medians of the same hours of the week, of those that begin before a time; None where there is none.
 
-    hours: begin, UTC s, and device -> vehicles of it, seen nearly whole. before: UTC s.
+    hours: begin, UTC s, and device -> vehicles of it, seen nearly whole. before: UTC s. offset: of the clocks where the
+    device is.
     """
-    first = max(1, -(-(hour + _HOUR_S - before) // _WEEK_S))
-    found = [hours.get((hour - week * _WEEK_S, name)) for week in range(first, first + WEEKS)]
+    over = (at for week in itertools.count(1) if (at := _weeks_before(hour, week, offset)) + _HOUR_S <= before)
+    found = [hours.get((at, name)) for at in itertools.islice(over, WEEKS)]
     known = [one for one in found if one is not None]
     if len(known) < 2:
         return None
     return {kind: float(median(one.get(kind, 0.0) for one in known)) for kind in VEHICLES}
+
+
+def _weeks_before(hour: int, week: int, offset: Offset) -> int:
+    """Return the hour some weeks before at whose begin clocks showed the same, UTC s.
+
+    Where they are changed by half an hour it is the nearer one.
+    """
+    at = hour - week * _WEEK_S
+    return at + round((offset(hour) - offset(at)) / _HOUR_S) * _HOUR_S
 
 
 def expected(hour: Hour) -> Mapping[str, tuple[Vehicles, Vehicles]]:

@@ -15,8 +15,9 @@ from edge_app.city.live import Live
 from edge_app.city.routes.city import City
 from edge_app.http.server import Server
 from edge_app.web.languages import messages
+from tests.city.cases import changed, series, vector
 from tests.city.test_clock_changes import BERLIN, fill_day, local, make_street
-from tests.city.test_storing import roll
+from tests.city.test_storing import make_site, roll, store
 from tests.support.browser import CHROMIUM, Browser
 from tests.support.paths import ROOT
 
@@ -175,6 +176,49 @@ def test_the_heat_map_adds_an_hour_up_that_is_there_twice_and_leaves_out_one_tha
             told = browser.run(script)
         assert len(told) == cells
         assert [one for one in told if ", 2:00" in one] == ([third] if third else [])
+        assert browser.errors == []
+    finally:
+        browser.close()
+        database.close()
+
+
+STRIP: Final = """
+    (() => {
+      const sheet = [...document.querySelectorAll('.uplot canvas')].at(-1);
+      const pen = sheet.getContext('2d');
+      const high = (x) => {
+        const column = pen.getImageData(x, 0, 1, sheet.height).data;
+        return Array.from({ length: sheet.height }, (_, y) => column[4 * y + 3]).filter(Boolean).length;
+      };
+      return Array.from({ length: 40 }, (_, n) => high(Math.round(sheet.width * (0.1 + 0.02 * n))));
+    })()
+"""
+"""Script that tells how many points of some columns of the strip below the day are drawn."""
+
+
+@pytest.mark.parametrize("length", [1800, 3600])
+def test_a_day_of_long_intervals_is_a_curve_without_holes_that_was_seen_whole(tmp_path: Path, length: int) -> None:
+    """240 vehicles an hour, off the grid by 20 minutes: 60 in each quarter of the day."""
+    database = open_database(f"sqlite:///{tmp_path / 'city.sqlite3'}")
+    site = make_site(database, "UTC")
+    day = datetime.now(timezone.utc).date() - timedelta(days=1)
+    begin = int(datetime(day.year, day.month, day.day, tzinfo=timezone.utc).timestamp())
+    made = series((86_400 + 7_200) // length, start=begin - 2_400, length=length, cars=0)
+    store(database, [changed(one, counts=vector(240 * length // 3600)) for one in made])
+    roll(database)
+    browser = Browser(tmp_path / "profile", 1280, 900)
+    try:
+        with Server(build_api(City(database, Live())), "127.0.0.1", 0) as server:
+            show_day(browser, f"http://127.0.0.1:{server.port}", site, day.isoformat())
+            tiles = browser.run("[...document.querySelectorAll('.tiles .card')].map((one) => one.innerText)")
+            assert messages("en")["city.day_at_least"].format(day="") not in tiles[0]
+            assert "100 %" in tiles[1].replace("\N{NO-BREAK SPACE}", " ")
+            for quarter in (0, 1, 30, 31, 32, 33, 94, 95):
+                _, _, part, shown = told_at(browser, quarter * QUARTER_S, 86_400)
+                assert (part, shown) == ("\N{EN DASH}", "60")
+            # What was seen of each quarter is one block: as high at every place.
+            heights = browser.run(STRIP)
+            assert len(set(heights)) == 1
         assert browser.errors == []
     finally:
         browser.close()

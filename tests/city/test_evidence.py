@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import update
@@ -80,6 +81,31 @@ def test_counts_are_compared_with_the_usual_ones_and_with_others(
     found = judged(database, 24)
     assert (found.decision, found.hours) == (decision, 48)
     assert found.sums["car"][0] == pytest.approx(share * sum(400 + hour for hour in range(24)) * 2, rel=0.01)
+
+
+def test_what_is_usual_is_that_of_the_same_clock_where_clocks_have_been_changed(database: Database) -> None:
+    """By UTC each hour of the weeks before lay an hour later, since clocks were set forward in between.
+
+    The two streets that have the release fill in the course of the day, the others empty: by the hour beside, neither
+    is as it was.
+    """
+    zone, change = ZoneInfo("Europe/Berlin"), int(datetime(2027, 3, 28, 1, tzinfo=timezone.utc).timestamp())
+    begin = change + 86_400
+    with database.begin() as connection:
+        lines = add_lines(connection, NAMES)
+        for name, line in lines.items():
+            for hour in range(-1, 25):
+                many = {"car": 100 + 50 * (hour if name in NAMES[:2] else 24 - hour)}
+                for week in range(1, 5):
+                    add_hours(connection, {(line, begin - week * WEEK + (hour + 1) * HOUR_S): many})
+                add_hours(connection, {(line, begin + hour * HOUR_S): many})
+    rollout = begun("next", RELEASE, {}, Cascade(), "anna", begin)
+    members = {name: Member(name, 0, got=float(begin) if at < 2 else 0.0) for at, name in enumerate(NAMES)}
+    zones = dict.fromkeys(NAMES, zone)
+    with database.connect() as connection:
+        found = read_evidence(connection, rollout, members, zones, begin + 24 * HOUR_S + 600)
+    assert found.hours == 48
+    assert found.sums["car"][0] == found.sums["car"][1]
 
 
 def test_the_hour_in_which_a_device_got_it_is_nobodys(database: Database) -> None:

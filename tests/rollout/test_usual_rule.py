@@ -20,6 +20,20 @@ def test_the_usual_hour_is_the_median_of_those_of_the_week_before_it_began() -> 
     assert usual_hour({(at - WEEK, "h/a"): {"car": 9.0}}, "h/a", at, BEGIN) is None, "one week says too little"
 
 
+def test_the_usual_hour_is_the_same_one_by_the_clock_on_either_side_of_a_change() -> None:
+    """They are set forward or back by an hour before the roll-out, or by half of one: then the nearer hour is taken."""
+    at = BEGIN + 5 * HOUR
+    for ahead, beside in ((HOUR, HOUR), (-HOUR, -HOUR), (HOUR // 2, 0)):
+        weeks = range(1, 5)
+        hours = {(at - week * WEEK + off, "h/a"): {"car": 100.0} for week in weeks for off in (-HOUR, 0, HOUR)}
+        hours |= {(at - week * WEEK + beside, "h/a"): {"car": 500.0} for week in weeks}
+        offset = lambda when, ahead=ahead: ahead if when >= BEGIN - 2 * 86_400 else 0  # noqa: E731
+        assert (usual_hour(hours, "h/a", at, BEGIN, offset) or {})["car"] == 500.0
+    # The hour a week before the first one is by the clock not over when the roll-out begins.
+    first = {(BEGIN - week * WEEK, "h/a"): {"car": 100.0 * week} for week in range(6)}
+    assert (usual_hour(first, "h/a", BEGIN, BEGIN) or {})["car"] == 250.0
+
+
 def test_a_day_on_which_all_count_less_is_no_fault_of_the_release() -> None:
     usual = {**OTHERS, "h/a": {"car": 200.0, "bus": 2.0}}
     rain = {name: {"car": 0.6 * of["car"], "bus": of["bus"]} for name, of in usual.items()}
