@@ -260,6 +260,8 @@ class RolloutWhole(Answer):
     hours_of_group: Annotated[float, Field(description="Shortest time of a group, h")]
     members: Annotated[
         Sequence[MemberAnswer],
-        Field(description="A thousand at most; those that are back or gone first, then those of the newest group"),
+        Field(
+            description="A thousand at most; those that got out of it or are gone first, then those of the newest group"
+        ),
     ]
     events: Annotated[Sequence[EventAnswer], Field(description="Newest first, a thousand at most")]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, cast
 
 from edge_app.city.conversation import Outcome
 from edge_app.city.database.audit import note_change
@@ -32,7 +32,7 @@ from edge_app.city.signer import Signer
 from edge_app.city.steps import Sending, Steps
 from edge_app.rollout.following import followed
 from edge_app.rollout.leading import ACTIVE, Event, Evidence, Rollout, aim_of, led
-from edge_app.rollout.members import COMMANDS, Do, Kind, Member, Told, step
+from edge_app.rollout.members import COMMANDS, OUT, Do, Kind, Member, Out, Told, step
 from edge_app.system.tables import flat
 
 log = logging.getLogger(__name__)
@@ -106,9 +106,9 @@ class Leading:
         after, work = self._stepped(rollout, mine, present, told)
         changed_members = [one for name, one in after.items() if one != mine.members[name]]
         back = [
-            Event("back", one.name, one.reason, one.name)
+            Event(cast(Out, one.state), one.name, one.reason, one.name)
             for one in changed_members
-            if one.state == "back" != mine.members[one.name].state
+            if one.state in OUT and one.state != mine.members[one.name].state
         ]
         next_one, events = led(rollout, list(after.values()), told, evidence, now)
         told_anew = evidence if evidence != kept.evidence else None

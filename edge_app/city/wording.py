@@ -115,6 +115,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     "pieces_alone": "no answer, but {n} of {all} pieces have come: ask again when the device is online",
     "pieces_came": "{n} of {all} pieces came: ask again",
     "done": "done",
+    "untaken": "no process of the office has taken it within ten minutes",
+    "abandoned": ("it was sent, and the office's process ended before an answer came: look whether it was done"),
     "bytes": "{n} bytes",
     "unknown_device": "{device}: the broker knows no such device",
     "not_by_office": "the office may not set {keys}: that stands in the device's own file",

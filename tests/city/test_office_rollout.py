@@ -325,11 +325,11 @@ def test_what_a_device_refuses_is_taken_from_the_broker_and_what_its_file_has_be
     def settled() -> bool:
         leading.turn()
         city.time.now += 40
-        return {one.state for one in city.rollout("odd")[1]} == {"back", "running"} and beside.setting.shadow == ""
+        return {one.state for one in city.rollout("odd")[1]} == {"refused", "running"} and beside.setting.shadow == ""
 
     eventually(settled, 60)
     assert (beside.present, refusing.present) == (city.candidate, OWN)
-    (reason,) = {one.reason for one in city.rollout("odd")[1] if one.state == "back"}
+    (reason,) = {one.reason for one in city.rollout("odd")[1] if one.state == "refused"}
     assert reason == "refuses it: detector.fetched: counts no class of this device"
     with city.database.begin() as connection:
         place_order(connection, "bert", "config", refusing.name, {"values": {"log.level": "debug"}}, city.time.now)

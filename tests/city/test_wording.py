@@ -15,7 +15,7 @@ from edge_app.rollout.strays import too_many
 from edge_app.web.languages import NAMES, messages
 from tests.support.paths import ROOT
 
-FILES = [*sorted((ROOT / "edge_app/rollout").glob("*.py")), *sorted((ROOT / "edge_app/city").glob("*.py"))]
+FILES = [*sorted((ROOT / "edge_app/rollout").glob("*.py")), *sorted((ROOT / "edge_app/city").rglob("*.py"))]
 WRITERS = {file: file.read_text("utf-8") for file in FILES if file.name != "wording.py"}
 ENDS = ("applied", "trying", "open")
 JOINTS = re.compile(r" (?=of group|of all groups|to pass or|than before)|\b(?:has|fewer|more) |, (?:and|so .*)$")

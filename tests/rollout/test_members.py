@@ -43,13 +43,13 @@ def test_a_refusal_is_believed_when_it_stays() -> None:
     begun = replace(FETCHED, changed=100.0)
     assert step(begun, told, "candidate", 120.0, WANTED)[0].state == "sent"
     after, _ = step(begun, told, "candidate", 131.0, WANTED)
-    assert (after.state, after.reason) == ("back", "refuses it: detector.fetched: no detector")
+    assert (after.state, after.reason) == ("refused", "refuses it: detector.fetched: no detector")
 
 
 @pytest.mark.parametrize(("report", "highest"), [("refused", 3), ("rolled_back", 4)])
 def test_what_a_device_does_not_use_is_taken_away_from_the_broker(report: str, highest: int) -> None:
     """Else the next change of its configuration would begin with it, and bring it again."""
-    back = replace(FETCHED, state="back", reason="refuses it: no detector", before={SHADOW: None})
+    back = replace(FETCHED, state="refused", reason="refuses it: no detector", before={SHADOW: None})
     told = replace(SET, report=report, highest=highest)
     assert step(back, told, "candidate", 140.0, WANTED) == (back, "restore")
     assert WANTED.values(back, "former") == {SHADOW: None}, "also that the office had set the default"
@@ -84,7 +84,7 @@ def test_a_fetch_that_fails_is_tried_again_and_given_up() -> None:
     again, do = step(failed, WELL, "candidate", 800.0, WANTED)
     assert (do, again.tries, again.former) == ("fetch", 2, FORMER)
     over, do = step(replace(failed, tries=TRIES), WELL, "candidate", 800.0, WANTED)
-    assert (over.state, do) == ("back", None)
+    assert (over.state, do) == ("failed", None)
     assert "answers 404" in over.reason
 
 
@@ -93,7 +93,17 @@ def test_what_a_broker_has_forgotten_is_no_change_by_a_person() -> None:
     forgotten = replace(SET, layer={}, revision=0)
     assert step(running, forgotten, "candidate", 100.0, WANTED) == (running, None)
     by_hand, _ = step(running, replace(SET, layer={}, revision=5), "candidate", 100.0, WANTED)
-    assert (by_hand.state, by_hand.reason) == ("back", "somebody else has changed detector.fetched")
+    assert (by_hand.state, by_hand.reason) == ("changed", "somebody else has changed detector.fetched")
+
+
+def test_what_a_person_has_changed_stays_also_where_the_device_was_away_and_may_be_undone() -> None:
+    gone = replace(FETCHED, state="gone", reason="offline", got=50.0)
+    by_hand = replace(WELL, layer={KEY: "a" * 64}, revision=5, highest=5)
+    changed, do = step(gone, by_hand, "candidate", 100.0, WANTED)
+    assert (changed.state, do) == ("changed", None)
+    assert step(changed, by_hand, "candidate", 101.0, WANTED) == (changed, None)
+    again, do = step(changed, replace(SET, revision=6, highest=6), "candidate", 102.0, WANTED)
+    assert (again.state, do) == ("running", None)
 
 
 def test_one_that_vanished_with_a_broker_that_has_forgotten_it_is_gone_and_is_seen_so() -> None:
@@ -137,7 +147,7 @@ def test_where_a_broker_has_lost_the_layer_nothing_is_sent_and_nothing_told_as_d
     assert step(running, lost, "candidate", 100.0, WANTED) == (running, None)
     for state in ("running", "gone", "sent", "back"):
         after, do = step(replace(FETCHED, state=state), lost, "former", 100.0, WANTED)
-        assert (after.state, after.reason, do) == ("back", f"{LOST}, so a person must look", None)
+        assert (after.state, after.reason, do) == ("stuck", f"{LOST}, so a person must look", None)
     assert step(NEW, lost, "former", 100.0, WANTED) == (NEW, None), "it never had the candidate"
 
 
@@ -211,7 +221,7 @@ def test_one_that_is_there_and_never_answers_holds_nobody_up() -> None:
     silent = replace(SET, layer={}, revision=5)
     assert step(mine, silent, "former", 9_000.0 + 3_599, WANTED) == (mine, None)
     told, _ = step(mine, silent, "former", 9_000.0 + 3_600, WANTED)
-    assert (told.state, told.reason) == ("back", "does not answer to what it had before, a person must look")
+    assert (told.state, told.reason) == ("stuck", "does not answer to what it had before, a person must look")
     assert returned([told], {told.name: silent}, WANTED)
     late, _ = step(told, replace(silent, highest=5), "former", 99_000.0, WANTED)
     assert (late.state, late.reason) == ("returned", "")
@@ -227,7 +237,7 @@ def test_one_that_keeps_the_candidate_is_told() -> None:
     mine = replace(FETCHED, state="running")
     told = replace(WELL, revision=5, highest=5, report="rolled_back", model="c" * 64, problems=("no frames come",))
     after, _ = step(mine, told, "former", 100.0, WANTED)
-    assert after.state == "back"
+    assert after.state == "stuck"
     assert "a person must look: no frames come" in after.reason
 
 

@@ -253,7 +253,7 @@ class FieldDevice:
             installation=lambda: self._installation,
             office=office,
             follows=follows,
-            signed_work=self._work(again),
+            signed_work=self._work(again, office.look_again),
             utc=self._time,
         )
         self._device, self._comparing, self.present = device, publisher.compare, model
@@ -268,7 +268,7 @@ class FieldDevice:
         if connection is not None:
             connection.close(goodbye=again.is_set() and not self.root.dead)
 
-    def _work(self, again: threading.Event) -> SignedWork:
+    def _work(self, again: threading.Event, fetched: Callable[[], None]) -> SignedWork:
         orders = Orders(
             Device(self._site, self._device_name, "", "", "", ""),
             None,  # type: ignore[arg-type]  # it has no camera
@@ -279,6 +279,7 @@ class FieldDevice:
             lambda: [sha256 for sha256 in (self.setting.model, self.setting.shadow) if sha256],
             self._stop,
             self._time,
+            fetched,
         )
         return SignedWork(
             self._trust,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from functools import reduce
+from operator import add
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, Row, Select, Text, and_, cast, func, or_, select, tuple_
 
 from edge_app.city.calendar import Step
 from edge_app.city.database.attached import counts_of_site, counts_there
 from edge_app.city.database.contradictions import count_contradictions
+from edge_app.city.database.engine import among
 from edge_app.city.database.missing import gaps_of, numbered_series
 from edge_app.city.database.tables import (
     ATTACHMENT,
@@ -98,10 +101,12 @@ def read_sites(
     after: str = "",
     most: int | None = None,
     meta: bool = False,
+    public: bool = False,
 ) -> list[Site]:
     """Return all sites by their id, or the one of this id. now: UTC s, when a line must be attached.
 
     after: only ids behind this one. most: so many at most. meta: with that of each device, which is long.
+    public: only those that are shown to everybody.
     """
     lasts = or_(ATTACHMENT.c.ends.is_(None), ATTACHMENT.c.ends > int(now))
     now_attached = and_(ATTACHMENT.c.site_id == SITE.c.id, ATTACHMENT.c.begins <= int(now), lasts)
@@ -123,6 +128,8 @@ def read_sites(
     )
     if identifier is not None:
         statement = statement.where(SITE.c.id == identifier)
+    if public:
+        statement = statement.where(SITE.c.public)
     if after:
         statement = statement.where(SITE.c.id > after)
     if most is not None:  # a range: for a list of ids SQLite would read all attachments for each
@@ -142,6 +149,11 @@ def read_sites(
     return list(found.values())
 
 
+def public_sites(connection: Connection) -> frozenset[str]:
+    """Return the ids of the sites that are shown to everybody."""
+    return frozenset(connection.execute(select(SITE.c.id).where(SITE.c.public)).scalars())
+
+
 def read_devices(
     connection: Connection, after: tuple[str, str] = ("", ""), most: int | None = None
 ) -> Sequence[Row[Any]]:
@@ -157,7 +169,7 @@ def read_totals(connection: Connection, site: str, start: int, end: int, step: A
     Of steps longer than a quarter the flags are not told: `read_steps` finds them too.
     """
     if step == "quarter":
-        return read_quarters(connection, start, end, site).get(site, [])
+        return read_quarters(connection, start, end, [site]).get(site, [])
     where = and_(STEP.c.site_id == site, STEP.c.step == step, STEP.c.start >= start, STEP.c.start < end)
     return [
         Total(
@@ -175,17 +187,17 @@ def read_totals(connection: Connection, site: str, start: int, end: int, step: A
 
 
 def read_quarters(
-    connection: Connection, start: int, end: int, site: str | None = None, *, new_at: int | None = None
+    connection: Connection, start: int, end: int, sites: Collection[str] | None = None, *, new_at: int | None = None
 ) -> dict[str, list[Total]]:
-    """Return the quarters that begin in [start, end), UTC s, by time, for each site that has any, or for one alone.
+    """Return the quarters that begin in [start, end), UTC s, by time, for each site that has any.
 
-    new_at: only those that are new at a time, UTC s.
+    sites: only these. new_at: only those that are new at a time, UTC s.
     """
     statement = _quarter_rows().where(QUARTER.c.start >= start, QUARTER.c.start < end).order_by(QUARTER.c.start)
     if new_at is not None:
         statement = statement.where(is_new(QUARTER.c.start, QUARTER.c.straddling_s, new_at))
-    if site is not None:
-        statement = statement.where(ATTACHMENT.c.site_id == site)
+    if sites is not None:
+        statement = statement.where(among(connection, ATTACHMENT.c.site_id, sites))
     found: dict[str, dict[int, Total]] = defaultdict(dict)
     for row in connection.execute(statement):
         of_site, settings = found[row.site_id], [tuple(one) for one in row.settings]
@@ -203,6 +215,41 @@ def read_quarters(
         )
         of_site[row.start] = of_site[row.start].plus(total) if row.start in of_site else total
     return {identifier: list(quarters.values()) for identifier, quarters in found.items()}
+
+
+class Passed(NamedTuple):
+    """What passed a site in a quarter, all together. start: UTC s."""
+
+    start: int
+    covered_s: float
+    vehicles: int
+    synthetic: bool
+
+    def plus(self, other: Passed) -> Passed:
+        """Return the sum with what else counts in the same quarter."""
+        return Passed(
+            self.start,
+            self.covered_s + other.covered_s,
+            self.vehicles + other.vehicles,
+            self.synthetic or other.synthetic,
+        )
+
+
+def read_passed(connection: Connection, start: int, end: int, sites: Collection[str]) -> dict[str, list[Passed]]:
+    """Return the quarters that begin in [start, end), UTC s, by time, for each of some sites that has any.
+
+    For many sites at once: a tenth of the work of `read_quarters`.
+    """
+    vehicles = reduce(add, (QUARTER.c[name] for name in COLUMNS))
+    synthetic = cast(QUARTER.c.flags, Text).like(f'%"{SYNTHETIC}"%')
+    statement = select(ATTACHMENT.c.site_id, QUARTER.c.start, QUARTER.c.covered_s, vehicles, synthetic)
+    statement = statement.join(ATTACHMENT, counts_there()).where(among(connection, ATTACHMENT.c.site_id, sites))
+    statement = statement.where(QUARTER.c.start >= start, QUARTER.c.start < end).order_by(QUARTER.c.start)
+    found: dict[str, dict[int, Passed]] = defaultdict(dict)
+    for site, *values in connection.execute(statement):
+        of_site, passed = found[site], Passed(*values)
+        of_site[passed.start] = of_site[passed.start].plus(passed) if passed.start in of_site else passed
+    return {site: list(quarters.values()) for site, quarters in found.items()}
 
 
 def read_quarter_page(
@@ -269,16 +316,16 @@ def is_there(connection: Connection) -> None:
     connection.execute(select(1))
 
 
-def usual_day(days: Iterable[Mapping[int, Total]]) -> dict[int, float]:
-    """Return the median of vehicles by second of the day. days: second of the day -> its total, of like days before.
+def usual_day(days: Iterable[Mapping[int, Passed]]) -> dict[int, float]:
+    """Return the median of vehicles by second of the day. days: second of the day -> its quarter, of like days before.
 
     Only steps count that were seen nearly whole.
     """
     by_second: dict[int, list[int]] = defaultdict(list)
     for day in days:
-        for second, total in day.items():
-            if total.covered_s >= 0.95 * QUARTER_S:
-                by_second[second].append(sum(total.counts))
+        for second, passed in day.items():
+            if passed.covered_s >= 0.95 * QUARTER_S:
+                by_second[second].append(passed.vehicles)
     return {second: float(_median(values)) for second, values in sorted(by_second.items())}
 
 

@@ -108,7 +108,7 @@ def _added_up(connection: Connection, site: str, start: int, end: int, step: Ste
     stop = step_around(end - 1, step, tz)[1] if begin < end else begin
     found, within = dict[int, Total](), (0, 0)
     for at in range(begin, stop, _AT_ONCE_S):
-        for quarter in read_quarters(connection, at, min(at + _AT_ONCE_S, stop), site).get(site, ()):
+        for quarter in read_quarters(connection, at, min(at + _AT_ONCE_S, stop), [site]).get(site, ()):
             if not within[0] <= quarter.start < within[1]:
                 within = step_around(quarter.start, step, tz)
             first, finish = within

@@ -11,8 +11,12 @@ const mine = asked ? `?language=${encodeURIComponent(asked)}` : "";
 const chosen = location.pathname.match(/^\/public\/([^/]+)$/)?.[1];
 const view = document.getElementById("view");
 
+let shown = false;
+
 async function show() {
   const answer = await fetch(`/api/v1/public/sites${chosen ? `/${chosen}` : ""}`);
+  if (!answer.ok && answer.status !== 404) return later(answer);
+  shown = true;
   const told = await answer.json();
   if (!answer.ok) {
     view.replaceChildren(element("h1", {}, text("public.title")), element("p", { class: "muted" }, text("public.none")), all());
@@ -24,6 +28,13 @@ async function show() {
   const list = sites.length ? element("div", { class: "streets" }, sites.map(street)) : element("p", { class: "muted" }, text("public.none"));
   view.replaceChildren(...[invented, element("h1", { class: chosen ? "unseen" : "" }, document.title), list, chosen ? all() : null,
     element("footer", {}, text("public.how")), languages(known)].filter(Boolean));
+}
+
+// The city is busy: what is shown stays, and it is asked again when it says so.
+function later(answer) {
+  const wait = Number(answer.headers.get("retry-after")) || 30;
+  if (!shown) view.replaceChildren(element("h1", {}, text("public.title")), element("p", { class: "muted" }, text("public.busy")));
+  setTimeout(() => show().catch(() => {}), 1000 * wait * (1 + Math.random())); // not all at once
 }
 
 const all = () => element("p", {}, element("a", { href: `/public${mine}` }, text("public.all")));

@@ -21,14 +21,16 @@ function reason({ detail, code, parameters = {} }) {
 export const valuesOf = (parameters) => Object.fromEntries(Object.entries(parameters).map(([key, value]) => [key, typeof value === "number" ? number(value, 3) : value]));
 
 // A sentence of the office, taken apart by the server: each part in the language of the page, or as it was written.
-export const inWords = (parts) => parts.map(({ detail, code, parameters = {} }) => {
+export const inWords = (parts) => parts.map((one, at) => `${partText(one)}${at === parts.length - 1 ? "" : one.code?.startsWith("of_") ? ": " : "; "}`).join("");
+
+function partText({ detail, code, parameters = {} }) {
   if (!has(`because.${code}`)) return detail;
   const values = valuesOf(parameters);
   if (parameters.name) values.name = className(parameters.name);
   if (has(`source.${parameters.state}`)) values.state = text(`source.${parameters.state}`);
   if (parameters.at) values.at = moment(parameters.at);
   return text(`because.${code}`, values);
-}).join("; ");
+}
 
 // A class of vehicles, or all together.
 export function className(name) {

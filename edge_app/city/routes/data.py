@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from http import HTTPStatus
 from typing import Annotated, Final, Literal, TypeAlias, get_args
@@ -30,6 +32,9 @@ from edge_app.city.site_answers import Changes, SiteAnswer, Sites, Usual
 from edge_app.http.problems import RefusalError
 from edge_app.records import VEHICLES
 
+_API: Final = "/api/v1"
+LIVE: Final = f"{_API}/live"
+"""Address of what is told as it comes, for as long as somebody watches."""
 _MOST_DAYS: Final[dict[str, int]] = {"quarter": 35, "hour": 400, "day": 4000}
 _MOST_DAYS_ELSEWHERE: Final = 400
 """Of hours and longer steps of another time zone, which are added up when they are asked for."""
@@ -73,7 +78,7 @@ Classes = Annotated[
 
 def data_routes(city: City) -> APIRouter:
     """Return the routes that read."""
-    routes = APIRouter(prefix="/api/v1", dependencies=[needs(Right.READ)])
+    routes = APIRouter(prefix=_API, dependencies=[needs(Right.READ)])
     _add_sites(routes, city)
     _add_counts(routes, city)
     _add_live(routes, city)
@@ -212,29 +217,49 @@ def _asked(
 
 
 def usual_of(connection: Connection, site: Site, at: int) -> Usual:
-    """Return the usual day of a site for the weekday of a time, UTC s: of days since its series broke last.
+    """Return the usual day of a site for the weekday of a time, UTC s."""
+    return usual_days(connection, [site], at)[site.row.id]
 
-    What was invented is left out, unless its device invents still.
+
+def usual_days(connection: Connection, sites: Sequence[Site], at: int) -> dict[str, Usual]:
+    """Return the usual day of each site for the weekday of a time, UTC s: of days since its series broke last.
+
+    What was invented is left out, unless its device invents still. In few statements for any number of sites.
     """
-    tz = zone(site.row.time_zone)
+    by_zone: dict[str, list[Site]] = defaultdict(list)
+    for site in sites:
+        by_zone[site.row.time_zone].append(site)
+    told = dict[str, Usual]()
+    for name, there in by_zone.items():
+        told |= _usual_days(connection, there, at, zone(name))
+    return told
+
+
+def _usual_days(connection: Connection, sites: Sequence[Site], at: int, tz: ZoneInfo) -> dict[str, Usual]:
+    """Return the same of sites of one time zone."""
     today, _ = step_around(at, "day", tz)
     # Noon of the same weekday: a week of 7 * 86,400 s may begin an hour beside midnight where clocks are changed.
     days = [step_around(today - week * 7 * 86_400 + 43_200, "day", tz) for week in range(1, _WEEKS + 1)]
-    since = changes.newest_break(connection, site.row.id, days[-1][0], today + 86_400)
-    comparable = [span for span in days if span[0] >= since]
-    totals = [(begin, reading.read_totals(connection, site.row.id, begin, end, "quarter")) for begin, end in comparable]
-    days_of = [
-        {total.start - begin: total for total in found if site.synthetic or not total.synthetic}
-        for begin, found in totals
-    ]
-    counted = [day for day in days_of if day]
-    median = reading.usual_day(counted)
-    return Usual(days=len(counted), seconds=list(median), vehicles=list(median.values()))
+    names = [site.row.id for site in sites]
+    since = changes.newest_breaks(connection, names, days[-1][0], today + 86_400)
+    passed = [(begin, reading.read_passed(connection, begin, end, names)) for begin, end in days]
+    told = dict[str, Usual]()
+    for site in sites:
+        name = site.row.id
+        comparable = [(begin, found.get(name, ())) for begin, found in passed if begin >= since[name]]
+        days_of = [
+            {one.start - begin: one for one in found if site.synthetic or not one.synthetic}
+            for begin, found in comparable
+        ]
+        counted = [day for day in days_of if day]
+        median = reading.usual_day(counted)
+        told[name] = Usual(days=len(counted), seconds=list(median), vehicles=list(median.values()))
+    return told
 
 
 def _add_live(routes: APIRouter, city: City) -> None:
     @routes.get(
-        "/live",
+        LIVE.removeprefix(_API),
         summary="New intervals as they are stored, as server-sent events",
         response_class=StreamingResponse,
         responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},

@@ -6,10 +6,11 @@ No login, no cookie; answers may be kept by any cache, and the page be shown wit
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from edge_app.city.calendar import step_around, zone
 from edge_app.city.database import reading
@@ -17,17 +18,25 @@ from edge_app.city.database.engine import Connection
 from edge_app.city.database.reading import Site, Total
 from edge_app.city.public_answers import Flow, PublicDay, PublicSite, PublicSites
 from edge_app.city.routes.city import City, SiteId, judge_parameters
-from edge_app.city.routes.data import usual_of
+from edge_app.city.routes.data import usual_days
 from edge_app.city.routes.files import page_file
-from edge_app.city.routes.kept import Kept
+from edge_app.city.routes.kept import Kept, Readers
+from edge_app.city.routes.packed import Packed, packed, packed_answer
 from edge_app.city.site_answers import Usual, Way
 from edge_app.city.sums import QUARTER_S
 from edge_app.city.telling import LAST_S, SEEN, moment, newest_seen
 from edge_app.http.problems import RefusalError
 from edge_app.records import DIRECTIONS
 
+PUBLIC: Final = "/api/v1/public/"
+"""Begin of the addresses that everybody may read."""
 KEPT_S: Final = 60
 """How long an answer is good, here and in caches on its way."""
+_OLD_S: Final = 5 * 60
+"""Age up to which the answer of before is handed out while a new one is made."""
+_MOST_WAITING: Final = 100
+"""Readers who wait for the first answer, of a server's 400 connections."""
+_JSON: Final = "application/json"
 _HOUR_S: Final = 3600
 _CACHED: Final = {"cache-control": f"public, max-age={KEPT_S}", "access-control-allow-origin": "*"}
 _EMBEDDED: Final = {
@@ -40,7 +49,7 @@ _EMBEDDED: Final = {
 def public_routes(city: City) -> APIRouter:
     """Return the routes of the public page."""
     routes, judged = APIRouter(), [Depends(judge_parameters)]
-    kept = Kept(_Told(city).read, city.utc, KEPT_S)
+    told = _Told(city)
 
     @routes.get("/public", include_in_schema=False)
     @routes.get("/public/{site}", include_in_schema=False)
@@ -48,57 +57,105 @@ def public_routes(city: City) -> APIRouter:
         return page_file("public.html", _EMBEDDED)
 
     @routes.get(
-        "/api/v1/public/sites",
+        f"{PUBLIC}sites",
         summary="Traffic now and the usual day of the sites shown to everybody",
+        response_model=PublicSites,
         dependencies=judged,
     )
-    def public_sites(response: Response) -> PublicSites:
-        response.headers.update(_CACHED)
-        return kept.now()
+    async def public_sites(request: Request) -> Response:
+        return packed_answer(request, await told.sites.now(), _CACHED, _JSON)
 
-    @routes.get("/api/v1/public/sites/{site}", summary="The same of one site", dependencies=judged)
-    def public_site(site: SiteId, response: Response) -> PublicSite:
-        response.headers.update(_CACHED)
-        found = next((one for one in kept.now().sites if one.id == site), None)
+    @routes.get(
+        f"{PUBLIC}sites/{{site}}",
+        summary="The same of one site",
+        response_model=PublicSite,
+        dependencies=judged,
+    )
+    async def public_site(site: SiteId, request: Request) -> Response:
+        found = await told.site(site)
         if found is None:
             sentence = "no such site is public; /api/v1/public/sites lists them"
             raise RefusalError(HTTPStatus.NOT_FOUND, sentence, code="not_public")
-        return found
+        return packed_answer(request, found, _CACHED, _JSON)
 
     return routes
 
 
 class _Told:
-    """The answer about all sites; usual days are made anew once an hour."""
+    """The answers about all sites and about each one, made once for all who ask, by two threads that do nothing else.
+
+    Usual days are read anew once an hour. Whoever embeds one site does not wait for all the others.
+    """
 
     def __init__(self, city: City) -> None:
-        self._city = city
-        self._usual: dict[str, tuple[tuple[int, int], Usual]] = {}
+        self._city, self._usual = city, dict[str, tuple[tuple[int, int], Usual]]()
+        self._for_one = Readers(most=_MOST_WAITING)
+        self.sites = Kept(self._all, city.utc, KEPT_S, old_s=_OLD_S, readers=Readers(most=_MOST_WAITING))
+        self._names = Kept(self._public, city.utc, KEPT_S, old_s=_OLD_S, readers=self._for_one)
+        self._site: dict[str, Kept[Packed | None]] = {}
 
-    def read(self, now: float) -> PublicSites:
+    async def site(self, name: str) -> Packed | None:
+        """Return the answer about one site, None where it is not public. Raises as `Kept.now`."""
+        names = await self._names.now()
+        for gone in self._site.keys() - names:
+            del self._site[gone]
+        if name not in names:  # it costs nothing to ask for what is not there
+            return None
+        if name not in self._site:
+            one = partial(self._one, name)
+            self._site[name] = Kept(one, self._city.utc, KEPT_S, old_s=_OLD_S, readers=self._for_one)
+        return await self._site[name].now()
+
+    def _public(self, _: float) -> frozenset[str]:
         with self._city.database.connect() as connection:
-            found = [site for site in reading.read_sites(connection, now) if site.row.public]
-            demo = self._city.demo
-            shown = [site for site in found if demo or not site.synthetic]
-            told = [
-                _told(connection, site, int(now), self._usual_of(connection, site, now), demo=demo) for site in shown
-            ]
-        return PublicSites(at=moment(int(now)), synthetic=demo, sites=told)
+            return reading.public_sites(connection)
 
-    def _usual_of(self, connection: Connection, site: Site, now: float) -> Usual:
-        day, _ = step_around(int(now), "day", zone(site.row.time_zone))
-        until = day, int(now) // _HOUR_S
-        kept = self._usual.get(site.row.id)
-        if kept is None or kept[0] != until:
-            kept = self._usual[site.row.id] = until, usual_of(connection, site, int(now))
-        return kept[1]
+    def _all(self, now: float) -> Packed:
+        with self._city.database.connect() as connection:
+            told = self._read(connection, reading.read_sites(connection, now, public=True), int(now))
+        answer = PublicSites(at=moment(int(now)), synthetic=self._city.demo, sites=told)
+        return packed(answer.model_dump_json().encode())
+
+    def _one(self, name: str, now: float) -> Packed | None:
+        with self._city.database.connect() as connection:
+            told = self._read(connection, reading.read_sites(connection, now, name, public=True), int(now))
+        return packed(told[0].model_dump_json().encode()) if told else None
+
+    def _read(self, connection: Connection, found: Sequence[Site], now: int) -> list[PublicSite]:
+        demo = self._city.demo
+        shown = [site for site in found if demo or not site.synthetic]
+        if not shown:
+            return []
+        self._know_usual(connection, shown, now)
+        begins = [_begin(site, now) for site in shown]
+        totals = reading.read_quarters(connection, min(begins), now + 1, [site.row.id for site in shown])
+        return [
+            _told(
+                site,
+                [one for one in totals.get(site.row.id, ()) if one.start >= begin and (demo or not one.synthetic)],
+                now,
+                self._usual[site.row.id][1],
+                demo=demo,
+            )
+            for site, begin in zip(shown, begins, strict=True)
+        ]
+
+    def _know_usual(self, connection: Connection, shown: Sequence[Site], now: int) -> None:
+        """Have the usual days of these sites ready."""
+        until = {site.row.id: (step_around(now, "day", zone(site.row.time_zone))[0], now // _HOUR_S) for site in shown}
+        wanted = [site for site in shown if self._usual.get(site.row.id, ((0, 0),))[0] != until[site.row.id]]
+        for name, usual in usual_days(connection, wanted, now).items():
+            self._usual[name] = until[name], usual
 
 
-def _told(connection: Connection, site: Site, now: int, usual: Usual, *, demo: bool) -> PublicSite:
+def _begin(site: Site, now: int) -> int:
+    """Return from when on quarters are told: today, and what is new also after midnight."""
+    return min(step_around(now, "day", zone(site.row.time_zone))[0], now - LAST_S)
+
+
+def _told(site: Site, totals: Sequence[Total], now: int, usual: Usual, *, demo: bool) -> PublicSite:
     row = site.row
     begin, _ = step_around(now, "day", zone(row.time_zone))
-    totals = reading.read_totals(connection, row.id, min(begin, now - LAST_S), now + 1, "quarter")
-    totals = [total for total in totals if demo or not total.synthetic]
     seen = [total for total in totals if total.covered_s >= SEEN * QUARTER_S]
     today = [total for total in seen if total.start >= begin]
     by_second = dict(zip(usual.seconds, usual.vehicles, strict=True))
