@@ -140,10 +140,12 @@ class Leading:
             one.state == "sent" and not one.fetched and self._link.busy(name) for name, one in present.items()
         )
         for name, member in present.items():
+            member = replace(member, usual=self._watch.usual(member))
+            aim, now, wanted = aim_of(rollout, member), self._utc(), rollout.wanted
             if member.follows:
-                after[name] = followed(member, told[name], aim_of(rollout, member), self._utc(), rollout.wanted)
+                after[name] = followed(member, told[name], aim, now, wanted)
                 continue
-            moved, do = step(member, told[name], aim_of(rollout, member), self._utc(), rollout.wanted)
+            moved, do = step(member, told[name], aim, now, wanted)
             if do == "restore" and rollout.state == "taken_back":
                 continue  # the layer was taken back everywhere: a person has set this since
             if do in ("fetch", "release"):
@@ -173,7 +175,10 @@ class Leading:
         mine = self._led.get(kept.id)
         if mine is None or name not in mine.members:
             return
-        after = self._steps.answered(mine.members[name], outcome)
+        before = mine.members[name]
+        after = self._steps.answered(before, outcome)
+        if after.fetched and not before.fetched:  # from now on it may be asked why it does not use it
+            after = replace(after, changed=self._utc())
         with self._hold.begin() as connection:
             put_members(connection, kept.id, [after])
         mine.members[name] = after

@@ -44,7 +44,7 @@ class Member:
     are set, None for the default, without those that it left. drifted: it told a drift before it got the candidate.
     order: id of the newest command to it, empty where a new one is to be made. got: when it had the candidate first,
     UTC s, 0 before. follows: the device on the same machine that is ordered in its place, empty for one that is asked
-    itself.
+    itself. usual: its figures of before it got the candidate, None until they are known.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Member:
     order: str = ""
     got: float = 0.0
     follows: str = ""
+    usual: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import event, insert, update
 
 from edge_app.city.api import build_api
-from edge_app.city.database import accounts
+from edge_app.city.curve_answers import Usual
+from edge_app.city.database import accounts, reading
 from edge_app.city.database.engine import Connection, Database
 from edge_app.city.database.inventory import put_sites
 from edge_app.city.database.reading import Site
@@ -22,8 +23,8 @@ from edge_app.city.inventory import described
 from edge_app.city.live import Live
 from edge_app.city.routes import public
 from edge_app.city.routes.city import City
-from edge_app.city.routes.data import usual_days
-from edge_app.city.site_answers import Usual
+from edge_app.city.routes.curves import usual_days
+from edge_app.errors import StoreError
 from tests.city.cases import NAME, START, changed, series
 from tests.city.test_storing import roll, store
 from tests.support.brokers import eventually
@@ -115,6 +116,21 @@ def test_only_public_streets_are_told_and_nothing_else(client: httpx.Client) -> 
         assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
     assert NAME.device not in client.get(PATH).text
     assert client.get("/api/v1/sites").status_code == 401
+
+
+def test_the_page_of_no_public_street_is_not_found(client: httpx.Client) -> None:
+    for path, status in (("quay", 200), ("hidden", 404), ("nowhere", 404)):
+        page = client.get(f"/public/{path}")
+        assert (page.status_code, page.text) == (status, client.get("/public").text)
+
+
+def test_the_page_is_there_while_the_database_is_away(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> None:
+        raise StoreError("the database is away")
+
+    monkeypatch.setattr(reading, "public_sites", away)
+    assert client.get("/public/quay").status_code == 200
+    assert client.get(f"{PATH}/quay").status_code == 503
 
 
 def test_answers_are_for_caches_and_pages_of_others(client: httpx.Client) -> None:

@@ -158,7 +158,7 @@ def _add_orders(routes: APIRouter, city: City) -> None:
     def all_orders(subject: About = None) -> Orders:
         with city.database.connect() as connection:
             found = orders.read_orders(connection, subject, _MOST_ORDERS)
-            files = with_files(connection, [row.id for row in found])
+            files = with_files(connection, [row.id for row in found], city.utc())
         return Orders(orders=[told_as.order_of(row, files) for row in found])
 
     @routes.post("/orders", summary="Ask something of the office's process")
@@ -196,7 +196,7 @@ def _add_orders(routes: APIRouter, city: City) -> None:
     )
     def order_file(order: Key) -> Response:
         with city.database.connect() as connection:
-            found = orders.read_order_file(connection, order)
+            found = orders.read_order_file(connection, order, city.utc())
         if found is None:
             sentence = "for this order there is no file, or no longer"
             raise RefusalError(HTTPStatus.NOT_FOUND, sentence, code="no_order_file")
