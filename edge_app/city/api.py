@@ -21,6 +21,7 @@ from edge_app.city.database.accounts import AccountError
 from edge_app.city.invalid import reason_of_invalid
 from edge_app.city.inventory import InventoryError
 from edge_app.city.routes.city import City, caller
+from edge_app.city.routes.curves import curve_routes
 from edge_app.city.routes.data import LIVE, data_routes
 from edge_app.city.routes.feeds import feed_routes
 from edge_app.city.routes.files import file_routes
@@ -95,6 +96,7 @@ def build_api(city: City) -> FastAPI:
         data_routes(city),
         gap_routes(city),
         fleet_routes(city),
+        curve_routes(city),
         measure_routes(city),
         interval_routes(city),
         feed_routes(city),
