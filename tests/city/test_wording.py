@@ -72,10 +72,11 @@ def test_the_rules_are_taken_apart() -> None:
     of_all = {"name": "all classes", "share": 33.3, "candidate": 8000, "before": 12_000}
     assert told("; ".join(rule.reasons())) == [("counts_fewer", of_all), ("counts_fewer", {**of_all, "name": "car"})]
     quarters = [(at * 900, {"frames_per_s": 15.0 if at < 96 else 3.0}) for at in range(100)]
-    assert told(worse(quarters[96:], usual_of(quarters, 96 * 900), 100 * 900.0)) == [("slow", {"rate": 3.0, "before": 15.0})]
+    sentence = worse(quarters[96:], usual_of(quarters, 96 * 900), 100 * 900.0)
+    assert told(sentence) == [("slow", {"rate": 3.0, "before": 15.0})]
     odd = {"north/pole-1": "5% fewer of car (1,000 against 1,052)"}
-    sentence = too_many(odd, {"north/pole-1": 1, "a/b": 0}, lambda many: many, "count otherwise than is usual there")
-    assert told("; ".join(sentence)) == [
+    many = too_many(odd, {"north/pole-1": 1, "a/b": 0}, lambda devices: devices, "count otherwise than is usual there")
+    assert told("; ".join(many)) == [
         ("of_group", {"n": 1, "group": 2}),
         ("are_odd", {"n": 1}),
         ("usual_fewer", {"device": "north/pole-1", "share": 5, "name": "car", "counted": 1000, "usual": 1052}),
