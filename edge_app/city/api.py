@@ -21,6 +21,7 @@ from edge_app.city.database.accounts import AccountError
 from edge_app.city.invalid import reason_of_invalid
 from edge_app.city.inventory import InventoryError
 from edge_app.city.routes.city import City, caller
+from edge_app.city.routes.curves import curve_routes
 from edge_app.city.routes.data import LIVE, data_routes
 from edge_app.city.routes.feeds import feed_routes
 from edge_app.city.routes.files import file_routes
@@ -57,8 +58,8 @@ _HEADERS: Final = {
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
-_ASKS: Final = ("/api/", "/metrics")
-"""Paths that tell something of the city; the others are the files of the page."""
+_ASKS: Final = ("/api/", "/metrics", "/openapi.json")
+"""Paths of what is made for who asks, who must not ask too often; the others are the files of the page."""
 _FINDING: Final = 2
 """Threads that find out who asks and do nothing else: who asks too often is told so while others are answered."""
 _MOST_FOUND: Final = 300
@@ -95,6 +96,7 @@ def build_api(city: City) -> FastAPI:
         data_routes(city),
         gap_routes(city),
         fleet_routes(city),
+        curve_routes(city),
         measure_routes(city),
         interval_routes(city),
         feed_routes(city),

@@ -175,7 +175,10 @@ class Leading:
         mine = self._led.get(kept.id)
         if mine is None or name not in mine.members:
             return
-        after = self._steps.answered(mine.members[name], outcome)
+        before = mine.members[name]
+        after = self._steps.answered(before, outcome)
+        if after.fetched and not before.fetched:  # from now on it may be asked why it does not use it
+            after = replace(after, changed=self._utc())
         with self._hold.begin() as connection:
             put_members(connection, kept.id, [after])
         mine.members[name] = after

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from edge_app.rollout.members import SENT_BACK, WHY, Aim, Do, Kind, Member, Step, Told, away
+from edge_app.rollout.members import AGAIN_S, SENT_BACK, TRIES, WHY, Aim, Do, Kind, Member, Step, Told, away
 
 SHADOW: Final = "detector.shadow"
 _REFUSAL_S: Final = 30.0
 """A report that is still a refusal so long after the office's message is about that one."""
 _ANSWERS_S: Final = 3600.0
 """A device that is there answers to the office's message within seconds, and has begun to count anew within minutes."""
+_LOST: Final = "it has lost the candidate, and fetches it again"
 _SILENT: Final = "does not answer to what it had before, a person must look"
 
 
@@ -82,10 +83,34 @@ class WantedDetector:
 
     def reported(self, member: Member, told: Told, aim: Aim, now: float) -> Step:
         """Return a device for which the office sets the candidate; at the end the former one counts beside no more."""
+        if again := self._fetched_again(member, told, now):
+            return again
         after = _reported(member, told, now)
         if aim == "settled":
             return self._settled(member, after, told, now)
         return (replace(after, reason=told.unpaired) if after.state == "running" else after), None
+
+    def _fetched_again(self, member: Member, told: Told, now: float) -> Step | None:
+        """Return the next step of a device that had the candidate and has it no more; None for any other.
+
+        Its state folder is a new one: it refuses the layer for want of what it names, and is no worse a device for it.
+        """
+        refuses = told.report == "refused" and told.highest < told.revision
+        if not refuses or told.model == self.candidate or away(told):
+            return None
+        if member.got and member.fetched:
+            if member.state != "sent" or now - member.changed < _REFUSAL_S:
+                return None
+            if told.busy:
+                return member, None
+            return replace(member, reason=_LOST, fetched=False, tries=1, got=0.0), "fetch"
+        if member.got or member.fetched or member.state not in ("sent", "gone"):
+            return None
+        if told.busy or now - member.changed < AGAIN_S:
+            return member, None
+        if member.tries >= TRIES:
+            return replace(member, state="failed", reason=f"cannot fetch the candidate: {member.reason}"), None
+        return replace(member, state="sent", reason=_LOST, tries=member.tries + 1), "fetch"
 
     def _settled(self, member: Member, after: Member, told: Told, now: float) -> Step:
         """Return a device at the end. after: the same by its report."""

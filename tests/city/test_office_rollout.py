@@ -84,6 +84,26 @@ def test_an_equal_candidate_reaches_all_over_a_kill_and_a_device_that_was_away(c
     assert {entry.who for entry in noted} == {"roll-out equal"}
 
 
+def test_a_device_with_a_new_card_fetches_the_candidate_again_and_stops_nothing(city: LedFleet) -> None:
+    device = city.devices["harbour/pole-1"]
+    city.begin("card", Cascade((1.0,), hours=6.0))
+    city.take_office()
+
+    def each_hour(hour: int) -> None:
+        if hour == 3:
+            assert device.present == city.candidate
+            device.stop()
+            device.forget()
+            device.start()
+
+    city.drive("card", equal, lambda kept: kept.rollout.state == "done", hours=80, each_hour=each_hour)
+    _, members, events = city.rollout("card")
+    assert [event.what for event in events] == ["started", "done"]
+    mine = next(one for one in members if one.name == device.name)
+    assert (mine.state, mine.got > min(one.got for one in members)) == ("running", True)
+    assert device.present == city.candidate
+
+
 def test_one_that_misses_a_tenth_is_stopped_in_the_first_group_and_taken_back(city: LedFleet) -> None:
     city.begin("worse", QUICK)
     city.take_office()

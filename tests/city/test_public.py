@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import event, insert, update
 
 from edge_app.city.api import build_api
+from edge_app.city.curve_answers import Usual
 from edge_app.city.database import accounts, reading
 from edge_app.city.database.engine import Connection, Database
 from edge_app.city.database.inventory import put_sites
@@ -22,8 +23,7 @@ from edge_app.city.inventory import described
 from edge_app.city.live import Live
 from edge_app.city.routes import public
 from edge_app.city.routes.city import City
-from edge_app.city.routes.data import usual_days
-from edge_app.city.site_answers import Usual
+from edge_app.city.routes.curves import usual_days
 from edge_app.errors import StoreError
 from tests.city.cases import NAME, START, changed, series
 from tests.city.test_storing import roll, store

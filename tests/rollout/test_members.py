@@ -58,6 +58,36 @@ def test_what_a_device_does_not_use_is_taken_away_from_the_broker(report: str, h
     assert step(back, by_hand, "candidate", 142.0, WANTED) == (back, None), "a person tries it there once more"
 
 
+LOST_CARD = replace(SET, report="refused", highest=0, problems=("detector.fetched: no detector",))
+
+
+def test_a_device_that_has_lost_the_candidate_with_its_card_fetches_it_again_and_is_no_refusal() -> None:
+    running = replace(FETCHED, state="running", got=50.0)
+    sent, do = step(running, LOST_CARD, "candidate", 1_000.0, WANTED)
+    assert (sent.state, do) == ("sent", None), "its report may be an old one"
+    asked, do = step(sent, LOST_CARD, "candidate", 1_031.0, WANTED)
+    assert (asked.state, asked.fetched, asked.got, asked.changed, do) == ("sent", False, 0.0, 1_031.0, "fetch")
+    for told in (replace(LOST_CARD, busy=True), LOST_CARD):
+        assert step(asked, told, "candidate", 1_200.0, WANTED) == (asked, None)
+    again, do = step(asked, LOST_CARD, "candidate", 1_700.0, WANTED)
+    assert (again.tries, do) == (2, "fetch")
+    failed = replace(again, tries=TRIES, reason="failed: server.example answers 404")
+    assert step(failed, LOST_CARD, "candidate", 2_400.0, WANTED)[0].state == "failed"
+
+    fetched = replace(again, fetched=True, changed=1_800.0)
+    assert step(fetched, LOST_CARD, "candidate", 1_820.0, WANTED) == (fetched, None)
+    back, _ = step(fetched, replace(SET, highest=4, model="c" * 64), "candidate", 1_820.0, WANTED)
+    assert (back.state, back.got) == ("running", 1_820.0)
+    assert step(fetched, LOST_CARD, "candidate", 1_831.0, WANTED)[0].state == "refused", "it lacks nothing any more"
+
+
+def test_one_that_counts_with_the_candidate_and_refuses_something_else_fetches_nothing() -> None:
+    told = replace(SET, report="refused", model="c" * 64, problems=("lines: cross",))
+    sent = replace(FETCHED, state="sent", got=50.0, changed=100.0)
+    after, do = step(sent, told, "candidate", 140.0, WANTED)
+    assert (after.state, do) == ("refused", None)
+
+
 def test_one_that_is_away_gets_it_when_it_is_back() -> None:
     away, do = step(NEW, replace(WELL, online=False), "candidate", 100.0, WANTED)
     assert (away.state, do) == ("gone", None)

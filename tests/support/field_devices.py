@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import shutil
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ from edge_app.rollout.trial import Facets
 from edge_app.storage.counts import Counting
 from edge_app.system.key_names import key_name
 from edge_app.system.machine import no_releases
+from edge_app.system.office_state import NAME as OFFICE_STATE
 from edge_app.system.signatures import verify
 from tests.support.lean_ledger import LeanLedger
 from tests.support.simulated_root import SimulatedRoot
@@ -194,6 +196,11 @@ class FieldDevice:
         if self._thread is not None:
             self._thread.join()
         self.present, self.connected = "", False
+
+    def forget(self) -> None:
+        """Get a new state folder, as with a new SD card, while it is off."""
+        shutil.rmtree(self._folder / FOLDER)
+        (self._folder / OFFICE_STATE).unlink()
 
     @property
     def alive(self) -> bool:

@@ -12,13 +12,13 @@ from starlette.concurrency import run_in_threadpool
 from edge_app.city.access import Right
 from edge_app.city.database import reading
 from edge_app.city.database.reading import Site, Total
+from edge_app.city.database.steps import quarters_with_reached
 from edge_app.city.feeds.datex2 import Publisher, measured_data, site_table
 from edge_app.city.feeds.fiware import CONTEXT, KIND, entities
 from edge_app.city.feeds.observed import Observed, Place
 from edge_app.city.routes.city import City, needs
 from edge_app.city.routes.kept import Kept
-from edge_app.city.sums import QUARTER_S
-from edge_app.city.telling import LAST_S, moment, newest_seen
+from edge_app.city.telling import LAST_S, counted_until, moment, newest_seen
 from edge_app.http.problems import RefusalError
 from edge_app.records import VEHICLES
 
@@ -138,16 +138,24 @@ def _seen(city: City, now: int) -> _Seen:
     for site in (one for one in sites if not one.synthetic):
         place = place_of(site)
         places.append(place)
-        newest = newest_seen([one for one in quarters.get(place.id, ()) if not one.synthetic], now)
+        told = quarters_with_reached((one for one in quarters.get(place.id, ()) if not one.synthetic), 0)
+        newest = newest_seen(told, now)
         if newest is not None:
             observed.append(quarter_of(place, newest))
     return places, observed
 
 
 def quarter_of(place: Place, total: Total) -> Observed:
-    """Return a quarter of an hour as feeds tell it."""
-    start, end = moment(total.start), moment(total.start + QUARTER_S)
-    return Observed(place, start, end, total.covered_s, total.counts, total.straddling_s)
+    """Return a quarter of an hour as feeds tell it: until the end of its last interval, whose vehicles it has."""
+    return Observed(
+        place,
+        moment(total.start),
+        moment(counted_until(total)),
+        total.covered_s,
+        total.covered_s + total.reached_s,
+        total.counts,
+        total.straddling_s,
+    )
 
 
 def place_of(site: Site) -> Place:

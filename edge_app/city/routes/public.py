@@ -5,27 +5,31 @@ No login, no cookie; answers may be kept by any cache, and the page be shown wit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
+from statistics import fmean
 from typing import Final
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from edge_app.city.calendar import step_around, zone
+from edge_app.city.calendar import clock_second, step_around, zone
+from edge_app.city.curve_answers import Usual
 from edge_app.city.database import reading
 from edge_app.city.database.engine import Connection
 from edge_app.city.database.reading import Site, Total
 from edge_app.city.public_answers import Flow, PublicDay, PublicSite, PublicSites
+from edge_app.city.reach import stretches
 from edge_app.city.routes.city import City, SiteId, judge_parameters
-from edge_app.city.routes.data import usual_days
+from edge_app.city.routes.curves import usual_days
 from edge_app.city.routes.files import page_file
 from edge_app.city.routes.kept import Kept, Readers
 from edge_app.city.routes.packed import Packed, packed, packed_answer
-from edge_app.city.site_answers import Usual, Way
+from edge_app.city.site_answers import Way
 from edge_app.city.sums import QUARTER_S
-from edge_app.city.telling import LAST_S, SEEN, moment, newest_seen
+from edge_app.city.telling import LAST_S, counted_until, moment, newest_seen
+from edge_app.city.usual import is_seen
 from edge_app.errors import StoreError
 from edge_app.http.problems import RefusalError
 from edge_app.records import DIRECTIONS
@@ -136,17 +140,18 @@ class _Told:
         if not shown:
             return []
         self._know_usual(connection, shown, now)
-        begins = [_begin(site, now) for site in shown]
-        totals = reading.read_quarters(connection, min(begins), now + 1, [site.row.id for site in shown])
+        # Today, and what is new also after midnight.
+        begin = min(now - LAST_S, *(step_around(now, "day", zone(site.row.time_zone))[0] for site in shown))
+        totals = reading.read_quarters(connection, begin, now + 1, [site.row.id for site in shown], reaching=True)
         return [
             _told(
                 site,
-                [one for one in totals.get(site.row.id, ()) if one.start >= begin and (demo or not one.synthetic)],
+                [one for one in totals.get(site.row.id, ()) if demo or not one.synthetic],
                 now,
                 self._usual[site.row.id][1],
                 demo=demo,
             )
-            for site, begin in zip(shown, begins, strict=True)
+            for site in shown
         ]
 
     def _know_usual(self, connection: Connection, shown: Sequence[Site], now: int) -> None:
@@ -157,18 +162,17 @@ class _Told:
             self._usual[name] = until[name], usual
 
 
-def _begin(site: Site, now: int) -> int:
-    """Return from when on quarters are told: today, and what is new also after midnight."""
-    return min(step_around(now, "day", zone(site.row.time_zone))[0], now - LAST_S)
-
-
 def _told(site: Site, totals: Sequence[Total], now: int, usual: Usual, *, demo: bool) -> PublicSite:
-    row = site.row
-    begin, _ = step_around(now, "day", zone(row.time_zone))
-    seen = [total for total in totals if total.covered_s >= SEEN * QUARTER_S]
-    today = [total for total in seen if total.start >= begin]
-    by_second = dict(zip(usual.seconds, usual.vehicles, strict=True))
-    flow = _flow(seen, begin, now, by_second)
+    row, tz = site.row, zone(site.row.time_zone)
+    begin, end = step_around(now, "day", tz)
+    today = [one for one in stretches(totals, begin, end) if is_seen(one)]
+    by_clock = dict(zip(usual.seconds, usual.vehicles, strict=True))
+
+    def usually(at: int) -> float | None:
+        return by_clock.get(clock_second(at, tz))
+
+    known = {at: many for at in range(begin, end, QUARTER_S) if (many := usually(at)) is not None}
+    flow = _flow(totals, now, usually)
     return PublicSite(
         id=row.id,
         road=row.road,
@@ -180,31 +184,33 @@ def _told(site: Site, totals: Sequence[Total], now: int, usual: Usual, *, demo: 
         now=flow,
         synthetic=demo,
         part_seen=flow is None and any(total.covered_s > 0 for total in totals if total.start >= now - _HOUR_S),
-        today=PublicDay(
-            start=moment(begin),
-            seconds=[total.start - begin for total in today],
-            vehicles=[sum(_rates(total)) for total in today],
-        ),
-        usual=PublicDay(
-            start=moment(begin),
-            seconds=usual.seconds,
-            vehicles=[many * _HOUR_S / QUARTER_S for many in usual.vehicles],
-        ),
+        today=_day((begin, end), {one.start: sum(_rates(one.sum)) for one in today}),
+        usual=_day((begin, end), {at: many * _HOUR_S / QUARTER_S for at, many in known.items()}),
     )
 
 
-def _flow(seen: Sequence[Total], begin: int, now: int, usual: dict[int, float]) -> Flow | None:
-    newest = newest_seen(seen, now)
+def _day(span: tuple[int, int], rates: Mapping[int, float]) -> PublicDay:
+    """Return a curve of a day. rates: begin of a quarter, UTC s -> vehicles an hour."""
+    begin, end = span
+    return PublicDay(
+        start=moment(begin), end=moment(end), seconds=[at - begin for at in rates], vehicles=list(rates.values())
+    )
+
+
+def _flow(totals: Sequence[Total], now: int, usual: Callable[[int], float | None]) -> Flow | None:
+    """Return the traffic now. usual: vehicles of the quarter that begins at a time, UTC s."""
+    newest = newest_seen(totals, now)
     if newest is None:
         return None
     left, right = _rates(newest)
-    known = usual.get(newest.start - begin)
+    until = counted_until(newest)
+    known = [many for at in range(newest.start, until, QUARTER_S) if (many := usual(at)) is not None]
     return Flow(
         start=moment(newest.start),
-        end=moment(newest.start + QUARTER_S),
+        end=moment(until),
         left_to_right=left,
         right_to_left=right,
-        usual=None if known is None else known * _HOUR_S / QUARTER_S,
+        usual=fmean(known) * _HOUR_S / QUARTER_S if known else None,
     )
 
 
