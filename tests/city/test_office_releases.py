@@ -213,9 +213,9 @@ def test_the_command_begins_a_release_and_shows_it(
     assert f"{OTHER}: is z80, and {archive.name} is for another; nothing was sent" in capsys.readouterr().err
     tell_other(city.port, {"machine": "4f1c0be27a93", "takes_releases": False})
     assert main(by_hand) == 2
-    told = capsys.readouterr()
-    assert f"{OTHER}: is left out, it takes no releases itself." in told.out
-    assert "nothing was sent: of several cameras on one machine the first one takes releases" in told.err
+    alone_told = capsys.readouterr()
+    assert f"{OTHER}: is left out, it takes no releases itself." in alone_told.out
+    assert "nothing was sent: of several cameras on one machine the first one takes releases" in alone_told.err
     assert "has not ended there" in rollout(*start, code=2)
     assert "--older" in rollout("start", "new.zip", "*", "--url", "https://x/y", "--older", code=2)
     assert f"release {NEXT}" in rollout("list")
