@@ -288,6 +288,8 @@ def test_what_the_office_says_is_german_where_the_page_is(fleet: Fleet, tmp_path
         shows(browser, texts["because.counts_fewer"].format(**counts))
         shows(browser, f"{texts['because.went_back']}; frames no longer come")
         shows(browser, texts["because.begun"])
+        shows(browser, texts["who.user"].format(name="anna"))
+        shows(browser, texts["who.rule"])
         words = browser.run("document.body.innerText")
         assert [english for english in ("it counts", "took it back", "it has begun") if english in words] == []
         browser.open(f"{fleet.base}/device/{DEVICE}")
