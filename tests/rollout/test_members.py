@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from edge_app.rollout.members import TRIES, Member, MemberState, Told, returned, seen, step
+from edge_app.rollout.members import Member, MemberState, Told, returned, seen, step
 from edge_app.rollout.wanted_detector import SHADOW, WantedDetector
 
 KEY = "detector.fetched"
@@ -42,7 +42,8 @@ def test_a_refusal_is_believed_when_it_stays() -> None:
     told = replace(SET, report="refused", problems=("detector.fetched: no detector",))
     begun = replace(FETCHED, changed=100.0)
     assert step(begun, told, "candidate", 120.0, WANTED)[0].state == "sent"
-    after, _ = step(begun, told, "candidate", 131.0, WANTED)
+    assert step(begun, told, "candidate", 129.0, WANTED)[0].state == "sent"
+    after, _ = step(begun, told, "candidate", 130.0, WANTED)
     assert (after.state, after.reason) == ("back", "refuses it: detector.fetched: no detector")
 
 
@@ -80,10 +81,11 @@ def test_a_blind_one_waits_and_one_that_goes_blind_later_is_gone() -> None:
 
 def test_a_fetch_that_fails_is_tried_again_and_given_up() -> None:
     failed = replace(FETCHED, fetched=False, reason="failed: server.example answers 404", changed=100.0)
-    assert step(failed, WELL, "candidate", 200.0, WANTED)[1] is None
-    again, do = step(failed, WELL, "candidate", 800.0, WANTED)
+    assert step(failed, WELL, "candidate", 699.0, WANTED)[1] is None
+    again, do = step(failed, WELL, "candidate", 700.0, WANTED)
     assert (do, again.tries, again.former) == ("fetch", 2, FORMER)
-    over, do = step(replace(failed, tries=TRIES), WELL, "candidate", 800.0, WANTED)
+    assert step(replace(failed, tries=2), WELL, "candidate", 700.0, WANTED)[1] == "fetch"
+    over, do = step(replace(failed, tries=3), WELL, "candidate", 700.0, WANTED)
     assert (over.state, do) == ("back", None)
     assert "answers 404" in over.reason
 
