@@ -62,14 +62,18 @@ def judged(database: Database, hours: int) -> Any:
         return read_evidence(connection, rollout, members, {}, NOW + hours * HOUR_S + 600)
 
 
-def test_hours_that_were_not_seen_whole_are_left_out(database: Database) -> None:
+@pytest.mark.parametrize(("covered_s", "whole"), [(540.0, True), (539.0, False)])
+def test_hours_of_which_less_than_nine_tenths_were_seen_are_left_out(
+    database: Database, covered_s: float, whole: bool
+) -> None:
     remember(database, 3, {})
     with database.begin() as connection:
         line = add_lines(connection, NAMES)[NAMES[0]]
         at = QUARTER.c.line_id == line, QUARTER.c.start == NOW + HOUR_S
-        connection.execute(update(QUARTER).where(*at).values(covered_s=100.0))
+        connection.execute(update(QUARTER).where(*at).values(covered_s=covered_s))
         found = read_hours(connection, NAMES[:2], [(NOW, NOW + 2 * HOUR_S)])
-    assert sorted(found) == [(NOW, NAMES[0]), (NOW, NAMES[1]), (NOW + HOUR_S, NAMES[1])]
+    rest = [(NOW, NAMES[0]), (NOW, NAMES[1]), (NOW + HOUR_S, NAMES[1])]
+    assert sorted(found) == sorted([*rest, *[(NOW + HOUR_S, NAMES[0])] * whole])
     assert found[NOW, NAMES[0]]["car"] == 400
 
 
@@ -306,6 +310,20 @@ def test_one_that_tells_nothing_while_others_do_is_absent_and_a_city_that_hears_
     assert look(hears=True) == ""
     never = watch.absent("harbour/pole-9", online)
     assert never == "", "who was never heard may have no worker"
+
+
+@pytest.mark.parametrize(("ago", "told"), [(299, True), (300, False)])
+def test_a_city_that_was_told_nothing_for_five_minutes_hears_nobody(database: Database, ago: int, told: bool) -> None:
+    now, (silent, other) = [float(NOW)], NAMES[:2]
+    watch = HealthWatch(database, lambda: now[0], lambda: now[0])
+    with database.begin() as connection:
+        note_heard(connection, [("harbour", "pole-1")], NOW)
+    for minutes in range(10, 140, 10):
+        now[0] = NOW + 60.0 * minutes
+        with database.begin() as connection:
+            note_heard(connection, [("harbour", "pole-2")], int(now[0]) - ago)
+        watch.read([silent, other], [])
+    assert bool(watch.absent(silent, {"state": "online"})) == told
 
 
 def test_one_that_the_broker_does_not_know_has_an_hour_to_come_back(database: Database) -> None:
