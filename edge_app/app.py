@@ -156,6 +156,7 @@ def service(
             restart=lambda: running.start_again(),
             stopped=(over := threading.Event()),
             now=told,
+            fetched=lambda: desk.look_again() if desk else None,
         )
         stack.callback(over.set)
         publisher = build_publisher(

@@ -117,12 +117,13 @@ def signed_work(
     restart: Callable[[], None],
     stopped: threading.Event,
     now: Callable[[], float],
+    fetched: Callable[[], None],
 ) -> SignedWork | None:
     """Return what is done where the office has signed it; None where the device's own file names no key of it.
 
     order: the harvest that it has ordered. parts: returns those of `diagnose`. synced: returns True while a time
     service has set the clock. restart: begins to count anew. stopped: is set when the service ends. now: the told
-    time, UTC s.
+    time, UTC s. fetched: is called when a detector has come.
     """
     if not config.office.keys:
         return None
@@ -132,7 +133,8 @@ def signed_work(
     from edge_app.system.signatures import verify  # loads its library, so only when it is used
 
     bundles, kept = Bundles(config.store.folder / FOLDER, config.office.ca_file), partial(_kept_detectors, config)
-    orders = Orders(device, preview, order, partial(harvest_folder, config), parts(), bundles, kept, stopped, now=now)
+    prepare = partial(harvest_folder, config)
+    orders = Orders(device, preview, order, prepare, parts(), bundles, kept, stopped, now, fetched)
     did = orders.harvest, orders.diagnose, orders.snapshot, orders.fetch
     releases = Releases(config.store.folder, stopped, config.office.ca_file)
     return SignedWork(Trust(config.office.by_name, verify), synced, restart, *did, releases)

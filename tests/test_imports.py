@@ -183,6 +183,8 @@ PURE = {
     "city.measured": {"records", "measures.speed_sums"},
     "city.overlaps": {"city.records"},
     "city.sums": {"city.overlaps", "city.records"},
+    "city.reach": {"city.sums"},
+    "city.usual": {"city.calendar", "city.reach", "city.sums"},
     "city.interval_columns": {"city.records", "city.sums"},
     "city.asking": {"city.records"},
     "city.portion": set[str](),
@@ -206,6 +208,7 @@ GRANTED = {
     "offline.scoring": {"json", "pathlib", "statistics"},  # read_truth
     "offline.bins": {"csv", "io", "datetime"},  # text and times of day, of which it reads none
     "city.records": {"uuid"},
+    "city.usual": {"statistics", "zoneinfo"},
     "city.measured": {"json"},
     "city.course": {"re"},
     "city.calendar": {"datetime", "zoneinfo"},  # steps of local time; it reads no clock

@@ -75,7 +75,7 @@ def shadow_file(config: Config) -> Path | None:
 
 
 def refuse_fetched(config: Config) -> None:
-    """Refuse detectors that the office names and that could not count. Raises ConfigError."""
+    """Refuse a configuration that names detectors that could not count, or are not here. Raises ConfigError."""
     d = config.detector
     try:
         if d.fetched is not None:
@@ -83,7 +83,7 @@ def refuse_fetched(config: Config) -> None:
         if d.shadow_sha256:
             load_manifest(_named(config, "shadow", d.shadow_sha256))
     except DetectorError as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(f"{error}; nothing else of this configuration is used, neither lines nor masks") from error
 
 
 def _named(config: Config, key: str, sha256: str) -> Path:
@@ -98,7 +98,7 @@ def _named(config: Config, key: str, sha256: str) -> Path:
         return own
     raise DetectorError(
         f"detector.{key}: no detector {sha256[:12]} is on this device: have it fetched first "
-        "(`edge-app fleet fetch`), or leave the key out"
+        "(`edge-app fleet fetch`), which has it used by itself, or leave the key out"
     )
 
 

@@ -32,6 +32,8 @@ _AT_ONCE: Final = 200
 _TURN_S: Final = 8.0
 _COMPARED_AT_ONCE: Final = 2
 """Passwords that are compared at a time: each takes 16 MB and a third of a second."""
+_WAITING: Final = 6
+"""Further logins that wait for their turn, each in a thread that others need too."""
 
 
 class Right(IntEnum):
@@ -90,6 +92,7 @@ class Access:
         self._database, self._origin, self._utc = database, origin, utc
         self._limits, self._buckets = LoginLimits(), Buckets(_REQUESTS_PER_S, _AT_ONCE)
         self._lock, self._comparing = threading.Lock(), threading.BoundedSemaphore(_COMPARED_AT_ONCE)
+        self._logins = threading.BoundedSemaphore(_COMPARED_AT_ONCE + _WAITING)
         self._nobodys = ""
         secure = origin.startswith("https:")
         # The prefix makes a browser refuse the cookie of another host or of a page without TLS (RFC 6265bis, 4.1.3).
@@ -126,6 +129,10 @@ class Access:
         if asked.method not in _CHANGES_NOTHING and "authorization" not in asked.headers:
             self._judge_page(asked, found)
         return found
+
+    def judge_reader(self, asked: Asked) -> None:
+        """Raise RefusalError where whoever reads what everybody may read asks too often; nothing is read for it."""
+        self._take_turn(network_of(asked.peer))
 
     def _take_turn(self, key: str) -> None:
         """Raise RefusalError where somebody asks too often."""
@@ -191,10 +198,16 @@ class Access:
     def _is_password(self, name: str, password: str) -> bool:
         with self._database.connect() as connection:
             stored = accounts.password_of(connection, name)
+        if not self._logins.acquire(blocking=False):
+            raise _busy()
+        try:
+            return self._compare(name, password, stored)
+        finally:
+            self._logins.release()
+
+    def _compare(self, name: str, password: str, stored: str | None) -> bool:
         if not self._comparing.acquire(timeout=_TURN_S):
-            raise RefusalError(
-                HTTPStatus.SERVICE_UNAVAILABLE, "too many log in at once: try again", 3, code="busy_logins"
-            )
+            raise _busy()
         try:
             # A name that there is not takes as long as one that there is.
             self._nobodys = self._nobodys or hash_password("of a user that there is not")
@@ -210,3 +223,7 @@ class Access:
         with self._database.begin() as connection:
             accounts.end_login(connection, asked.cookies.get(self.cookie, ""))
         return f"{self.cookie}=; {self._attributes}; Max-Age=0"
+
+
+def _busy() -> RefusalError:
+    return RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, "too many log in at once: try again", 3, code="busy_logins")

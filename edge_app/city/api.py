@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -21,18 +20,22 @@ from edge_app.city.bodies import BodyLimit
 from edge_app.city.database.accounts import AccountError
 from edge_app.city.invalid import reason_of_invalid
 from edge_app.city.inventory import InventoryError
-from edge_app.city.routes.city import City
-from edge_app.city.routes.data import data_routes
+from edge_app.city.routes.city import City, caller
+from edge_app.city.routes.curves import curve_routes
+from edge_app.city.routes.data import LIVE, data_routes
 from edge_app.city.routes.feeds import feed_routes
 from edge_app.city.routes.files import file_routes
 from edge_app.city.routes.fleet import fleet_routes
 from edge_app.city.routes.gaps import gap_routes
 from edge_app.city.routes.intervals import interval_routes
 from edge_app.city.routes.inventory import inventory_routes
+from edge_app.city.routes.kept import Readers
 from edge_app.city.routes.map import map_routes
 from edge_app.city.routes.measures import measure_routes
+from edge_app.city.routes.packed import compressed, is_known, is_worth, tag_headers, tag_of, takes_gzip
 from edge_app.city.routes.people import people_routes
-from edge_app.city.routes.public import public_routes
+from edge_app.city.routes.places import Places
+from edge_app.city.routes.public import PUBLIC, public_routes
 from edge_app.city.routes.reviews import review_routes
 from edge_app.city.routes.sensorthings import sensorthings_routes
 from edge_app.city.routes.watching import watching_routes
@@ -57,16 +60,22 @@ _HEADERS: Final = {
 }
 _ASKS: Final = ("/api/", "/metrics")
 """Paths that tell something of the city; the others are the files of the page."""
+_FINDING: Final = 2
+"""Threads that find out who asks and do nothing else: who asks too often is told so while others are answered."""
+_MOST_FOUND: Final = 300
+"""Requests that may wait for that, of a server's 400 connections."""
+_READING: Final = 8
+"""Requests that read at a time: fewer than there are threads, and connections to the database."""
+_READING_OF_ONE: Final = 4
+"""Of one who asks: others find places free."""
+_MOST_READING: Final = 200
+"""Requests that read or wait for it, of a server's 400 connections."""
 _STREAM: Final = "text/event-stream"
 _TEXTS: Final = ("application/json", "application/geo+json", "application/xml", "text/")
 _SOON_S: Final = 60
 """When whoever found the database busy may try again."""
-_SMALL: Final = 1000
-"""Bytes up to which an answer is not compressed: the length of the one with a login's secret tells nothing (BREACH)."""
 _MOST_TOLD: Final = 20
 """Reasons of one refusal."""
-_QUICK: Final = 5
-"""Level of gzip: more takes longer than it saves."""
 
 
 def build_api(city: City) -> FastAPI:
@@ -81,11 +90,13 @@ def build_api(city: City) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
         responses={"4XX": _REFUSED, "5XX": _REFUSED},
     )
-    access = Access(city.database, city.origin, city.utc)
+    access, callers = Access(city.database, city.origin, city.utc), Readers(_FINDING, _MOST_FOUND)
+    places = Places(_READING, _READING_OF_ONE, _MOST_READING)
     told = (
         data_routes(city),
         gap_routes(city),
         fleet_routes(city),
+        curve_routes(city),
         measure_routes(city),
         interval_routes(city),
         feed_routes(city),
@@ -109,17 +120,23 @@ def build_api(city: City) -> FastAPI:
     async def guard(request: Request, go_on: Callable[[Request], Any]) -> Response:
         try:
             access.judge_host(request.headers.get("host", ""))
-            if request.url.path.startswith(_ASKS):
-                request.state.asked = _asked(request, access)
-                request.state.caller = await run_in_threadpool(access.caller, request.state.asked)
+            if request.url.path.startswith(PUBLIC):
+                access.judge_reader(_asked(request, access))
+            elif request.url.path.startswith(_ASKS):
+                request.state.asked = asked = _asked(request, access)
+                request.state.caller = await callers.run(lambda: access.caller(asked))
         except RefusalError as refused:
             return _answer(refused)
         except StoreError as error:
             return await _on_store(request, error)
-        response: Response = await go_on(request)
-        for name, value in _HEADERS.items():
-            response.headers.setdefault(name, value)
-        return await _with_tag(request, response)
+        try:
+            async with places.place(who) if (who := _who_reads(request)) else nullcontext():
+                response: Response = await go_on(request)
+                for name, value in _HEADERS.items():
+                    response.headers.setdefault(name, value)
+                return await _with_tag(request, response)
+        except RefusalError as refused:
+            return _answer(refused)
 
     api.add_middleware(
         CORSMiddleware,
@@ -131,6 +148,12 @@ def build_api(city: City) -> FastAPI:
     return api
 
 
+def _who_reads(request: Request) -> str:
+    """Return who reads from the database, "" for all other requests: a change has to be sent, which may take long."""
+    reads = request.method == "GET" and request.url.path.startswith(_ASKS) and request.url.path != LIVE
+    return caller(request).name if reads else ""
+
+
 def _asked(request: Request, access: Access) -> Asked:
     peer = access.peer(request.client.host if request.client else "", request.headers.getlist("x-forwarded-for"))
     return Asked(request.method, dict(request.headers), request.cookies, peer)
@@ -139,7 +162,7 @@ def _asked(request: Request, access: Access) -> Asked:
 async def _with_tag(request: Request, response: Response) -> Response:
     """Return the answer compressed, with an ETag, or 304 where the client has it already (RFC 9110, 8.8.3).
 
-    One that has an ETag already is a file, which is not read here. The tag is weak: it is that of every coding.
+    One that has an ETag already is a file, which is not read here, or was made for many.
     """
     kind = response.headers.get("content-type", "")
     if request.method != "GET" or response.status_code != HTTPStatus.OK or kind.startswith(_STREAM):
@@ -147,14 +170,13 @@ async def _with_tag(request: Request, response: Response) -> Response:
     if "etag" in response.headers:
         return response
     body = b"".join([part async for part in response.body_iterator])  # type: ignore[attr-defined]
-    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {name: value for name, value in response.headers.items() if name != "content-length"}
-    vary = ", ".join(filter(None, (headers.get("vary"), "Accept-Encoding")))
-    headers = {"cache-control": "no-cache", **headers, "etag": f"W/{tag}", "vary": vary}
-    if tag in request.headers.get("if-none-match", "").replace("W/", ""):
+    tag = tag_of(body)
+    headers = {"cache-control": "no-cache", **headers, **tag_headers(tag, headers.get("vary", ""))}
+    if is_known(request, tag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    if len(body) > _SMALL and kind.startswith(_TEXTS) and "gzip" in request.headers.get("accept-encoding", ""):
-        body = await run_in_threadpool(gzip.compress, body, _QUICK, mtime=0)
+    if is_worth(body) and kind.startswith(_TEXTS) and takes_gzip(request):
+        body = await run_in_threadpool(compressed, body)
         headers["content-encoding"] = "gzip"
     return Response(body, headers=headers)
 

@@ -8,7 +8,7 @@ hour in which that happens is cut there: no time is in two steps of a kind.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final, Literal, TypeAlias, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -61,6 +61,16 @@ def step_around(at: int, step: Step, tz: ZoneInfo) -> tuple[int, int]:
         return _utc(day, tz), _utc(day + timedelta(days=1), tz)
     first = day.replace(day=1)
     return _utc(first, tz), _utc((first + timedelta(days=32)).replace(day=1), tz)
+
+
+@lru_cache(2**14)  # the quarters of like days before, which are the same at all streets of a zone
+def clock_second(at: int, tz: ZoneInfo) -> int:
+    """Return the second of the day that a clock shows there: the same one twice where an hour is there twice.
+
+    at: UTC s. By it days are compared: where clocks are changed, seconds since midnight are another time of the day.
+    """
+    local = datetime.fromtimestamp(at, tz)
+    return local.hour * 3600 + local.minute * 60 + local.second
 
 
 def _offset(at: int, tz: ZoneInfo) -> timedelta | None:

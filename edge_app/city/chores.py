@@ -13,9 +13,12 @@ from typing import Any, Final
 
 from edge_app.city.asking import Asked, Asking, DeviceName
 from edge_app.city.database import asked, fleet, missing
+from edge_app.city.database.comparing import KEPT_S as COMPARED_S
+from edge_app.city.database.comparing import forget_compared
 from edge_app.city.database.contradictions import forget_contradictions
 from edge_app.city.database.engine import Connection, Database
 from edge_app.city.database.figures import forget_figures
+from edge_app.city.database.orders import expire_late, forget_files
 from edge_app.city.database.reviews import forget_reviews
 from edge_app.city.database.rolling import roll_up
 from edge_app.city.database.storing import Storing, forget_aside
@@ -118,6 +121,9 @@ class Chores:
             forget_figures(connection, now)
             forget_reviews(connection, now, self._pictures_s)
             forget_aside(connection, _MOST_ASIDE)
+            forget_files(connection, now)
+            forget_compared(connection, now - COMPARED_S)
+            expire_late(connection, now)
             old = forget_contradictions(connection, _MOST_CONTRADICTIONS)
             gone = missing.give_up(connection, now) if self._asking else 0
         if old:

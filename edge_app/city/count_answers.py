@@ -23,6 +23,11 @@ class CountsOfStep(Answer):
     ]
     synthetic: Annotated[bool, Field(description="Some of it is invented: a demonstration, a rendered street")]
     straddling_s: Annotated[int, Field(ge=0, description="Seconds of its last interval that lie beyond its end")]
+    length_s: Annotated[int, Field(ge=0, description="Of the intervals that begin in it, whose vehicles these are")]
+    seen_s: Annotated[
+        float, Field(ge=0, description="Of `length_s`, in which no vehicle could pass unseen: rates are counts by it")
+    ]
+    late_s: Annotated[int, Field(ge=0, description="Of `length_s`, of intervals that arrived late")]
     counts: Annotated[Mapping[str, Mapping[str, int]], Field(description="By class and direction, of what is asked")]
     flags: Annotated[Sequence[str], Field(description="Quality flags of its intervals, of one at least")]
     doubtful: Annotated[
@@ -69,3 +74,7 @@ class Hours(Answer):
     vehicles: Annotated[Sequence[int], Field(description="Of all classes and both directions")]
     covered: Annotated[Sequence[float], Field(description="Share of the hour in which no vehicle could pass unseen")]
     synthetic: Annotated[Sequence[bool], Field(description="Some of the hour is invented")]
+    seen_s: Annotated[
+        Sequence[float],
+        Field(description="Seconds seen of the intervals that begin in the hour, whose vehicles these are"),
+    ]

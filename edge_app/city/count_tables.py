@@ -48,6 +48,8 @@ def step_table(classes: Collection[str] = VEHICLES) -> Table:
         "vehicles": "BIGINT",
         "late": "DOUBLE",
         "straddling_s": "BIGINT",
+        "length_s": "BIGINT",
+        "seen_s": "DOUBLE",
     }
     return Table(columns, chosen)
 
@@ -61,7 +63,8 @@ def step_rows(
         start, end = (at.astimezone(written).isoformat() for at in (told.start, told.end))
         counts = [total.counts[at] for at in table.chosen]
         shares = told.covered, told.flagged, truth(told.synthetic)
-        yield site, start, end, *shares, *counts, sum(counts), told.late, told.straddling_s
+        seconds = told.straddling_s, told.length_s, told.seen_s
+        yield site, start, end, *shares, *counts, sum(counts), told.late, *seconds
 
 
 def truth(value: bool) -> str:

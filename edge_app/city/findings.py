@@ -58,7 +58,7 @@ def findings(config: CityConfig, folder: Path) -> Iterator[Finding]:
     if config.page.tiles:
         yield _tiles(config.page.tiles)
     if config.signing.key_file:
-        yield _signing(config)
+        yield _signing(config, config.signing.key_file, folder)
 
 
 def _database(config: CityConfig, folder: Path) -> Finding:
@@ -167,7 +167,16 @@ def _page(config: CityConfig, running: Running | None) -> Finding:
     return Finding("ok", "page", f"{where} is free.")
 
 
-def _signing(config: CityConfig) -> Finding:
+def _signing(config: CityConfig, key_file: Path, folder: Path) -> Finding:
+    """Judge the key by which the office signs, as far as whoever asks may read it."""
+    handed = folder.absolute() / "office.key"
+    if (folder / "credentials").is_dir() and key_file.absolute() != handed:
+        sentence = f"the office's unit hands over {handed} alone: move the key there, and name it in signing.key_file."
+        return Finding("warn", "signing", sentence)
+    public = _public_key(key_file)
+    if public and config.signing.public_key not in (None, public):
+        sentence = f"signing.public_key is not that of {key_file}, which is {public}: the office will not start."
+        return Finding("FAIL", "signing", sentence)
     if config.signing.public_key:
         return Finding("ok", "signing", "signing.public_key tells what the office has set from what others have.")
     sentence = (
@@ -175,6 +184,16 @@ def _signing(config: CityConfig) -> Finding:
         "`edge-app fleet key FILE` prints it."
     )
     return Finding("warn", "signing", sentence)
+
+
+def _public_key(key_file: Path) -> str:
+    """Return the public part of a key, "" where this user may not read it, or where it does not lie here now."""
+    from edge_app.system.signatures import read_key
+
+    try:
+        return read_key(key_file).public_key if os.access(key_file, os.R_OK) else ""
+    except ConfigError:
+        return ""
 
 
 def _tiles(path: Path) -> Finding:

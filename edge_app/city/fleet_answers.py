@@ -26,6 +26,10 @@ class DeviceAnswer(Answer):
     lost: int | None
     temperature_c: float | None
     frames_per_s: float | None
+    certificate_ends: Annotated[
+        AwareDatetime | None,
+        Field(description="When the first of its certificates, its own or its authority's, ends; null: not told"),
+    ]
     quality: Sequence[str]
     problem: str
     model: Annotated[str, Field(description="First digits of the SHA-256 of its detector; empty: not told")] = ""
@@ -244,6 +248,8 @@ class RolloutWhole(Answer):
     hours_of_group: Annotated[float, Field(description="Shortest time of a group, h")]
     members: Annotated[
         Sequence[MemberAnswer],
-        Field(description="A thousand at most; those that are back or gone first, then those of the newest group"),
+        Field(
+            description="A thousand at most; those that got out of it or are gone first, then those of the newest group"
+        ),
     ]
     events: Annotated[Sequence[EventAnswer], Field(description="Newest first, a thousand at most")]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -13,13 +14,15 @@ from edge_app.city.database.figures import read_figures
 from edge_app.city.database.rollouts import Health, health_of
 from edge_app.city.resting import rest_after
 from edge_app.errors import ConfigError
-from edge_app.rollout.health_rule import BESIDE_MB, LOOKED_S, worse
+from edge_app.rollout.health_rule import BESIDE_MB, LOOKED_S, QUARTERS, Quarter, Usual, usual_of, worse
 from edge_app.rollout.members import Kind, Member
 from edge_app.system.clock import rfc3339
 
 LEAST_REST_S: Final = 5.0
 _FIGURES_S: Final = 900.0
 """Figures are of quarters of an hour."""
+_NEWEST_S: Final = 7200.0
+"""Those of the newest hour have come within so long: each is told with the messages of the next quarter."""
 _AT_ONCE: Final = 20
 UNHEARD_S: Final = 3600.0
 """A device that tells the city nothing for so long, while others do, is away, whatever the broker says of it."""
@@ -41,6 +44,7 @@ class HealthWatch:
         self._unknown_since: dict[str, float] = {}
         self._due = float("-inf")
         self._unwell: dict[str, tuple[float, str]] = {}
+        self._usual: dict[tuple[str, int], Usual] = {}
 
     def read(self, names: Collection[str], given: Collection[tuple[Kind, Member]]) -> None:
         """Read what is due. names: all devices. given: those that have something which is judged now, and what."""
@@ -48,23 +52,31 @@ class HealthWatch:
         if begun < self._due and self._health.keys() >= set(names):
             return
         self._unwell = {one.name: self._unwell[one.name] for _, one in given if one.name in self._unwell}
-        due = sorted((self._unwell.get(one.name, (0.0, ""))[0], one.name, one.got, kind) for kind, one in given)
+        self._usual = {_key(one): self._usual[_key(one)] for _, one in given if _key(one) in self._usual}
+        turns = sorted(given, key=lambda each: (self._unwell.get(each[1].name, (0.0, ""))[0], each[1].name))
         with self._database.connect() as connection:
             found, newest = health_of(connection, names)
             self._health = {name: Health() for name in names} | dict(found)
-            for judged, name, got, kind in due[:_AT_ONCE]:
-                if begun >= judged:
-                    self._unwell[name] = begun + _FIGURES_S, self._judge(connection, name, got, kind)
+            for kind, one in turns[:_AT_ONCE]:
+                if begun >= self._unwell.get(one.name, (0.0, ""))[0]:
+                    self._unwell[one.name] = begun + _FIGURES_S, self._judge(connection, one, kind)
         hears = self._utc() - newest < _HEARS_S
         self._hears_since = min(self._hears_since, begun) if hears else float("inf")
         self._due = self._clock() + rest_after(self._clock() - begun, least=LEAST_REST_S)
 
-    def _judge(self, connection: Connection, name: str, got: float, kind: Kind) -> str:
-        site, _, device = name.partition("/")
-        now = self._utc()
-        told = read_figures(connection, (site, device), int(got - LOOKED_S), int(now) + 1)
-        software = [(begin, content.get("software") or {}) for begin, content in told]
-        return worse(software, got, now, BESIDE_MB if kind == "detector" else 0.0)  # the former one counts beside
+    def _judge(self, connection: Connection, member: Member, kind: Kind) -> str:
+        now, got = self._utc(), member.got
+        after = _software(connection, member.name, max(got, now - _NEWEST_S), now + 1)
+        if len(after) < QUARTERS:
+            return ""
+        usual = self.usual(member)
+        if usual is None:
+            usual = self._usual[_key(member)] = usual_of(_software(connection, member.name, got - LOOKED_S, got), got)
+        return worse(after, usual, now, BESIDE_MB if kind == "detector" else 0.0)  # the former one counts beside
+
+    def usual(self, member: Member) -> Usual | None:
+        """Return the figures of a device before it got what is judged, to be kept with it; None until it is judged."""
+        return self._usual.get(_key(member)) if member.usual is None else member.usual
 
     def blind(self, name: str) -> str:
         """Return why a device sees nothing, empty while it sees."""
@@ -111,6 +123,17 @@ class HealthWatch:
 
     def _of(self, name: str) -> Health:
         return self._health.get(name, Health())
+
+
+def _key(member: Member) -> tuple[str, int]:
+    return member.name, int(member.got)
+
+
+def _software(connection: Connection, name: str, begin: float, end: float) -> Sequence[Quarter]:
+    """Return figures of the program on a device. begin, end: UTC s."""
+    site, _, device = name.partition("/")
+    told = read_figures(connection, (site, device), math.ceil(begin), int(end))
+    return [(at, content.get("software") or {}) for at, content in told]
 
 
 def _zone(name: str) -> ZoneInfo:

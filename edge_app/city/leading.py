@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, cast
 
 from edge_app.city.conversation import Outcome
 from edge_app.city.database.audit import note_change
@@ -32,7 +32,7 @@ from edge_app.city.signer import Signer
 from edge_app.city.steps import Sending, Steps
 from edge_app.rollout.following import followed
 from edge_app.rollout.leading import ACTIVE, Event, Evidence, Rollout, aim_of, led
-from edge_app.rollout.members import COMMANDS, Do, Kind, Member, Told, step
+from edge_app.rollout.members import COMMANDS, OUT, Do, Kind, Member, Out, Told, step
 from edge_app.system.tables import flat
 
 log = logging.getLogger(__name__)
@@ -106,9 +106,9 @@ class Leading:
         after, work = self._stepped(rollout, mine, present, told)
         changed_members = [one for name, one in after.items() if one != mine.members[name]]
         back = [
-            Event("back", one.name, one.reason, one.name)
+            Event(cast(Out, one.state), one.name, one.reason, one.name)
             for one in changed_members
-            if one.state == "back" != mine.members[one.name].state
+            if one.state in OUT and one.state != mine.members[one.name].state
         ]
         next_one, events = led(rollout, list(after.values()), told, evidence, now)
         told_anew = evidence if evidence != kept.evidence else None
@@ -140,10 +140,12 @@ class Leading:
             one.state == "sent" and not one.fetched and self._link.busy(name) for name, one in present.items()
         )
         for name, member in present.items():
+            member = replace(member, usual=self._watch.usual(member))
+            aim, now, wanted = aim_of(rollout, member), self._utc(), rollout.wanted
             if member.follows:
-                after[name] = followed(member, told[name], aim_of(rollout, member), self._utc(), rollout.wanted)
+                after[name] = followed(member, told[name], aim, now, wanted)
                 continue
-            moved, do = step(member, told[name], aim_of(rollout, member), self._utc(), rollout.wanted)
+            moved, do = step(member, told[name], aim, now, wanted)
             if do == "restore" and rollout.state == "taken_back":
                 continue  # the layer was taken back everywhere: a person has set this since
             if do in ("fetch", "release"):
@@ -173,7 +175,10 @@ class Leading:
         mine = self._led.get(kept.id)
         if mine is None or name not in mine.members:
             return
-        after = self._steps.answered(mine.members[name], outcome)
+        before = mine.members[name]
+        after = self._steps.answered(before, outcome)
+        if after.fetched and not before.fetched:  # from now on it may be asked why it does not use it
+            after = replace(after, changed=self._utc())
         with self._hold.begin() as connection:
             put_members(connection, kept.id, [after])
         mine.members[name] = after

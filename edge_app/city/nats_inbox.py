@@ -197,7 +197,7 @@ class NatsQueue:
         if isinstance(error, OSError):
             return explain_unreachable(error, self._to, _CONNECT_S)
         words = " ".join(str(error).removeprefix("nats: ").split())[:200]
-        known = MAY_NOT if "permissions violation" in words else _WORDS.get(words)
+        known = MAY_NOT if "permissions violation" in words.lower() else _WORDS.get(words)
         return f"{self._who}: {known or words or type(error).__name__}"
 
     async def _turn(self, timeout: float) -> None:

@@ -120,6 +120,11 @@ class KnownDevice:
             f"it went back from revision {self.revision} ({'; '.join(self.reported.problems) or 'it gives no reason'})"
         )
 
+    @property
+    def unused(self) -> bool:
+        """Return whether the device does not use what the broker retains, so that sending it again may help."""
+        return self.reported.state == "refused" or bool(self.went_back)
+
     def base(self) -> Layer:
         """Return what a change begins with. Raises ConfigError: where that is lost."""
         if self.lost:

@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from edge_app.city.database.comparing import KEPT_S, forget_compared
 from edge_app.city.database.engine import Database
 from edge_app.city.database.fleet import device_names
-from edge_app.city.database.orders import abandon_sent, forget_files, let_go
+from edge_app.city.database.orders import abandon_sent, let_go
 from edge_app.city.desired import Layer
 from edge_app.city.holding import Hold
 from edge_app.city.leading import Leading
@@ -31,7 +30,6 @@ _BEAT_S: Final = 5.0
 _LOOK_S: Final = 0.5
 _LEAD_REST: Final = 4
 """To look at all devices of all roll-outs takes at most a fifth of the time."""
-_TIDY_S: Final = 3600.0
 _NAMES_S: Final = 60.0
 """Time between two looks at which devices there are, where the broker does not tell."""
 
@@ -63,7 +61,7 @@ class OfficeProcess:
         signer = Signer(key, link.root, utc)
         self._orders = OrderWork(database, link, signer, self._hold, refused, utc)
         self._leading = Leading(database, link, signer, self._hold, clock=clock, utc=utc)
-        self._beat_due = self._tidy_due = self._lead_due = self._names_due = float("-inf")
+        self._beat_due = self._lead_due = self._names_due = float("-inf")
         self._problem = ""
 
     def begin(self) -> None:
@@ -95,11 +93,6 @@ class OfficeProcess:
             with self._hold.begin():
                 pass
             self._beat_due = now + _BEAT_S
-        if now >= self._tidy_due:
-            with self._database.begin() as connection:
-                forget_files(connection, self._utc())
-                forget_compared(connection, int(self._utc()) - KEPT_S)
-            self._tidy_due = now + _TIDY_S
         if self._by_names and now >= self._names_due:
             with self._database.connect() as connection:
                 self._link.know(device_names(connection))

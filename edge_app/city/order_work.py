@@ -81,7 +81,7 @@ class OrderWork:
         if refused := self._refused(layer):
             raise ConfigError(f"the office may not set {', '.join(refused)}: that stands in the device's own file")
         found = differences(known.desired, layer)
-        if not found and known.revision and signer_of(known.retained) == self._signer.key:
+        if not found and known.revision and signer_of(known.retained) == self._signer.key and not known.unused:
             self._answer(order, "answered", "nothing to change")
             return
         former, before, revision = known.retained, known.report, known.next_revision

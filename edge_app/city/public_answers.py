@@ -12,7 +12,7 @@ from edge_app.city.site_answers import Way
 
 
 class Flow(Answer):
-    """Vehicles an hour in the newest quarter of an hour that was seen by half at least."""
+    """Vehicles an hour in the newest quarter of an hour that was seen by half at least, or in its longer interval."""
 
     start: AwareDatetime
     end: AwareDatetime
@@ -22,10 +22,11 @@ class Flow(Answer):
 
 
 class PublicDay(Answer):
-    """Vehicles an hour by quarters of the local day, from its begin."""
+    """Vehicles an hour by quarters of the local day, which has 23 or 25 hours where clocks are changed."""
 
     start: AwareDatetime
-    seconds: Sequence[int]
+    end: AwareDatetime
+    seconds: Annotated[Sequence[int], Field(description="From `start` to the begin of each quarter")]
     vehicles: Sequence[float]
 
 

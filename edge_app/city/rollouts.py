@@ -94,7 +94,7 @@ def change_by_hand(connection: Connection, kept: Kept, kind: str, who: str, why:
         raise ConfigError(f"{rollout.name}: somebody else has changed it at this moment: try again")
     note_change(connection, now, who, f"rollout.{kind}", rollout.name, {"state": [rollout.state, after.state]})
     return {
-        "pause": "no further device gets the candidate; those that have it keep it",
+        "pause": "no further device gets the candidate; those that have it keep it, and what stops it takes it back",
         "go_on": "it goes on with the present group",
         "take_back": "every device gets what it had before",
     }[kind]

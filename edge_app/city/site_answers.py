@@ -91,14 +91,6 @@ class Changes(Answer):
     changes: Sequence[ChangeAnswer]
 
 
-class Usual(Answer):
-    """The usual day of a site for one weekday: medians of quarters of an hour."""
-
-    days: Annotated[int, Field(description="Days of which it is made")]
-    seconds: Annotated[Sequence[int], Field(description="Second of the local day at which each quarter begins")]
-    vehicles: Sequence[float]
-
-
 class Imported(Answer):
     """What became of an imported inventory. Sites that it does not name stay as they are."""
 

@@ -22,6 +22,7 @@ from edge_app.city.inventory_files import feature
 from edge_app.city.records import Change, number_in
 from edge_app.city.site_answers import ChangeAnswer, LastMinutes, SiteAnswer, State, Way
 from edge_app.city.sums import QUARTER_S, is_new
+from edge_app.city.usual import SEEN
 from edge_app.http.problems import Reason, because
 from edge_app.mqtt.office_messages import ConfigState
 from edge_app.records import DIRECTIONS, VEHICLES
@@ -31,8 +32,6 @@ LATE_S: Final = 900
 """A device that is online and has told nothing for so long is late, where its intervals are not longer."""
 _DELIVERY_S: Final = 60
 """Time for a long interval to be closed, to arrive and to be added up."""
-SEEN: Final = 0.5
-"""Share of a quarter that must have been seen for its rate to be told, and of a step for an estimate."""
 _DISTRUSTED: Final[Mapping[State, str]] = {
     "moved": "The camera was moved: its lines lie elsewhere on the road, and counts cannot be trusted.",
     "blurred": "The picture is blurred: counts cannot be trusted.",
@@ -75,7 +74,7 @@ def counts_of(
     for (name, direction), many in zip(_PAIRS, total.counts, strict=True):
         if name in classes:
             counts[name][direction] = many
-    seen = min(1.0, total.covered_s / length)
+    seen = min(1.0, total.seen_s / length)
     is_over = estimated_until is not None and end <= estimated_until
     estimates = is_over and step in _ESTIMATED and seen >= SEEN
     return CountsOfStep(
@@ -86,15 +85,18 @@ def counts_of(
         late=round(min(1.0, total.late_s / length), 4),
         synthetic=total.synthetic,
         straddling_s=total.straddling_s,
+        length_s=total.length_s,
+        seen_s=round(total.covered_s, 1),
+        late_s=total.late_s,
         counts=counts,
         flags=sorted(total.flags),
         doubtful=total.doubtful,
-        estimated=_divided(counts, seen) if estimates else None,
+        estimated=_grown(counts, 1 + length * (1 - seen) / total.covered_s) if estimates and total.covered_s else None,
     )
 
 
-def _divided(counts: Mapping[str, Mapping[str, int]], seen: float) -> dict[str, dict[str, float]]:
-    return {name: {way: round(many / seen, 1) for way, many in ways.items()} for name, ways in counts.items()}
+def _grown(counts: Mapping[str, Mapping[str, int]], scale: float) -> dict[str, dict[str, float]]:
+    return {name: {way: round(many * scale, 1) for way, many in ways.items()} for name, ways in counts.items()}
 
 
 def hours_of(site: Site, tz: ZoneInfo, begin: int, sums: Sequence[HourSum]) -> Hours:
@@ -106,20 +108,24 @@ def hours_of(site: Site, tz: ZoneInfo, begin: int, sums: Sequence[HourSum]) -> H
         start=moment(begin),
         seconds=[one.start - begin for one in sums],
         vehicles=[one.vehicles for one in sums],
-        covered=[round(min(1.0, one.covered_s / (end - one.start)), 3) for one, end in zip(sums, ends, strict=True)],
+        covered=[round(min(1.0, one.seen_s / (end - one.start)), 3) for one, end in zip(sums, ends, strict=True)],
+        seen_s=[round(one.covered_s, 1) for one in sums],
         synthetic=[one.synthetic for one in sums],
     )
 
 
 def newest_seen(totals: Iterable[Total], now: int) -> Total | None:
-    """Return the newest quarter that is over, `is_new`, and was seen by half at least.
+    """Return the newest quarter whose intervals are over, which `is_new`, and was seen by half at least.
 
     totals: quarters of a site, by time. now: UTC s.
     """
-    over = [
-        total for total in totals if is_new(total.start, total.straddling_s, now) and total.start + QUARTER_S <= now
-    ]
-    return next((total for total in reversed(over) if total.covered_s >= SEEN * QUARTER_S), None)
+    over = [total for total in totals if is_new(total.start, total.straddling_s, now) and counted_until(total) <= now]
+    return next((one for one in reversed(over) if one.covered_s >= SEEN * max(QUARTER_S, one.length_s)), None)
+
+
+def counted_until(quarter: Total) -> int:
+    """Return when the last interval that counts in a quarter ends, or the quarter where none reaches beyond; UTC s."""
+    return quarter.start + QUARTER_S + quarter.straddling_s
 
 
 def site_of(site: Site, now: float, recent: Recent | None = None) -> SiteAnswer:
@@ -211,6 +217,7 @@ def device_of(row: Any) -> DeviceAnswer:
         lost=health.get("lost"),
         temperature_c=health.get("temperature_c"),
         frames_per_s=health.get("frames_per_s"),
+        certificate_ends=health.get("certificate_ends"),
         quality=health.get("quality", ()),
         problem=health.get("problem", ""),
         model=row.meta.get("model", ""),

@@ -91,7 +91,8 @@ def configure(
         layer = make(before)
         change = differences(before, layer)
         mine = signer_of(one.retained) == signer.key  # what a former key has signed is signed anew
-        if not change and one.revision and not one.lost and mine:
+        again = one.reported.state == "refused" if arguments.sign else one.unused
+        if not change and one.revision and not one.lost and mine and not again:
             print(f"{one.name}: nothing to change")
             continue
         if arguments.sign and not one.retained:

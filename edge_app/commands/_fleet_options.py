@@ -151,7 +151,7 @@ def _add_rollouts(kinds: Any) -> None:
     listed = what.add_parser("list", help="show all, newest first")
     show = what.add_parser("show", help="show devices, counts and history of one")
     changes = (
-        ("pause", "give it to no further device; those that have it keep it"),
+        ("pause", "give it to no further device; those that have it keep it and are judged on"),
         ("go-on", "have a paused one go on"),
         ("take-back", "give every device what it had before"),
     )

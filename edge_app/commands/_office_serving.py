@@ -43,14 +43,17 @@ def run_serve(config: CityConfig, folder: Path, stop: threading.Event) -> int:
 
 def signing_key(config: CityConfig) -> Any:
     """Return the office's key. Raises ConfigError."""
+    from edge_app.config.secrets import is_office_credential
     from edge_app.system.signatures import read_key
 
     if config.signing.key_file is None:
         raise ConfigError("no signing key: name it as signing.key_file in city.toml; `edge-app fleet key` makes one")
     key = read_key(config.signing.key_file)
     if config.signing.public_key not in (None, key.public_key):
+        handed = is_office_credential(config.signing.key_file)
+        where = " (the unit hands over office.key beside city.toml, whatever signing.key_file says)" if handed else ""
         raise ConfigError(
-            f"signing.public_key is not that of {config.signing.key_file}, which is {key.public_key}: "
+            f"signing.public_key is not that of {config.signing.key_file}{where}, which is {key.public_key}: "
             "a key of before belongs into signing.former"
         )
     return key

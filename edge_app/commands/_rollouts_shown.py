@@ -23,6 +23,10 @@ _STATES: Final[Mapping[MemberState, str]] = {
     "trying": "on trial",
     "running": "running",
     "back": "gone back",
+    "refused": "refuses it",
+    "failed": "could not get it",
+    "changed": "changed by a person",
+    "stuck": "cannot go back",
     "gone": "gone",
     "returned": "as before",
 }
@@ -61,6 +65,7 @@ def show_one(connection: Any, kept: Kept) -> None:
     from edge_app.city.database.orders import read_holder
     from edge_app.city.database.rollouts import read_events, read_members
     from edge_app.rollout.leading import words
+    from edge_app.rollout.members import OUT
 
     one, members = kept.rollout, read_members(connection, kept.id)
     now = time.time()
@@ -70,7 +75,7 @@ def show_one(connection: Any, kept: Kept) -> None:
     _show_groups(one, members)
     _show_evidence(kept)
     _show_open(kept, now)
-    told = [one for one in members if one.reason and one.state in ("back", "gone", "trying", "sent", "running")]
+    told = [one for one in members if one.reason and one.state in (*OUT, "gone", "trying", "sent", "running")]
     for member in sorted(told, key=lambda one: one.state)[:_MOST_DEVICES]:
         state = f"gone since {_at(member.changed)}" if member.state == "gone" else _STATES[member.state]
         print(f"{member.name}: {member.reason if member.reason.startswith(state) else f'{state}, {member.reason}'}")
@@ -91,7 +96,7 @@ def waiting_for(members: Sequence[Member]) -> Mapping[str, str]:
     """Return what the way back of a roll-out waits for, and for each a device, with the number of others like it."""
     found: dict[str, list[str]] = {}
     for member in members:
-        if member.state in ("sent", "trying") and member.reason:
+        if member.state in ("sent", "trying") and member.reason and not member.follows:
             found.setdefault(clean(member.reason), []).append(member.name)
     return {why: f"{names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)}" for why, names in found.items()}
 

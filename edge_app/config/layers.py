@@ -22,7 +22,10 @@ MAY_SET: Final[Mapping[str, Mapping[str, Collection[str]]]] = {
         **dict.fromkeys(("lines", "tracker", "counting", "view", "log"), ()),
         "device": ("lat", "lon", "time_zone"),
         "privacy": ("masks",),
-        "detector": ("fetched", "shadow", "threads", "score", "weak_score", "same_iou", "any_iou", "region", "motion"),
+        "detector": (
+            *("fetched", "shadow", "threads", "score", "weak_score", "same_iou", "any_iou", "region", "motion"),
+            "second_look",
+        ),
     },
 }
 """Tables and their keys that a layer may set, all keys where none is named; the file may set everything.

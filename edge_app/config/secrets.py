@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import SecretStr
 
@@ -93,10 +93,18 @@ def _is_login(path: Path) -> bool:
     return _has_content(path) and _first_line(path) != "none"
 
 
+_OFFICE_KEY: Final = "office_key"
+
+
+def is_office_credential(path: Path) -> bool:
+    """Return whether a signing key's file is the one that systemd hands over."""
+    return path.name == _OFFICE_KEY
+
+
 def fill_office_key(tables: dict[str, Any], environment: Mapping[str, str]) -> None:
     """Use the systemd credential office_key in place of the signing key's file, which only root need read."""
     table = tables["signing"]
-    credential = Path(environment.get("CREDENTIALS_DIRECTORY", ""), "office_key")
+    credential = Path(environment.get("CREDENTIALS_DIRECTORY", ""), _OFFICE_KEY)
     available = "CREDENTIALS_DIRECTORY" in environment and _has_content(credential)
     if available and isinstance(table, dict) and "key_file" in table:
         tables["signing"] = table | {"key_file": str(credential)}

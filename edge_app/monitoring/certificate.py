@@ -40,6 +40,17 @@ def ends_at(file: Path) -> float:
         raise ConfigError(f"certificate {file} is damaged") from error
 
 
+def first_end(files: Iterable[Path]) -> float | None:
+    """Return when the first of some certificates ends, UTC s; None where none can be read."""
+    return min((end for file in files if (end := _readable_end(file)) is not None), default=None)
+
+
+def _readable_end(file: Path) -> float | None:
+    with suppress(ConfigError):
+        return ends_at(file)
+    return None
+
+
 def ended(files: Iterable[Path], now: float) -> str:
     """Return one sentence on the first certificate that has ended, empty when none has. now: UTC s."""
     for file in files:

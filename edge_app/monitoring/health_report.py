@@ -15,7 +15,7 @@ from edge_app.counting.pipeline import Pipeline
 from edge_app.counting.stage_times import Percentiles as StagePercentiles
 from edge_app.drift.watch import DriftState, DriftWatch
 from edge_app.harvest.reviews import ReviewDraw
-from edge_app.monitoring.certificate import ended, expiry_warning
+from edge_app.monitoring.certificate import ended, expiry_warning, first_end
 from edge_app.monitoring.figures import FigureReport, Sample
 from edge_app.mqtt.device_messages import Health, ReviewHealth, ShadowHealth, SourceHealth
 from edge_app.mqtt.figures import Percentiles
@@ -138,7 +138,8 @@ class HealthReport:
             source=self._source(),
             quality=components.present,
             drift=sorted(self._drift.kinds),
-            harvest_until=self._harvest_until(),
+            harvest_until=_moment(components.harvest_until()),
+            certificate_ends=_moment(first_end(components.certificates.values())),
             installation=ledger.installation,
             newest_seq=ledger.newest_seq,
             shadow=components.shadow.health if components.shadow else None,
@@ -163,10 +164,6 @@ class HealthReport:
         if draw is None:
             return None
         return ReviewHealth(taken=draw.taken, dropped=self.components.publisher.reviews_dropped)
-
-    def _harvest_until(self) -> datetime | None:
-        until = self.components.harvest_until()
-        return None if until is None else datetime.fromtimestamp(round(until), timezone.utc)
 
     def _still_share(self) -> float:
         service, frames, still = self.components.service, self._frames, self._still
@@ -253,6 +250,10 @@ class HealthReport:
             repeated=status.repeated,
             detail=redacted(status.detail),
         )
+
+
+def _moment(at: float | None) -> datetime | None:
+    return None if at is None else datetime.fromtimestamp(round(at), timezone.utc)
 
 
 def _rounded(figure: float | None) -> float | None:

@@ -38,8 +38,8 @@ class Report:
 class Office(Protocol):
     """What the desk hands messages to. Neither method waits for anything.
 
-    offer: takes a message, at most MAX_BYTES long. report: the newest, None before there is one; the same object as
-    long as nothing changes.
+    offer: takes a message, at most MAX_BYTES long, empty where the broker has none any more. report: the newest, None
+    before there is one; the same object as long as nothing changes.
     """
 
     def offer(self, message: bytes) -> None: ...
@@ -96,7 +96,7 @@ class ConfigDesk:
             self._too_long += 1
             if self._too_long & (self._too_long - 1) == 0:  # a flood must not fill the log: the 1st, 2nd, 4th, 8th ...
                 log.warning("a configuration of the office was ignored: it is longer than %d bytes", MAX_BYTES)
-        elif message.payload:
+        else:
             self._office.offer(message.payload)
         return True
 

@@ -152,7 +152,7 @@ class ReviewHealth(Payload):
 class Health(Payload):
     """Health of the device; null where the hardware has no sensor. `problem` is one sentence, empty without one."""
 
-    model_config = ConfigDict(json_schema_extra=may_lack("shadow", "figures", "reviews"))
+    model_config = ConfigDict(json_schema_extra=may_lack("certificate_ends", "shadow", "figures", "reviews"))
 
     schema_id: Literal["edge-app/health/1"] = Field(default="edge-app/health/1", alias="schema")
     at: Time
@@ -187,6 +187,9 @@ class Health(Payload):
     )
     harvest_until: AwareDatetime | None = Field(
         default=None, description="End of the harvest that the office has switched on; null without one"
+    )
+    certificate_ends: AwareDatetime | None = Field(
+        default=None, description="When the first of its certificates, its own or its authority's, ends; null: none"
     )
     installation: Installation = ""
     newest_seq: Mapping[str, Number] = Field(

@@ -211,6 +211,7 @@ EXAMPLES: Final[dict[str, Any]] = {
         "quality": [],
         "drift": [],
         "harvest_until": None,
+        "certificate_ends": "2028-11-27T08:30:00Z",
         "installation": "5b1f09c4",
         "newest_seq": {"quay-road": 8131},
         "figures": _FIGURES,

@@ -7,17 +7,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 
 from edge_app.errors import ConfigError
-from edge_app.rollout.members import Aim, Member, Told, Wanted, returned, seen
+from edge_app.rollout.members import Aim, Member, Out, Told, Wanted, returned, seen
 from edge_app.rollout.plan import Cascade, Progress, advance
 from edge_app.rollout.stop_rule import StopRule
 
 RolloutState: TypeAlias = Literal["running", "paused", "taking_back", "taken_back", "done"]
-What: TypeAlias = Literal["started", "group", "paused", "gone_on", "stopped", "taken_back", "done", "back"]
+What: TypeAlias = Literal["started", "group", "paused", "gone_on", "stopped", "taken_back", "done"] | Out
 RULE: Final = "rule"
 """Who decides where no person does."""
 ACTIVE: Final[Collection[RolloutState]] = ("running", "paused", "taking_back")
 """States of a roll-out that has not ended. Devices that were away are reached after the end too."""
 _HOUR_S: Final = 3600.0
+_KEPT: Final = "those that have it keep it until a person decides"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,27 +106,29 @@ def led(
     """
     if rollout.state == "taking_back" and returned(members, told, rollout.wanted):
         away = sum(one.state == "gone" for one in members)
-        stuck = sum(one.state == "back" for one in members)
+        stuck = sum(one.state == "stuck" for one in members)
         why = f"every device has what it had before{f', {away} when they come back' if away else ''}"
         why += f"; at {stuck} a person must look" if stuck else ""
         return _moved(rollout, Event("taken_back", RULE, f"{rollout.why}; {why}"), "taken_back", now)
-    if rollout.state != "running":
+    if rollout.state not in ("running", "paused"):
         return rollout, ()
     *earlier, state = (
         seen([one for one in members if one.group == number], told, evidence.decision, evidence.reasons, rollout.wanted)
         for number in range(rollout.group + 1)
     )
     groups = 1 + max((one.group for one in members), default=0)
-    at = Progress("running", rollout.group, rollout.since)
+    at = Progress("running" if rollout.state == "running" else "paused", rollout.group, rollout.since)
     after = advance(at, state, groups, now, rollout.cascade, earlier)
     if after.state == "stopped":
         return _moved(rollout, Event("stopped", RULE, after.why), "taking_back", now)
+    if rollout.state == "paused":
+        return rollout, ()
     blindly = "" if evidence.hours else "; there was nothing to compare the counts of this group with"
     if after.state == "done":
         return _moved(rollout, Event("done", RULE, after.why + blindly), "done", now)
     if after.state == "paused":
         starving = "none of its devices has compared anything" if evidence.starves else ""
-        why = "; ".join(filter(None, (after.why, starving, evidence.leans)))
+        why = "; ".join(filter(None, (after.why, starving, evidence.leans, _KEPT)))
         return _moved(rollout, Event("paused", RULE, why), "paused", now)
     if after.group == rollout.group:
         return rollout, ()

@@ -7,15 +7,19 @@ program, has its own way to the device and back: `WantedDetector`, `WantedReleas
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias, get_args
 
 from edge_app.rollout.plan import Seen
 from edge_app.rollout.stop_rule import Decision
 
 Kind: TypeAlias = Literal["detector", "release"]
-MemberState: TypeAlias = Literal["waiting", "sent", "trying", "running", "back", "gone", "returned"]
+Out: TypeAlias = Literal["back", "refused", "failed", "changed", "stuck"]
+MemberState: TypeAlias = Literal["waiting", "sent", "trying", "running", "gone", "returned"] | Out
+OUT: Final[Collection[MemberState]] = get_args(Out)
+"""States of a device that gets no more of it: it took it back by itself, it refuses it, it could not get it, a person
+has changed it there, it cannot go back."""
 Aim: TypeAlias = Literal["wait", "candidate", "settled", "alone", "former"]
 """What a device is to have: nothing new yet; the candidate, with the former one beside it where that is possible; the
 candidate, with what counted beside before; the candidate with nothing beside, whatever its own file says; what it had
@@ -26,6 +30,8 @@ COMMANDS: Final = ("fetch", "release", "rollback")
 TRIES: Final = 3
 """A device that could not fetch the candidate so often is given up."""
 SENT_BACK: Final = "what it had before was sent"
+WHY: Final[Collection[MemberState]] = ("back", "refused", "failed", "changed")
+"""States whose reason stays with a device that is taken back."""
 AGAIN_S: Final = 600.0
 
 
@@ -38,7 +44,7 @@ class Member:
     are set, None for the default, without those that it left. drifted: it told a drift before it got the candidate.
     order: id of the newest command to it, empty where a new one is to be made. got: when it had the candidate first,
     UTC s, 0 before. follows: the device on the same machine that is ordered in its place, empty for one that is asked
-    itself.
+    itself. usual: its figures of before it got the candidate, None until they are known.
     """
 
     name: str
@@ -54,6 +60,7 @@ class Member:
     order: str = ""
     got: float = 0.0
     follows: str = ""
+    usual: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,14 +167,15 @@ def step(member: Member, told: Told, aim: Aim, now: float, wanted: Wanted) -> St
 
 
 def _forward(member: Member, told: Told, aim: Aim, now: float, wanted: Wanted) -> Step:
-    if member.state == "back":  # the next change of its configuration must not bring it again
+    if member.state in OUT and not (member.state == "changed" and wanted.has(member, told)):
+        # The next change of its configuration must not bring it again.
         return member, "restore" if wanted.vain(told) else None
     if wanted.forgotten(told) and (member.got or member.state not in ("waiting", "sent", "gone")):
         return _forgotten(member, told, wanted), None
     if wanted.has(member, told):
         return wanted.reported(member, told, aim, now)
-    if member.state in ("trying", "running"):
-        return replace(member, state="back", reason=wanted.others), None
+    if member.state in ("trying", "running") or (member.state == "gone" and member.got):
+        return replace(member, state="changed", reason=wanted.others), None
     if aim == "wait":
         return member, None
     if why := away(told):
@@ -179,7 +187,7 @@ def _forward(member: Member, told: Told, aim: Aim, now: float, wanted: Wanted) -
     if member.tries and now - member.changed < AGAIN_S:
         return member, None
     if member.tries >= TRIES:
-        return replace(member, state="back", reason=f"cannot fetch the candidate: {member.reason}"), None
+        return replace(member, state="failed", reason=f"cannot fetch the candidate: {member.reason}"), None
     before = member if member.tries else wanted.joined(member, told)
     return replace(before, state="sent", reason="it fetches the candidate", tries=member.tries + 1), wanted.first
 
@@ -215,14 +223,15 @@ def seen(
     members: Iterable[Member], told: Mapping[str, Told], decision: Decision, reasons: Sequence[str], wanted: Wanted
 ) -> Seen:
     """Return what the devices of a group say. decision, reasons: of the stop rule."""
-    running, back, gone, drifted = list[str](), dict[str, str](), list[str](), list[str]()
-    lost, unwell, open_ones = list[str](), dict[str, str](), list[str]()
+    running, gone, drifted, lost, open_ones = (list[str]() for _ in range(5))
+    back, refused, failed, unwell = (dict[str, str]() for _ in range(4))
+    troubled: Mapping[str, dict[str, str]] = {"back": back, "refused": refused, "failed": failed}
     members = list(members)
     dark = {one.name for one in members if one.state == "gone"}
     for member in members:
         known = told.get(member.name, Told())
-        if member.state == "back":
-            back[member.name] = member.reason
+        if member.state in troubled:
+            troubled[member.state][member.name] = member.reason
         elif member.state == "gone" and not (member.got or wanted.has(member, known)):
             continue  # one that was away before says nothing
         elif member.follows and (member.state == "waiting" or {member.name, member.follows} <= dark):
@@ -238,4 +247,4 @@ def seen(
             running.append(member.name)
         elif member.state in ("waiting", "sent", "trying"):
             open_ones.append(member.name)
-    return Seen(decision, reasons, running, back, gone, drifted, lost, unwell, open_ones)
+    return Seen(decision, reasons, running, back, refused, failed, gone, drifted, lost, unwell, open_ones)

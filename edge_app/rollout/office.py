@@ -28,6 +28,8 @@ _LOOK_S: Final = 0.5
 """Time between two looks at what came; the newest message counts, as on a topic that is retained."""
 _TOLD_S: Final = 3600.0
 """Time, s, for which `problem` tells of a message that was taken back."""
+_AGAIN_S: Final = 2.0
+"""Time, s, in which a fetch is answered before what waited for it is used, which may begin counting anew."""
 _MOST_PROBLEMS: Final = 20
 _LONGEST: Final = 300
 
@@ -132,6 +134,8 @@ class Office:
         self._trial: Trial | None = None
         self._refusal: tuple[str, ...] = ()
         self._refused_digest, self._refused = "", 0
+        self._refused_message: bytes | None = None
+        self._again_due: float | None = None
         self._ending = False
         self._report: Report | None = None
 
@@ -162,8 +166,18 @@ class Office:
         return "; ".join(text for text in (used, words[report.state]) if text)
 
     def offer(self, message: bytes) -> None:
-        """Have a message looked at soon, in place of one that was not looked at yet."""
-        self._offered = message
+        """Have a message looked at soon, in place of one that was not looked at yet.
+
+        An empty one changes nothing; with it the broker has lost what was refused, which then is not looked at again.
+        """
+        if message:
+            self._offered = message
+        else:
+            self._refused_message = None
+
+    def look_again(self) -> None:
+        """Have what was refused, or is not used, looked at once more soon: a detector has come that it may name."""
+        self._again_due = self._clock() + _AGAIN_S
 
     def run(self, stop: threading.Event) -> None:
         """Look at what comes until `stop` is set."""
@@ -185,6 +199,9 @@ class Office:
         message, self._offered = self._offered, None
         if message is not None and not self._ending:
             self._take(message)
+        if self._again_due is not None and self._clock() >= self._again_due and not self._ending:
+            self._again_due = None
+            self._take_again()
         if self._trial is not None and not self._ending:
             self._observe(self._trial)
         self._running.step()
@@ -217,7 +234,7 @@ class Office:
         known, state = digest(text), self._present
         if known == state.newest:
             if self._refusal:
-                self._refusal, self._refused_digest = (), ""
+                self._forget_refusal()
                 self._tell()
             return
         if known == self._refused_digest:
@@ -231,7 +248,7 @@ class Office:
             judged = self._configurations.judge(text)
         except ConfigError as error:
             self._refuse(error.problems)
-            self._refused_digest = known
+            self._refused_digest, self._refused_message = known, message
             return
         try:
             now = accepted(state, text, proposed.revision, self._facets(), self._utc(), in_use=judged.goes_on)
@@ -239,11 +256,25 @@ class Office:
         except OSError as error:  # the same message is looked at again at the next connect
             self._refuse([f"the state folder cannot be written ({error.strerror or error}): nothing was changed"])
             return
-        self._state, self._refusal, self._refused_digest = now, (), ""
+        self._state = now
+        self._forget_refusal()
         how = "counting goes on" if judged.goes_on else "counting begins anew"
         who = {"author": proposed.author, "key": proposed.key}
         log.info("configuration %d of the office is used: %s", proposed.revision, how, extra=who)
         self._use(judged)
+
+    def _take_again(self) -> None:
+        """Look once more at the message that was refused last, or at the one that was accepted and is not used."""
+        if self._refused_message is not None:
+            self._refused_digest = ""
+            self._take(self._refused_message)
+        elif self._present.used and not self._configurations.in_use.revision:
+            with suppress(ConfigError):  # it lacks something else: the report says what
+                self._configurations.judge(self._present.used)
+                self._use(Judged(None, goes_on=False))
+
+    def _forget_refusal(self) -> None:
+        self._refusal, self._refused_digest, self._refused_message = (), "", None
 
     def _refuse(self, problems: Sequence[str]) -> None:
         self._refusal = tuple(problem[:_LONGEST] for problem in problems[:_MOST_PROBLEMS])

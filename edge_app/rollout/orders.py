@@ -29,7 +29,7 @@ class Orders:
     order: the harvest that it has ordered; None where it may not have pictures. prepare: makes the folder for the
     frames, and raises StoreError where that cannot be. parts: of `diagnose`, as for `archive`. bundles: detectors
     that were fetched. kept: returns the hashes of those that stay. stopped: is set when the service ends. now: told
-    time, UTC s.
+    time, UTC s. fetched: is called when a detector has come.
     """
 
     def __init__(
@@ -43,9 +43,11 @@ class Orders:
         kept: Callable[[], Collection[str]],
         stopped: threading.Event,
         now: Callable[[], float] = time.time,
+        fetched: Callable[[], None] = lambda: None,
     ) -> None:
         self._device, self._preview, self._order, self._prepare = device, preview, order, prepare
         self._parts, self._bundles, self._kept, self._stopped, self._now = parts, bundles, kept, stopped, now
+        self._fetched = fetched
 
     def harvest(self, hours: int) -> str | None:
         """Keep frames for so many hours, 0 for no longer; return until when, RFC 3339, or None.
@@ -85,6 +87,7 @@ class Orders:
         """
         self._bundles.tidy(self._kept())
         manifest = self._bundles.fetch(args, self._stopped, incoming)
+        self._fetched()
         size = f"{manifest.input.width}x{manifest.input.height}"
         stage = "production" if manifest.proven else "candidate"
         return {"model": manifest.sha256, "name": manifest.name, "input": size, "stage": stage}

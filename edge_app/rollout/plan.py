@@ -21,7 +21,8 @@ class Cascade:
     shares: of the fleet that have the candidate after each group, rising to 1. least: devices of the first group at
     least. hours: shortest time of a group, so that it has seen a day and a night. longest_hours: after it a group that
     has neither passed nor failed waits for a person. failed: share of a group whose devices may take the candidate back
-    by themselves, be gone, tell a drift or do worse than before, before it is stopped; the same of all groups together.
+    by themselves, refuse it, not get it, be gone, tell a drift or do worse than before, before it is stopped; the same
+    of all groups together.
     """
 
     shares: tuple[float, ...] = (0.01, 0.1, 1.0)
@@ -46,15 +47,18 @@ class Seen:
     """What the devices of a group say.
 
     counts: decision by their counts. reasons: for a stop. running: devices that run the candidate. back: those that
-    took it back by themselves, with their reason. gone: those that are offline or blind, and were not when they got
-    it. drifted: those that tell a drift since. lost: those that are gone since it was installed. unwell: those that do
-    worse than before, and how. open: those that are still to get it, or are trying it.
+    took it back by themselves, with their reason; refused, failed: those that refuse it, or could not get it. gone:
+    those that are offline or blind, and were not when they got it. drifted: those that tell a drift since. lost: those
+    that are gone since it was installed. unwell: those that do worse than before, and how. open: those that are still
+    to get it, or are trying it. One on which a person has changed it says nothing.
     """
 
     counts: Decision
     reasons: Sequence[str] = ()
     running: Collection[str] = ()
     back: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
     gone: Collection[str] = ()
     drifted: Collection[str] = ()
     lost: Collection[str] = ()
@@ -98,12 +102,14 @@ def advance(
 
     seen: what the present group says; counts are those of all groups. of: number of groups. now: UTC s. earlier: what
     the groups before say, from the first on: they do not have to pass again, but they still stop it. A roll-out that is
-    paused, stopped or done stays so: a person lets it go on.
+    paused is stopped as well, and goes on when a person says so; one that is stopped or done stays so.
     """
-    if progress.state != "running":
+    if progress.state not in ("running", "paused"):
         return progress
     if why := _stops(seen, earlier, cascade):
         return replace(progress, state="stopped", why=why)
+    if progress.state == "paused":
+        return progress
     hours = (now - progress.since) / _HOUR_S
     if hours < cascade.hours:
         return progress
@@ -134,28 +140,42 @@ def _together(groups: Sequence[Seen]) -> Seen:
         "wait",
         running={name for one in groups for name in one.running},
         back={name: why for one in groups for name, why in one.back.items()},
+        refused={name: why for one in groups for name, why in one.refused.items()},
+        failed={name: why for one in groups for name, why in one.failed.items()},
         gone={name for one in groups for name in one.gone},
         drifted={name for one in groups for name in one.drifted},
         lost={name for one in groups for name in one.lost},
         unwell={name: why for one in groups for name, why in one.unwell.items()},
+        open={name for one in groups for name in one.open},
     )
 
 
 def _trouble(seen: Seen, where: str, cascade: Cascade) -> str:
     """Return in how many devices there is too much trouble, and which, empty where there is not. where: of them."""
-    troubled = {*seen.back, *seen.gone, *seen.drifted, *seen.unwell}
-    certain = {*seen.back, *seen.lost, *seen.unwell}
-    most = cascade.failed * len({*seen.running, *troubled})
+    without = {*seen.back, *seen.refused, *seen.failed}
+    troubled = {*without, *seen.gone, *seen.drifted, *seen.unwell}
+    certain = {*without, *seen.lost, *seen.unwell}
+    had = {*seen.running, *troubled}
+    every = {*had, *seen.open}
+
+    def over(names: Collection[str], of: Collection[str], least: int = 0) -> bool:
+        return len(names) > max(least, cascade.failed * len(of))
+
+    # Who refuses it, or goes back at once, tells so before anybody has passed the trial: a share is of all that get it.
     # One device can lose its network by chance; that it goes back, or never comes back from the change, is no chance.
-    if len(certain) <= most and len(troubled) <= max(most, 1):
+    for_certain = over(certain, every) or over({*seen.lost, *seen.unwell}, had)
+    if not (for_certain or over(troubled, every, 1) or over(troubled - without, had, 1)):
         return ""
     words = (
         ("took it back by themselves", seen.back),
+        ("refuse it", seen.refused),
+        ("could not get it", seen.failed),
         ("have not come back since", seen.lost),
         ("are gone", {*seen.gone} - {*seen.lost}),
         ("tell a drift", seen.drifted),
         ("do worse than before", seen.unwell),
     )
     told = [f"{len(names)} {word} ({', '.join(sorted(names)[:3])})" for word, names in words if names]
-    reasons = sorted({reason for reason in (*dict(seen.back).values(), *seen.unwell.values()) if reason})
-    return "; ".join([f"of {len({*seen.running, *troubled})} devices{where} " + ", ".join(told), *reasons[:2]])
+    known = (reason for of in (seen.back, seen.refused, seen.failed, seen.unwell) for reason in of.values())
+    reasons = sorted({reason for reason in known if reason})
+    return "; ".join([f"of {len(every)} devices{where} " + ", ".join(told), *reasons[:2]])

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from edge_app.rollout.members import SENT_BACK, Aim, Do, Kind, Member, Step, Told, away
+from edge_app.rollout.members import AGAIN_S, SENT_BACK, TRIES, WHY, Aim, Do, Kind, Member, Step, Told, away
 
 SHADOW: Final = "detector.shadow"
 _REFUSAL_S: Final = 30.0
 """A report that is still a refusal so long after the office's message is about that one."""
 _ANSWERS_S: Final = 3600.0
 """A device that is there answers to the office's message within seconds, and has begun to count anew within minutes."""
+_LOST: Final = "it has lost the candidate, and fetches it again"
 _SILENT: Final = "does not answer to what it had before, a person must look"
 
 
@@ -82,10 +83,34 @@ class WantedDetector:
 
     def reported(self, member: Member, told: Told, aim: Aim, now: float) -> Step:
         """Return a device for which the office sets the candidate; at the end the former one counts beside no more."""
+        if again := self._fetched_again(member, told, now):
+            return again
         after = _reported(member, told, now)
         if aim == "settled":
             return self._settled(member, after, told, now)
         return (replace(after, reason=told.unpaired) if after.state == "running" else after), None
+
+    def _fetched_again(self, member: Member, told: Told, now: float) -> Step | None:
+        """Return the next step of a device that had the candidate and has it no more; None for any other.
+
+        Its state folder is a new one: it refuses the layer for want of what it names, and is no worse a device for it.
+        """
+        refuses = told.report == "refused" and told.highest < told.revision
+        if not refuses or told.model == self.candidate or away(told):
+            return None
+        if member.got and member.fetched:
+            if member.state != "sent" or now - member.changed < _REFUSAL_S:
+                return None
+            if told.busy:
+                return member, None
+            return replace(member, reason=_LOST, fetched=False, tries=1, got=0.0), "fetch"
+        if member.got or member.fetched or member.state not in ("sent", "gone"):
+            return None
+        if told.busy or now - member.changed < AGAIN_S:
+            return member, None
+        if member.tries >= TRIES:
+            return replace(member, state="failed", reason=f"cannot fetch the candidate: {member.reason}"), None
+        return replace(member, state="sent", reason=_LOST, tries=member.tries + 1), "fetch"
 
     def _settled(self, member: Member, after: Member, told: Told, now: float) -> Step:
         """Return a device at the end. after: the same by its report."""
@@ -93,7 +118,7 @@ class WantedDetector:
         refuses = told.online and self.vain(told) and told.report == "refused"
         if refuses and mine == self._ends(member)[1] and told.model == self.candidate:
             return replace(member, state="running", reason=f"refuses the end of it: {_why(told)}"), None
-        if refuses and after.state == "back" and mine != self._ends(member)[1]:
+        if refuses and after.state == "refused" and mine != self._ends(member)[1]:
             # Its own file or page may have the candidate count beside.
             return replace(member, state="sent", reason="the configuration was sent", changed=now), "alone"
         return after, "configure" if after.state == "running" and mine not in self._ends(member) else None
@@ -109,9 +134,9 @@ class WantedDetector:
     def backward(self, member: Member, told: Told, now: float) -> Step:
         """Return a device that shall count with what it had."""
         if told.lost and member.fetched and member.state not in ("waiting", "returned"):
-            return replace(member, state="back", reason=f"{told.lost}, so a person must look"), None
+            return replace(member, state="stuck", reason=f"{told.lost}, so a person must look"), None
         if self._set(told):
-            reason = member.reason if member.state == "back" else SENT_BACK
+            reason = member.reason if member.state in WHY else SENT_BACK
             return replace(member, state="sent", reason=reason, changed=now), "restore"
         if member.state in ("waiting", "returned"):
             return member, None
@@ -121,13 +146,13 @@ class WantedDetector:
             return replace(member, state="gone", reason=f"{away(told)}: {self._later(told)}"), None
         if told.highest < told.revision and told.report != "refused":
             late = member.state == "sent" and now - member.changed >= _ANSWERS_S
-            return (replace(member, state="back", reason=_SILENT) if late else member), None
+            return (replace(member, state="stuck", reason=_SILENT) if late else member), None
         if told.report == "trying":
             return member, None
         if told.report in ("rolled_back", "refused") and told.model == self.candidate:
             reason = f"has kept the candidate, a person must look: {_why(told)}"
-            return replace(member, state="back", reason=reason), None
-        kept = member.reason if member.state in ("sent", "back") and member.reason not in (SENT_BACK, _SILENT) else ""
+            return replace(member, state="stuck", reason=reason), None
+        kept = member.reason if member.state in ("sent", *WHY) and member.reason != SENT_BACK else ""
         return replace(member, state="returned", reason=kept), None
 
     def _later(self, told: Told) -> str:
@@ -163,7 +188,7 @@ def _reported(member: Member, told: Told, now: float) -> Member:
         sent = member if member.state == "sent" else replace(member, state="sent", changed=now)
         if now - sent.changed < _REFUSAL_S:
             return sent
-        return replace(member, state="back", reason=f"refuses it: {_why(told)}")
+        return replace(member, state="refused", reason=f"refuses it: {_why(told)}")
     if not heard:
         return replace(member, state="sent", reason="the configuration was sent")
     if told.report == "trying":

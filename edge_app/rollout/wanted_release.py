@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from edge_app.rollout.members import AGAIN_S, SENT_BACK, TRIES, Aim, Do, Kind, Member, Step, Told, away
+from edge_app.rollout.members import AGAIN_S, OUT, SENT_BACK, TRIES, WHY, Aim, Do, Kind, Member, Step, Told, away
 
 BACK: Final = "rollback"
 """Begin of the ids of orders to go back; alone: a new order is to be made."""
@@ -85,12 +85,12 @@ class WantedRelease:
         if told.order_state == "back":
             return replace(member, state="back", reason=f"took it back by itself: {why}"), None
         if told.order_state == "failed":
-            return replace(member, state="back", reason=f"could not install it: {why}"), None
+            return replace(member, state="failed", reason=f"could not install it: {why}"), None
         if told.order_state != "kept":
             return self._on_trial(member, told, now), None
         if told.version and told.version != self.version:
             reason = f"runs {told.version} again: somebody has changed it there"
-            return replace(member, state="back", reason=reason), None
+            return replace(member, state="changed", reason=reason), None
         if gone := away(told):
             return replace(member, state="gone", reason=gone), None
         return replace(member, state="running", reason=""), None
@@ -113,7 +113,7 @@ class WantedRelease:
             return (replace(member, state="gone", reason=_LOST) if late else member), None
         if member.state == "gone" or now - member.changed < _TAKEN_S:
             return replace(member, state="sent"), None
-        return replace(member, state="back", reason="has the release, and its installer does not take it"), None
+        return replace(member, state="failed", reason="has the release, and its installer does not take it"), None
 
     def backward(self, member: Member, told: Told, now: float) -> Step:
         """Return a device that shall run the release before."""
@@ -137,7 +137,7 @@ class WantedRelease:
         if told.version == self.version:
             after = replace(member, state="sent", reason=_kept(member) or SENT_BACK)
             return replace(after, order=BACK, fetched=False, tries=1), "rollback"
-        if reports or member.state == "back" or now - member.changed >= _LASTS_S:
+        if reports or member.state in OUT or now - member.changed >= _LASTS_S:
             return replace(member, state="returned", reason=_kept(member)), None
         if member.fetched and now - member.changed < _TAKEN_S:
             return member, None  # its installer is about to take it
@@ -147,7 +147,7 @@ class WantedRelease:
         """Return a device that was ordered to go back."""
         reports = _reports(member, told)
         if reports and told.order_state in ("back", "failed") and told.version == self.version:
-            return replace(member, state="back", reason=_stuck(told.order_problem)), None
+            return replace(member, state="stuck", reason=_stuck(told.order_problem)), None
         if not told.online:
             return replace(member, state="gone", reason=f"{away(told)}: it goes back when it comes back"), None
         if reports and told.order_state in NEWS:
@@ -156,12 +156,12 @@ class WantedRelease:
             return replace(member, state="returned", reason=_returned(member, told)), None
         if member.fetched:  # it has taken the order
             late = now - member.changed >= _TAKEN_S
-            return (replace(member, state="back", reason=_stuck("it tells nothing")), None) if late else (member, None)
+            return (replace(member, state="stuck", reason=_stuck("it tells nothing")), None) if late else (member, None)
         again_s = SOON_S if member.tries == 1 else AGAIN_S
         if now - member.changed < again_s and member.state != "gone":
             return member, None
         if member.tries >= TRIES and member.state != "gone":
-            return replace(member, state="back", reason=_stuck(member.reason)), None
+            return replace(member, state="stuck", reason=_stuck(member.reason)), None
         return replace(member, state="sent", tries=member.tries + 1), "rollback"
 
     def _must_be_awaited(self, member: Member, told: Told, now: float) -> bool:
@@ -198,7 +198,7 @@ def _then_back(news: str) -> str:
 
 def _kept(member: Member) -> str:
     """Return the reason of a device that stays with it: why it took the release back by itself, or why not at all."""
-    return member.reason if member.state == "back" else ""
+    return member.reason if member.state in WHY else ""
 
 
 def _returned(member: Member, told: Told) -> str:

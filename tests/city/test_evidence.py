@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 from edge_app.city.database.comparing import HOUR_S, note_compared
 from edge_app.city.database.engine import Database
-from edge_app.city.database.figures import read_output
+from edge_app.city.database.figures import forget_figures, read_output
 from edge_app.city.database.fleet import note_heard
 from edge_app.city.database.hours import read_hours
 from edge_app.city.database.rollouts import change_rollout, find_rollout, read_led, read_members
@@ -226,8 +226,16 @@ def test_the_usual_output_is_that_of_two_weeks(database: Database, days: int, de
 
 def test_so_many_devices_are_read_and_no_more(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     counts, figures = list[Collection[str]](), list[Collection[str]]()
-    monkeypatch.setattr("edge_app.city.evidence.read_hours", lambda _, names, __: counts.append(names) or {})
-    monkeypatch.setattr("edge_app.city.evidence.read_output", lambda _, names, *__: figures.append(names) or {})
+
+    def read(into: list[Collection[str]]) -> Callable[..., dict[str, Any]]:
+        def noted(_: object, names: Collection[str], *__: object) -> dict[str, Any]:
+            into.append(names)
+            return {}
+
+        return noted
+
+    monkeypatch.setattr("edge_app.city.evidence.read_hours", read(counts))
+    monkeypatch.setattr("edge_app.city.evidence.read_output", read(figures))
     have = [Member(f"h/{n}", n % 2, "running", former="f" * 64, got=float(NOW)) for n in range(300)]
     members = {one.name: one for one in (*have, *(Member(f"h/other-{n}", 2) for n in range(100)))}
     rollout = begun("new", WantedDetector("detector.fetched", "d" * 64), {}, Cascade(), "anna", NOW)
@@ -279,6 +287,27 @@ def test_figures_are_judged_in_turn_and_not_again_before_they_can_have_changed(d
     now[0] += 60
     watch.read(NAMES, given(members[1:]))
     assert watch.unwell(NAMES[0]) == ""
+
+
+def test_what_was_usual_is_kept_for_longer_than_figures_are(database: Database) -> None:
+    """Of a roll-out that lasts for weeks; the city forgets figures after five. One that slows down then is told."""
+    now, got, name = [NOW + 3_600.0], float(NOW), NAMES[0]
+    with database.begin() as connection:
+        add_device(connection, NOW, ("harbour", "pole-1"))
+        add_figures(connection, name, NOW - 14 * 86_400, NOW + 3_600)
+    watch, member = HealthWatch(database, lambda: now[0], lambda: now[0]), Member(name, 0, "running", got=got)
+    watch.read([name], given([member]))
+    kept = replace(member, usual=watch.usual(member))
+    assert watch.unwell(name) == ""
+    assert kept.usual is not None
+    later = NOW + 60 * 86_400
+    with database.begin() as connection:
+        forget_figures(connection, later)
+        add_figures(connection, name, later - 7_200, later, {**WELL, "frames_per_s": 3.0})
+    now[0] = float(later)
+    fresh = HealthWatch(database, lambda: now[0], lambda: now[0])
+    fresh.read([name], given([kept]))
+    assert fresh.unwell(name) == "processes 3.0 frames/s, and 15.0 before"
 
 
 def test_one_that_tells_nothing_while_others_do_is_absent_and_a_city_that_hears_nobody_says_nothing(

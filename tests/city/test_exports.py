@@ -78,13 +78,13 @@ def test_files_of_some_classes_have_these_alone_and_say_what_lies_beyond_a_step(
     roll(database)
     path, asked = f"/api/v1/sites/{site}/counts", {**span(begin, step="quarter"), "class": ["truck", "car"]}
     (row,) = csv.reader(client.get(f"{path}.csv", params=asked).text.splitlines()[1:])
-    assert row[3:] == ["0.6667", "0.0", "false", "3", "0", "0", "2", "5", "0.0", "300"]
+    assert row[3:] == ["0.3333", "0.0", "false", "3", "0", "0", "2", "5", "0.0", "300", "600", "600.0"]
     (tmp_path / "counts.parquet").write_bytes(client.get(f"{path}.parquet", params=asked).content)
     table = duckdb.read_parquet(str(tmp_path / "counts.parquet"))
     (read,) = table.fetchall()
-    assert read[3:] == (0.6667, 0.0, False, 3, 0, 0, 2, 5, 0.0, 300)
+    assert read[3:] == (0.3333, 0.0, False, 3, 0, 0, 2, 5, 0.0, 300, 600, 600.0)
     assert table.columns == list(step_table(("car", "truck")).columns)
-    assert table.columns[-4:] == ["truck_right_to_left", "vehicles", "late", "straddling_s"]
+    assert table.columns[-6:] == ["truck_right_to_left", "vehicles", "late", "straddling_s", "length_s", "seen_s"]
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def at(second: int) -> datetime:
 
 
 def observed(covered_s: float, place: Place = PLACE) -> Observed:
-    return Observed(place, at(QUARTER), at(QUARTER + 900), covered_s, vector(30, truck_right_to_left=4))
+    return Observed(place, at(QUARTER), at(QUARTER + 900), covered_s, covered_s, vector(30, truck_right_to_left=4))
 
 
 def count_classes(database: Database, classes: Sequence[str]) -> None:

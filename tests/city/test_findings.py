@@ -26,6 +26,7 @@ from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Acked, Connected, Message
 from edge_app.mqtt.session import Session
+from edge_app.system.signatures import make_key
 from tests.support.brokers import SHORT, Mosquitto, eventually, mosquitto, needs_mosquitto, password_file, run_until
 from tests.support.disks import small_disk
 from tests.support.nats_server import nats_server, needs_nats
@@ -45,6 +46,23 @@ def test_a_city_that_signs_is_told_to_name_its_public_key(tmp_path: Path, capsys
     assert "warn signing: signing.public_key is not named" in check(tmp_path, capsys)[1][-1]
     (tmp_path / "city.toml").write_text(f"{toml}public_key = '{'A' * 43}='\n")
     assert "ok signing: signing.public_key tells what the office has set" in check(tmp_path, capsys)[1][-1]
+
+
+def test_a_signing_key_that_the_office_cannot_start_with_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before its unit is started again: it does not start with a wrong configuration, and nobody stops a roll-out."""
+    toml = f"[mqtt]\nport = {free_port()}\n[page]\nport = {free_port()}\n[signing]\nkey_file = 'office.key'\n"
+    key = make_key(tmp_path / "office.key").public_key
+    (tmp_path / "city.toml").write_text(f"{toml}public_key = '{'A' * 43}='\n")
+    told = check(tmp_path, capsys)[1][-1]
+    assert f"FAIL signing: signing.public_key is not that of {tmp_path}/office.key, which is {key}" in told
+    (tmp_path / "city.toml").write_text(f"{toml}public_key = '{key}'\n")
+    (tmp_path / "credentials").mkdir()
+    assert "ok signing" in check(tmp_path, capsys)[1][-1]
+    (tmp_path / "city.toml").write_text(f"{toml}public_key = '{key}'\n".replace("office.key", "new.key"))
+    told = check(tmp_path, capsys)[1][-1]
+    assert f"warn signing: the office's unit hands over {tmp_path}/office.key alone: move the key there" in told
 
 
 def test_each_part_has_a_line_and_nothing_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 
 import httpx
 import pytest
@@ -71,6 +72,32 @@ def test_devices_are_found_by_what_they_run_and_by_their_troubles(http: httpx.Cl
     part = http.get("/api/v1/devices", params={"limit": 1, "trouble": "true", "after": part["next"]}).json()
     assert part["devices"][0]["device"] == "north/pole-1"
     assert part["devices"][0] | {"model": NEW, "model_name": "roads-b", "office": "refused"} == part["devices"][0]
+
+
+def test_devices_are_found_by_the_end_of_their_certificates(database: Database, http: httpx.Client) -> None:
+    """Also a release that told none, one of another offset, and one that no calendar has."""
+    day, at = 86_400, datetime.fromtimestamp(START, timezone.utc)
+    ends = {"pole-7": 400 * day, "pole-8": -day, "pole-9": 30 * day}
+    with database.begin() as connection:
+        for device, later in ends.items():
+            told = (at + timedelta(seconds=later)).astimezone(timezone(timedelta(hours=-11)))
+            add_device(connection, START, ("harbour", device), certificate_ends=told.isoformat())
+        add_device(connection, START, ("north", "pole-1"), certificate_ends=None)
+        add_device(connection, START, ("north", "pole-2"), certificate_ends="9999-12-31T23:59:59-11:00")
+    assert names(http, certificate_days="0") == ["harbour/pole-8"]
+    assert names(http, certificate_days="30") == ["harbour/pole-8", "harbour/pole-9"]
+    assert names(http, certificate_days="400") == ["harbour/pole-7", "harbour/pole-8", "harbour/pole-9"]
+    order = ["harbour/pole-8", "harbour/pole-9", "harbour/pole-7", "north/pole-1", "north/pole-2"]
+    assert names(http, sort="certificate") == order
+    found, after = list[str](), ""
+    while after is not None:
+        told_part = http.get("/api/v1/devices", params={"limit": 1, "sort": "certificate", "after": after}).json()
+        found, after = [*found, *(one["device"] for one in told_part["devices"])], told_part["next"]
+    assert found == order
+    told_ends = [one["certificate_ends"] for one in http.get("/api/v1/devices").json()["devices"]]
+    assert told_ends[0] == (at + timedelta(days=400)).isoformat().replace("+00:00", "Z")
+    assert told_ends[3:] == [None, None]
+    assert http.get("/api/v1/devices", params={"sort": "colour"}).json()["code"] == "not_among"
 
 
 def test_one_that_says_nothing_while_others_do_needs_a_look(database: Database, http: httpx.Client) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from sqlalchemy import select
 from edge_app.city.api import build_api
 from edge_app.city.database.accounts import add_account
 from edge_app.city.database.engine import Database, open_database
-from edge_app.city.database.tables import COMPARABLE, ORDER, ROLLOUT
+from edge_app.city.database.tables import COMPARABLE, ORDER, ROLLOUT, ROLLOUT_DEVICE
 from edge_app.city.live import Live
 from edge_app.city.routes.city import City
 from edge_app.drawing.jpeg import jpeg
@@ -69,11 +70,15 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         "message": "put at the broker by somebody else",
     }
     refused = {"state": "refused", "problems": ["counting.interval_s: must be a divisor of 3600"]}
+    at, day = datetime.fromtimestamp(now, timezone.utc), timedelta(days=1)
+    certificates = {4: at + 20 * day, 5: at - day, 6: None}
     with database.begin() as connection:
         add_device(connection, now, desired=desired, report=refused, drift=["model"])
         for number in range(MANY):
             name = ("north", f"pole-{number}")
-            add_device(connection, now, name, model=NEW, version="0.2.0", state="offline" if number == 3 else "online")
+            ends: dict[str, Any] = {"certificate_ends": certificates[number]} if number in certificates else {}
+            state = "offline" if number == 3 else "online"
+            add_device(connection, now, name, model=NEW, version="0.2.0", state=state, **ends)
         kept = add_stopped_rollout(connection, now)
     city = City(database, Live(), is_genuine=lambda _topic, _payload: False)
     with Server(build_api(city), "127.0.0.1", 0) as server:
@@ -140,6 +145,12 @@ def test_a_device_is_found_among_many(fleet: Fleet, tmp_path: Path) -> None:
         choose(browser, ".filters select", "offline")
         browser.wait_for(f"{rows} === 1")
         assert browser.run("location.search") == "?state=offline"
+        browser.open(f"{fleet.base}/fleet?certificate_days=30&sort=certificate")
+        browser.wait_for("document.querySelectorAll('tbody th').length === 2")
+        first, second = browser.run("[...document.querySelectorAll('tbody tr')].map((row) => row.innerText)")
+        assert TEXTS["fleet.certificate_ended"].replace("{day}", "") in first
+        assert browser.run("[...document.querySelectorAll('.state.late, td .state.offline')].length") == 2
+        assert ("pole-5" in first, "pole-4" in second) == (True, True)
         browser.open(f"{fleet.base}/fleet?office=refused")
         browser.wait_for(f"{rows} === 1")
         assert "roads-a (e5f5da65)" in browser.run("document.querySelector('tbody tr').innerText")
@@ -243,6 +254,13 @@ def test_a_rollout_is_paused_and_taken_back_by_orders(fleet: Fleet, tmp_path: Pa
         browser.wait_for("document.querySelectorAll('.lead button:not([hidden])').length === 2")
         shows(browser, "No device of this group has compared anything yet")
         shows(browser, "of 2 devices 2 seem to tell a worse output than before")
+        with fleet.database.begin() as connection:
+            connection.execute(ROLLOUT.update().values(evidence=asdict(Evidence("pass"))))
+            connection.execute(ROLLOUT_DEVICE.update().where(ROLLOUT_DEVICE.c.state == "back").values(state="refused"))
+        browser.open(f"{fleet.base}/rollouts/{fleet.rollout}")
+        shows(browser, TEXTS["fleet.decision.blind"])
+        assert browser.run(f"document.body.innerText.includes({TEXTS['fleet.decision.pass']!r})") is False
+        shows(browser, TEXTS["fleet.member.refused"])
         browser.type(".lead .field input", "a storm")
         browser.run("window.confirm = () => true")
         browser.run("document.querySelectorAll('.lead button:not([hidden])')[1].click()")

@@ -17,7 +17,7 @@ from sqlalchemy import event, select
 from edge_app.city.calendar import STEPS
 from edge_app.city.course import middle_of
 from edge_app.city.database.audit import read_audit
-from edge_app.city.database.changes import newest_break, read_changes
+from edge_app.city.database.changes import newest_breaks, read_changes
 from edge_app.city.database.engine import Database
 from edge_app.city.database.fleet import note_config, note_meta
 from edge_app.city.database.inventory import delete_site, put_sites, read_inventory, unheard_lines
@@ -276,14 +276,14 @@ def test_a_replaced_device_continues_the_series(database: Database) -> None:
         (change,) = read_changes(connection, "quay", START, LATER + 86_400)
         assert (change.at, change.kind, change.breaks) == (LATER, "line", False)
         assert (change.before, change.after) == ("harbour/pole-7/quay-road", "harbour/pole-9/main")
-        assert newest_break(connection, "quay", START, LATER + 86_400) == START
+        assert newest_breaks(connection, ["quay"], START, LATER + 86_400) == {"quay": START}
         assert read_changes(connection, "quay", LATER + 1, LATER + 86_400) == []
 
 
 def test_a_break_is_marked(database: Database) -> None:
     replaced(database, breaks=True)
     with database.connect() as connection:
-        assert newest_break(connection, "quay", START, LATER + 86_400) == LATER
+        assert newest_breaks(connection, ["quay"], START, LATER + 86_400) == {"quay": LATER}
 
 
 def test_a_line_with_a_long_history_is_taken_in_seconds(database: Database) -> None:

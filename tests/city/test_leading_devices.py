@@ -132,6 +132,25 @@ def running(name: str, order: str = "") -> Member:
     return Member(name, 0, "running", fetched=True, tries=1, former="f" * 64, order=order, got=float(NOW - 60))
 
 
+def test_how_a_device_did_before_is_kept_with_it_once_it_is_judged(city: City) -> None:
+    city.keep("new", DETECTOR, running("h/1"))
+    city.has_detector("h/1")
+    with city.database.begin() as connection:
+        add_figures(connection, "h/1", NOW - 14 * 86_400, NOW + HOUR)
+
+    def usual() -> object:
+        with city.database.connect() as connection:
+            (member,) = read_members(connection, find_rollout(connection, "new").id)
+        return member.usual and member.usual["most"]
+
+    city.hear("h/1")
+    city.lead()
+    assert usual() is None
+    city.hear("h/1")
+    city.lead(minutes=75)
+    assert usual() == {"memory_mb": 120.0, "starts": 1.0, "unsent": 1.0}
+
+
 def test_one_whose_power_went_with_the_broker_s_is_gone_and_the_others_go_on(city: City) -> None:
     city.keep("new", DETECTOR, *map(running, POLES))
     for name in POLES:

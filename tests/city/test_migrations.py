@@ -113,6 +113,7 @@ REVISIONS = (
     "0012",
     "0013",
     "0014",
+    "0015",
 )
 """Tables of the releases so far."""
 

@@ -84,6 +84,26 @@ def test_an_equal_candidate_reaches_all_over_a_kill_and_a_device_that_was_away(c
     assert {entry.who for entry in noted} == {"roll-out equal"}
 
 
+def test_a_device_with_a_new_card_fetches_the_candidate_again_and_stops_nothing(city: LedFleet) -> None:
+    device = city.devices["harbour/pole-1"]
+    city.begin("card", Cascade((1.0,), hours=6.0))
+    city.take_office()
+
+    def each_hour(hour: int) -> None:
+        if hour == 3:
+            assert device.present == city.candidate
+            device.stop()
+            device.forget()
+            device.start()
+
+    city.drive("card", equal, lambda kept: kept.rollout.state == "done", hours=80, each_hour=each_hour)
+    _, members, events = city.rollout("card")
+    assert [event.what for event in events] == ["started", "done"]
+    mine = next(one for one in members if one.name == device.name)
+    assert (mine.state, mine.got > min(one.got for one in members)) == ("running", True)
+    assert device.present == city.candidate
+
+
 def test_one_that_misses_a_tenth_is_stopped_in_the_first_group_and_taken_back(city: LedFleet) -> None:
     city.begin("worse", QUICK)
     city.take_office()
@@ -325,11 +345,11 @@ def test_what_a_device_refuses_is_taken_from_the_broker_and_what_its_file_has_be
     def settled() -> bool:
         leading.turn()
         city.time.now += 40
-        return {one.state for one in city.rollout("odd")[1]} == {"back", "running"} and beside.setting.shadow == ""
+        return {one.state for one in city.rollout("odd")[1]} == {"refused", "running"} and beside.setting.shadow == ""
 
     eventually(settled, 60)
     assert (beside.present, refusing.present) == (city.candidate, OWN)
-    (reason,) = {one.reason for one in city.rollout("odd")[1] if one.state == "back"}
+    (reason,) = {one.reason for one in city.rollout("odd")[1] if one.state == "refused"}
     assert reason == "refuses it: detector.fetched: counts no class of this device"
     with city.database.begin() as connection:
         place_order(connection, "bert", "config", refusing.name, {"values": {"log.level": "debug"}}, city.time.now)

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import httpx
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import event, insert, update
 
 from edge_app.city.api import build_api
-from edge_app.city.database import accounts
-from edge_app.city.database.engine import Database
+from edge_app.city.curve_answers import Usual
+from edge_app.city.database import accounts, reading
+from edge_app.city.database.engine import Connection, Database
 from edge_app.city.database.inventory import put_sites
-from edge_app.city.database.tables import DEVICE
+from edge_app.city.database.reading import Site
+from edge_app.city.database.tables import CONFIG, DEVICE, SITE
 from edge_app.city.inventory import described
 from edge_app.city.live import Live
+from edge_app.city.routes import public
 from edge_app.city.routes.city import City
+from edge_app.city.routes.curves import usual_days
+from edge_app.errors import StoreError
 from tests.city.cases import NAME, START, changed, series
 from tests.city.test_storing import roll, store
+from tests.support.brokers import eventually
 from tests.support.city_api import client_of
 
 DAY = 86_400
@@ -108,6 +118,21 @@ def test_only_public_streets_are_told_and_nothing_else(client: httpx.Client) -> 
     assert client.get("/api/v1/sites").status_code == 401
 
 
+def test_the_page_of_no_public_street_is_not_found(client: httpx.Client) -> None:
+    for path, status in (("quay", 200), ("hidden", 404), ("nowhere", 404)):
+        page = client.get(f"/public/{path}")
+        assert (page.status_code, page.text) == (status, client.get("/public").text)
+
+
+def test_the_page_is_there_while_the_database_is_away(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> None:
+        raise StoreError("the database is away")
+
+    monkeypatch.setattr(reading, "public_sites", away)
+    assert client.get("/public/quay").status_code == 200
+    assert client.get(f"{PATH}/quay").status_code == 503
+
+
 def test_answers_are_for_caches_and_pages_of_others(client: httpx.Client) -> None:
     answer = client.get(PATH)
     assert answer.headers["cache-control"] == "public, max-age=60"
@@ -129,3 +154,120 @@ def test_many_who_ask_cost_one_answer_a_minute(database: Database, client: httpx
     assert client.get(f"{PATH}/quay").json()["now"] is None
     clock[0] += 31
     assert client.get(f"{PATH}/quay").json()["now"]["left_to_right"] == 300
+
+
+SITES = 40
+
+
+@pytest.fixture
+def many(database: Database, client: httpx.Client) -> httpx.Client:
+    """The client of a city with many public streets."""
+    with database.begin() as connection:
+        for number in range(SITES):
+            line = {"device": f"harbour/pole-{number}", "line": "main"}
+            site = {"id": f"site-{number}", "road": "Road", "time_zone": "UTC", "public": True, "attachments": [line]}
+            put_sites(connection, [described(site)], "test", NOW)
+    return client
+
+
+def statements(database: Database) -> list[str]:
+    """Return the list to which every statement is appended from now on."""
+    told = list[str]()
+    event.listen(database._engine, "before_cursor_execute", lambda *given: told.append(given[2]))
+    return told
+
+
+def test_many_sites_are_read_with_as_few_statements_as_one(
+    database: Database, client: httpx.Client, clock: list[float], request: pytest.FixtureRequest
+) -> None:
+    told = statements(database)
+    assert len(client.get(PATH).json()["sites"]) == 1
+    of_one = len(told)
+    request.getfixturevalue("many")
+    clock[0] += DAY
+    told.clear()
+    assert len(client.get(PATH).json()["sites"]) == SITES + 1
+    assert len(told) <= of_one + 1  # the one about who asks would be among them
+
+
+def test_waiting_readers_hold_up_nobody_else(many: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_go_on, readings = threading.Event(), list[int]()
+
+    def slow(connection: Connection, sites: Sequence[Site], at: int) -> dict[str, Usual]:
+        readings.append(len(sites))
+        if len(sites) > 1:
+            assert may_go_on.wait(60)
+        return usual_days(connection, sites, at)
+
+    monkeypatch.setattr(public, "usual_days", slow)
+    with ThreadPoolExecutor(60) as pool:
+        answers = [pool.submit(many.get, PATH) for _ in range(60)]
+        try:
+            eventually(lambda: bool(readings))
+            assert many.get("/health", timeout=10).status_code == 200
+            assert many.get(f"{PATH}/site-7", timeout=10).json()["id"] == "site-7"
+            assert many.get(f"{PATH}/nowhere", timeout=10).status_code == 404
+            assert many.get("/public", timeout=10).status_code == 200
+            assert not any(answer.done() for answer in answers)
+        finally:
+            may_go_on.set()
+        assert Counter(answer.result().status_code for answer in answers) == {200: 60}
+    assert readings == [SITES + 1, 1]
+
+
+def test_who_asks_too_often_is_told_so_at_once_even_while_nothing_is_answered(
+    many: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on = threading.Event()
+    monkeypatch.setattr(public, "usual_days", lambda *_: may_go_on.wait(60) and {})
+    with ThreadPoolExecutor(60) as pool:
+        answers = [pool.submit(many.get, PATH) for _ in range(60)]
+        try:
+            codes = Counter(many.get(f"{PATH}/nowhere").status_code for _ in range(200))
+        finally:
+            may_go_on.set()
+        [answer.exception() for answer in answers]
+    assert codes == {404: 140, 429: 60}  # the clock of this city stands still: nobody's bucket fills
+
+
+def test_an_answer_goes_compressed_to_whoever_takes_it(many: httpx.Client) -> None:
+    plain = many.get(PATH, headers={"accept-encoding": "identity"})
+    small = many.get(PATH, headers={"accept-encoding": "gzip"})
+    assert ("content-encoding" in plain.headers, small.headers["content-encoding"]) == (False, "gzip")
+    assert int(small.headers["content-length"]) < len(plain.content) / 4
+    assert (small.content, small.headers["etag"]) == (plain.content, plain.headers["etag"])
+    assert "Accept-Encoding" in small.headers["vary"]
+
+
+def test_a_street_that_is_no_longer_public_is_not_told(
+    database: Database, client: httpx.Client, clock: list[float]
+) -> None:
+    assert client.get(f"{PATH}/quay").status_code == 200
+    with database.begin() as connection:
+        connection.execute(update(SITE).values(public=False))
+    clock[0] += 61
+    assert client.get(f"{PATH}/quay").status_code == 404
+
+
+def test_the_usual_day_of_many_is_that_of_each(database: Database, client: httpx.Client) -> None:
+    """A street whose line was drawn anew has other comparable days than the one beside it."""
+    with database.begin() as connection:
+        line = {"device": f"{NAME.site}/other", "line": NAME.line}
+        beside = {"id": "beside", "road": "Road", "time_zone": "Europe/Berlin", "public": True, "attachments": [line]}
+        put_sites(connection, [described(beside)], "test", NOW)
+    other, under = NAME._replace(device="other"), {21: "a" * 12, 14: "b" * 12, 7: "b" * 12}
+    for week, cars in ((21, 6), (14, 4), (7, 2)):
+        minutes(database, NOW - week * DAY, 30, cars)
+        made = series(30, name=other, start=NOW - week * DAY, installation=f"{week:08x}", cars=0)
+        settings = replace(made[0].settings, config=under[week])
+        store(database, [changed(one, counts=(week, *one.counts[1:]), settings=settings) for one in made])
+    roll(database)
+    with database.begin() as connection:
+        for config, high in (("a" * 12, 0.3), ("b" * 12, 0.6)):
+            content = {"lines": [{"id": NAME.line, "start": [0.1, high], "end": [0.9, high]}]}
+            row = {"topic_site": NAME.site, "device": "other", "config": config, "content": content}
+            connection.execute(insert(CONFIG).values(row))
+    told = {site["id"]: site["usual"]["vehicles"] for site in client.get(PATH).json()["sites"]}
+    assert told == {"quay": [300.0, 300.0], "beside": [420.0, 420.0]}
+    alone = {name: client.get(f"{PATH}/{name}").json()["usual"]["vehicles"] for name in told}
+    assert alone == told

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from edge_app.city.chores import Chores
 from edge_app.city.database.audit import read_audit
 from edge_app.city.database.comparing import HOUR_S, forget_compared, note_compared, read_pairs
 from edge_app.city.database.engine import Database
@@ -30,6 +33,7 @@ from edge_app.city.database.orders import (
     take_over,
     waiting_orders,
 )
+from edge_app.city.database.placed import with_files
 from edge_app.city.database.rollouts import (
     Health,
     Kept,
@@ -41,7 +45,8 @@ from edge_app.city.database.rollouts import (
     read_led,
     read_members,
 )
-from edge_app.city.database.tables import DEVICE
+from edge_app.city.database.storing import Storing
+from edge_app.city.database.tables import COMPARED, DEVICE
 from edge_app.city.holding import hold
 from edge_app.city.office import KnownDevice
 from edge_app.city.reading import UnreadableError, read_shadow
@@ -242,12 +247,32 @@ def test_an_order_waits_is_sent_and_answered(database: Database) -> None:
         move_order(connection, first, "sent", "", NOW + 1)
         move_order(connection, first, "answered", "12,000 bytes", NOW + 2)
         keep_file(connection, first, "a.jpg", b"\xff\xd8\x00")
-        assert read_order_file(connection, first) == ("a.jpg", b"\xff\xd8\x00")
+        assert read_order_file(connection, first, NOW + 86_402) == ("a.jpg", b"\xff\xd8\x00")
+        assert with_files(connection, [first], NOW + 86_402) == {first}
+        assert read_order_file(connection, first, NOW + 86_403) is None  # though nobody has removed it yet
+        assert with_files(connection, [first], NOW + 86_403) == set()
         assert waiting_orders(connection, NOW + 601) == []
         assert [(one.id, one.state) for one in read_orders(connection)] == [(second, "expired"), (first, "answered")]
         assert [one.id for one in read_orders(connection, "h/1")] == [first]
         forget_files(connection, NOW + 86_500)
-        assert read_order_file(connection, first) is None
+        assert read_order_file(connection, first, NOW) is None
+
+
+def test_a_worker_forgets_for_the_office_where_no_process_of_it_runs(database: Database) -> None:
+    with database.begin() as connection:
+        order = place_order(connection, "anna", "snapshot", "h/1", {}, NOW)
+        move_order(connection, order, "answered", "4 bytes", NOW)
+        keep_file(connection, order, "a.jpg", b"\xff\xd8\x00")
+        late = place_order(connection, "anna", "restart", "h/2", {}, NOW)
+        note_compared(connection, [compared(1, 3, 4)])
+    inbox: Any = None  # a worker that asks for nothing sends nothing
+    given: dict[str, Any] = {"storing": Storing(), "asking": None, "counts": Counter[str](), "pictures_s": 0}
+    later = NOW + 91 * 86_400.0
+    Chores(inbox, database, "traffic/v1", **given, utc=lambda: later, clock=lambda: 0.0).do_due(behind=False)
+    with database.connect() as connection:
+        assert read_order_file(connection, order, NOW) is None
+        assert {one.id: one.state for one in read_orders(connection)}[late] == "expired"
+        assert connection.execute(select(COMPARED)).first() is None
 
 
 def test_what_a_former_process_has_sent_is_not_waited_for(database: Database) -> None:

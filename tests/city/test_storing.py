@@ -9,7 +9,7 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from edge_app.city.calendar import STEPS
 from edge_app.city.database.contradictions import (
@@ -358,3 +358,19 @@ def test_a_day_of_25_hours_is_one_day(database: Database) -> None:
     roll(database)
     assert [start for start, _ in cars(database, site, "day")] == [midnight]
     assert len(cars(database, site, "hour")) == 25
+
+
+def test_keys_of_many_lines_are_asked_for_as_those_of_two(database: Database) -> None:
+    """PostgreSQL reads the whole table for each question about rows that were made just before."""
+    run: list[int] = []
+    for many in (2, 1_200):
+        names = {LineName("harbour", f"pole-{n}", f"line-{many}") for n in range(many)}
+        with database.begin() as connection:
+            asked: list[str] = []
+            event.listen(connection, "before_cursor_execute", lambda *told: asked.append(told[2]))  # noqa: B023
+            found = Storing().lines(connection, names)
+        run.append(len(asked))
+        assert found.keys() == names
+        with database.begin() as connection:
+            assert Storing().lines(connection, names) == found
+    assert run[0] == run[1]

@@ -306,8 +306,9 @@ def test_feeds_tell_what_lies_beyond_their_quarter_and_nothing_of_the_next_one(d
         streams = f"/api/v1/sensorthings/v1.1/Datastreams('{site}:car:left_to_right')"
         (observation,) = client.get(f"{streams}/Observations").json()["value"]
         measured = client.get("/api/v1/datex2/measured.xml").text
-    assert cars["dateObserved"]["value"] == f"{at(HOUR)}/{at(HOUR + 900)}"
+    # From 11:00 to 11:25, of which nobody has seen the first ten minutes.
+    assert cars["dateObserved"]["value"] == f"{at(HOUR)}/{at(HOUR + 1_500)}"
     assert (cars["intensity"]["value"], cars["intensity"]["straddling_s"]["value"]) == (30, 600)
-    assert (observation["result"], observation["parameters"]) == (30, {"covered": 1.0, "straddling_s": 600})
+    assert (observation["result"], observation["parameters"]) == (30, {"covered": 0.6, "straddling_s": 600})
     assert 'numberOfInputValuesUsed="30"' in measured
     assert "vehicleFlowRate>120<" in measured

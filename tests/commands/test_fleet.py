@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -14,16 +15,21 @@ from zipfile import ZipFile
 
 import pytest
 
+from edge_app.city.config import load as load_city
 from edge_app.city.desired import Layer
 from edge_app.city.releasing import release_args
+from edge_app.city.signer import Signer
 from edge_app.cli import main
 from edge_app.commands._fleet_config import change_of
+from edge_app.commands._office_serving import signing_key
 from edge_app.detectors.manifest import load
 from edge_app.errors import ConfigError
 from edge_app.mqtt.embedded_broker import HOST
+from edge_app.mqtt.events import Acked, Connected, Message
+from edge_app.mqtt.identity import ROOT as TOPICS
 from edge_app.system.key_names import key_name
 from edge_app.system.signatures import make_key
-from tests.support.brokers import eventually, mosquitto, needs_mosquitto
+from tests.support.brokers import eventually, mosquitto, needs_mosquitto, run_until, session
 from tests.support.bundle_server import Behaviour, bundle_server
 from tests.support.field_devices import FieldDevice, Time
 from tests.support.paths import ROOT
@@ -149,12 +155,64 @@ def test_what_a_former_key_has_signed_is_signed_anew_as_it_is(
         assert "changes nothing, so" in city.fleet("config", DEVICE, "--sign", "--clear", code=2)
 
 
+@pytest.mark.long
+def test_a_device_with_a_new_card_uses_all_that_the_office_sets_once_it_has_fetched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The layer is refused as a whole while its detector is missing: then it is used by itself, and never by half."""
+    city = City(tmp_path, None, capsys)  # type: ignore[arg-type]
+    key, sha256 = make_key(tmp_path / "office.key").public_key, load(SMALL)[0].sha256
+    assert "has passed the gate" in city.fleet("bundle", str(SMALL), "--out", str(tmp_path))
+    bundle = next(tmp_path.glob("*.zip"))
+    with mosquitto(tmp_path / "broker") as broker, ExitStack() as stack:
+        url, ca_file = stack.enter_context(bundle_server(tmp_path, Behaviour(bundle.read_bytes())))
+
+        def device(card: str) -> FieldDevice:
+            made = FieldDevice(tmp_path / card, DEVICE, broker.port, key, ca_file, time.time)
+            made.start()
+            stack.callback(made.stop)
+            return made
+
+        def fleet(*arguments: str, code: int = 0) -> str:
+            signing = '[signing]\nkey_file = "office.key"\n'
+            (tmp_path / "city.toml").write_text(f'[mqtt]\nhost = "{HOST}"\nport = {broker.port}\n{signing}')
+            return city.fleet(*arguments, code=code)
+
+        fetch = ("fetch", DEVICE, "--bundle", str(bundle), "--url", url)
+        change = ("config", DEVICE, "--no-wait", "--set", f"detector.fetched={sha256}", "--set", "log.level=debug")
+        first = device("first")
+        eventually(lambda: "online" in fleet("list"), 60)
+        assert "ssdlite" in fleet(*fetch)
+        assert "revision 1 is trying" in fleet(*change)
+        first.stop()
+
+        second = device("second")
+        eventually(lambda: "0 refused" in fleet("list"), 60)
+        for again in (("config", DEVICE, "--sign"), change):
+            refused = fleet(*again, code=1)
+            assert "have it fetched first (`edge-app fleet fetch`)" in refused, "not: nothing to change"
+        assert second.setting.in_use.revision == 0
+        assert "ssdlite" in fleet(*fetch)
+        eventually(lambda: "1 trying" in fleet("list"), 60)
+        assert second.setting.model == sha256
+
+
 def fleet_at(city: City, port: int, key: str, *arguments: str, former: str = "") -> str:
     """Run the command with a key of the city's folder, without waiting for the end of a trial."""
     signing = f'[signing]\nkey_file = "{key}.key"\n' + (f'former = ["{former}"]\n' if former else "")
     (city.folder / "city.toml").write_text(f'[mqtt]\nhost = "{HOST}"\nport = {port}\n{signing}')
     more = ("--no-wait", "--most", "2") if len(arguments) > 2 else ()
     return city.fleet(*arguments, *more)
+
+
+def retain(city: City, layer: Layer) -> None:
+    """Have the broker retain a layer that the office has signed, as revision 50."""
+    config = load_city(city.folder / "city.toml")
+    payload = Signer(signing_key(config), TOPICS, time.time).layer(DEVICE, layer, 50, "anna")
+    with closing(session(config.mqtt.port)) as office:
+        run_until(office, Connected)
+        office.publish(Message(f"{TOPICS}/{DEVICE}/config/desired", payload.encode(), qos=1, retained=True))
+        run_until(office, Acked)
 
 
 @pytest.mark.long
@@ -180,9 +238,13 @@ def test_a_device_is_configured_asked_and_given_another_detector(city: City, tmp
     sha256 = load(SMALL)[0].sha256
     unknown = city.fleet("config", DEVICE, "--set", f"detector.fetched={sha256}", code=1)
     assert "is on this device: have it fetched first" in unknown
+    retain(city, Layer({"counting": {"interval_s": 20}, "detector": {"fetched": sha256}}))
+    eventually(lambda: "1 refused" in city.fleet("list"), 30)
     with bundle_server(tmp_path, Behaviour(bundle.read_bytes())) as (url, _):
         fetched = city.fleet("fetch", DEVICE, "--bundle", str(bundle), "--url", url)
     assert "ssdlite_mobilenet_v2_300x300" in fetched
+    eventually(lambda: "50 applied" in city.fleet("list"), 60)  # all of it, by itself
+    assert "is applied" in city.fleet("config", DEVICE, "--leave", "detector.fetched")
     assert "is applied" in city.fleet("config", DEVICE, "--set", f"detector.fetched={sha256}")
     assert sha256[:12] in city.fleet("list")
 

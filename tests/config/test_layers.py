@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from edge_app.config.files import layer_path
 from edge_app.config.last_good import choose, keep, last_good
 from edge_app.config.layers import LAYERS, MAY_SET, Layer, best_that_fits, merge, refused_keys
 from edge_app.config.load import load
+from edge_app.config.model import DetectorConfig
 from edge_app.errors import ConfigError
 from tests.support.config_cases import LINE
+from tests.support.paths import ROOT
 
 FILE = f'[device]\nsite = "harbour"\n[source]\nkind = "camera"\n[detector]\nscore = 0.3\n{LINE}'
 HEAD = '[layer]\nrevision = 7\nauthor = "page, 192.168.4.20"\nat = "2026-11-30T12:00:00Z"\n'
@@ -83,6 +86,17 @@ def test_page_and_office_set_neither_where_counts_go_nor_what_runs() -> None:
         "geometry.distortion",
     ]
     assert refused_keys(Layer("file", {"mqtt": {"host": "x"}})) == []
+
+
+def test_the_office_sets_all_of_a_detector_but_its_file_and_the_leave_to_count_unproven() -> None:
+    """And the contract's document names each of these keys."""
+    tables = MAY_SET["office"]
+    assert set(DetectorConfig.model_fields) - set(tables["detector"]) == {"model", "allow_unproven"}
+    assert refused_keys(Layer("office", {"detector": {"second_look": False}}, ("detector.motion",))) == []
+    text = (ROOT / "docs/mqtt.md").read_text("utf-8").partition("The office sets `lat`")[2].partition("\n\n")[0]
+    named = set(re.findall("`([a-z_]+)`", text))
+    assert {*tables["detector"]} <= named
+    assert {"allow_unproven"} == (set(DetectorConfig.model_fields) & named) - set(tables["detector"])
 
 
 def test_the_fewest_steps_back_are_taken_those_of_later_layers_first() -> None:

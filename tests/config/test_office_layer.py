@@ -89,6 +89,16 @@ def test_a_key_that_is_unset_gets_its_default(device: Installed) -> None:
     assert load(device.path).detector.score == Config.model_validate({"source": {"kind": "street"}}).detector.score
 
 
+def test_the_second_look_is_set_and_left_again_by_counting_anew(device: Installed) -> None:
+    judged = device.configurations.judge(device.office.configuration(1, {"detector": {"second_look": False}}))
+    assert isinstance(judged.config, Config)
+    assert (judged.config.detector.second_look, judged.goes_on) == (False, False)
+    device.use(device.office.configuration(1, {"detector": {"second_look": False}}))
+    left = device.configurations.judge(device.office.configuration(2, {}))
+    assert isinstance(left.config, Config)
+    assert (left.config.detector.second_look, left.goes_on) == (True, False)
+
+
 def test_a_layer_is_checked_with_the_keys_and_the_topic_of_now(device: Installed, tmp_path: Path) -> None:
     device.use(device.office.configuration(1, SET))
     other = SigningOffice(tmp_path, "other.pem")

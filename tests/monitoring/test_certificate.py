@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge_app.errors import ConfigError
-from edge_app.monitoring.certificate import ends_at, expiry_warning
+from edge_app.monitoring.certificate import ends_at, expiry_warning, first_end
 from tests.support.brokers import Authority, needs_openssl
 
 DAY_S = 86_400.0
@@ -40,6 +40,15 @@ def test_the_warning_comes_thirty_days_before_the_end(tmp_path: Path) -> None:
     assert str(authority.ca) in expiry_warning([authority.ca, certificate], end - 60 * DAY_S)
     over, _ = authority.sign("over", days=-1)
     assert str(over) in expiry_warning([authority.ca, over], time.time()), "one that has ended goes before all others"
+
+
+@needs_openssl
+def test_the_first_end_is_that_of_what_can_be_read(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    long, _ = authority.sign("long", days=400)
+    short, key = authority.sign("short", days=200)
+    assert first_end([long, short, key, tmp_path / "absent.pem"]) == ends_at(short)
+    assert first_end([key]) is first_end([]) is None
 
 
 @needs_openssl

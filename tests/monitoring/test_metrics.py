@@ -255,9 +255,13 @@ def test_the_end_of_each_certificate_is_a_metric(tmp_path: Path) -> None:
     files = {"device": certificate, "authority": authority.ca, "broken": tmp_path / "broken.pem"}
     with contextlib.closing(Rig(tmp_path / "state", files)) as rig:
         now = rig.now
+        told = rig.report.health().certificate_ends
     ends = value(now, "certificate_expiry_timestamp_seconds", certificate="device")
     assert ends == pytest.approx(time.time() + 20 * 86_400, abs=120)
-    assert value(now, "certificate_expiry_timestamp_seconds", certificate="authority") < ends
+    first = value(now, "certificate_expiry_timestamp_seconds", certificate="authority")
+    assert first < ends
+    assert told is not None
+    assert told.timestamp() == first, "health tells the one that ends first"
     assert (
         value(now, "certificate_expiry_timestamp_seconds", certificate="broken") == 0
     )  # 1970, so that the alert fires
@@ -284,6 +288,7 @@ def test_a_candidate_that_counts_beside_has_its_own_metrics_and_a_limit_when_it_
     )
     beside = SimpleNamespace(health=health)
     plain = rig.report.health()
+    assert plain.certificate_ends is None
     assert "shadow" not in plain.model_dump()
     assert not [name for name, _ in rig.now if "shadow" in name]
     rig.report.components = replace(rig.report.components, shadow=beside)

@@ -223,7 +223,7 @@ def test_the_desk_takes_its_topic_alone_and_any_bytes(payload: bytes, topic: str
     office = Office()
     desk = ConfigDesk(office, DEVICE, lambda: INSTALLATION, lambda: START)
     assert desk.receive(desired(payload))
-    assert office.offered == ([payload] if payload else [])
+    assert office.offered == [payload]
     assert not desk.receive(Message(topic, payload))
 
 

@@ -18,10 +18,11 @@ from edge_app.mqtt.events import Acked, Connected, Message
 from edge_app.mqtt.session import probe
 from tests.support.brokers import collect, eventually, needs_iotcore, run_until, session, subscribed
 
-# It sleeps briefly: a signal that comes just before a sleep begins is told when that ends.
+# SIGTERM does as Ctrl-C does. It sleeps briefly: a signal that comes just before a sleep begins is told when that ends.
 PARENT = """
-import time
+import signal, time
 from edge_app.mqtt.embedded_broker import embedded
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 with embedded() as port:
     announced = False
     while True:
@@ -70,13 +71,15 @@ def test_a_missing_iotcore_is_explained(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @needs_iotcore
-def test_it_survives_ctrl_c_and_ends_with_a_killed_parent() -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_it_survives_what_ends_the_parent_and_ends_with_a_killed_one(sent: signal.Signals) -> None:
+    """A terminal sends Ctrl-C to the whole process group, and systemd SIGTERM to all processes of a service."""
     command = (sys.executable, "-c", PARENT)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as parent:
         assert parent.stdout is not None
         try:
             port = int(parent.stdout.readline())
-            os.killpg(parent.pid, signal.SIGINT)  # as a terminal does: to the whole process group
+            os.killpg(parent.pid, sent)
             assert parent.stdout.readline() == "interrupted\n"
             assert probe(Endpoint(HOST, port), "check").protocol == "5"
         finally:

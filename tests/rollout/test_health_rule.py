@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from edge_app.rollout.health_rule import BESIDE_MB, Quarter, worse
+from edge_app.rollout.health_rule import BESIDE_MB, Quarter, usual_of
+from edge_app.rollout.health_rule import worse as worse_than
 
 DAY = 86_400
 GOT = 1_796_083_200.0
@@ -28,6 +30,12 @@ def figures(after: dict[str, Any], *, night: float = 15.0, days: int = 14) -> li
         usual = WELL | {"frames_per_s": night if dark else 15.0}
         found.append((begin, usual | (after if begin >= GOT else {})))
     return found
+
+
+def worse(told: list[Quarter], got: float, now: float, beside_mb: float = 0.0) -> str:
+    """Return the judgement of figures of which those of before were kept as JSON when the device had it."""
+    usual = json.loads(json.dumps(usual_of([one for one in told if one[0] < got], got)))
+    return worse_than([one for one in told if one[0] >= got], usual, now, beside_mb)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +97,7 @@ def test_the_frames_that_another_detector_shares_are_no_fault_of_the_candidate()
 )
 def test_each_figure_has_its_limit(name: str, before: float, well: float, told: float) -> None:
     for value, is_worse in ((well, False), (told, True)):
-        known = [(begin, one | ({name: before} if begin < GOT else {})) for begin, one in figures({name: value})]
+        known: list[Quarter] = [(begin, {**one, name: before if begin < GOT else value}) for begin, one in figures({})]
         assert bool(worse(known, GOT, NOW)) == is_worse
 
 

@@ -60,10 +60,30 @@ def test_a_pause_counts_up_to_the_shortest_time_of_a_group() -> None:
     assert led(again, TWO, TOLD, Evidence(), 1000.0 + 401 * HOUR)[0].state == "running"
 
 
+def test_a_pause_is_judged_on_and_taken_back_by_what_stops_it() -> None:
+    quiet, _ = paused(rollout(), "anna", "a holiday", 1000.0 + 10 * HOUR)
+    stopped, events = led(quiet, TWO, TOLD, Evidence("stop", ("of car it counts 12.0% fewer",)), 2e6)
+    assert (stopped.state, [(one.what, one.who) for one in events]) == ("taking_back", [("stopped", "rule")])
+    back = [replace(TWO[0], state="back", reason="no frames come"), replace(TWO[1], group=0, state="running")]
+    assert led(quiet, back, TOLD, PASS, 2e6)[0].why == "of 2 devices 1 took it back by themselves (h/a); no frames come"
+    waits, _ = led(rollout(), TWO, TOLD, Evidence(), 1000.0 + 336 * HOUR)
+    assert led(waits, back, TOLD, PASS, 1000.0 + 337 * HOUR)[0].state == "taking_back"
+
+
+def test_one_device_that_a_person_has_changed_stops_nothing() -> None:
+    changed = replace(TWO[0], state="changed", reason="somebody else has changed detector.fetched")
+    both = [changed, replace(TWO[1], group=0, state="running")]
+    assert led(rollout(), both, TOLD, Evidence(), 2000.0) == (rollout(), ())
+    assert led(rollout(), both, TOLD, PASS, 1000.0 + 24 * HOUR)[0].state == "done"
+
+
 def test_a_group_that_starves_says_so_when_it_waits_for_a_person() -> None:
     now = 1000.0 + 336 * HOUR
-    assert led(rollout(), TWO, TOLD, Evidence(hours=9), now)[0].why.endswith("too few counts to pass or to fail")
-    assert led(rollout(), TWO, TOLD, Evidence(), now)[0].why.endswith("none of its devices has compared anything")
+    kept = "those that have it keep it until a person decides"
+    few = "too few counts to pass or to fail"
+    assert led(rollout(), TWO, TOLD, Evidence(hours=9), now)[0].why.endswith(f"{few}; {kept}")
+    why = led(rollout(), TWO, TOLD, Evidence(), now)[0].why
+    assert why.endswith(f"{few}; none of its devices has compared anything; {kept}")
 
 
 def test_people_are_told_what_cannot_be() -> None:

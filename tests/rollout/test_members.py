@@ -44,19 +44,49 @@ def test_a_refusal_is_believed_when_it_stays() -> None:
     assert step(begun, told, "candidate", 120.0, WANTED)[0].state == "sent"
     assert step(begun, told, "candidate", 129.0, WANTED)[0].state == "sent"
     after, _ = step(begun, told, "candidate", 130.0, WANTED)
-    assert (after.state, after.reason) == ("back", "refuses it: detector.fetched: no detector")
+    assert (after.state, after.reason) == ("refused", "refuses it: detector.fetched: no detector")
 
 
 @pytest.mark.parametrize(("report", "highest"), [("refused", 3), ("rolled_back", 4)])
 def test_what_a_device_does_not_use_is_taken_away_from_the_broker(report: str, highest: int) -> None:
     """Else the next change of its configuration would begin with it, and bring it again."""
-    back = replace(FETCHED, state="back", reason="refuses it: no detector", before={SHADOW: None})
+    back = replace(FETCHED, state="refused", reason="refuses it: no detector", before={SHADOW: None})
     told = replace(SET, report=report, highest=highest)
     assert step(back, told, "candidate", 140.0, WANTED) == (back, "restore")
     assert WANTED.values(back, "former") == {SHADOW: None}, "also that the office had set the default"
     assert step(back, replace(told, layer={SHADOW: None}, revision=5), "candidate", 141.0, WANTED) == (back, None)
     by_hand = replace(SET, revision=6, highest=5, report="applied")
     assert step(back, by_hand, "candidate", 142.0, WANTED) == (back, None), "a person tries it there once more"
+
+
+LOST_CARD = replace(SET, report="refused", highest=0, problems=("detector.fetched: no detector",))
+
+
+def test_a_device_that_has_lost_the_candidate_with_its_card_fetches_it_again_and_is_no_refusal() -> None:
+    running = replace(FETCHED, state="running", got=50.0)
+    sent, do = step(running, LOST_CARD, "candidate", 1_000.0, WANTED)
+    assert (sent.state, do) == ("sent", None), "its report may be an old one"
+    asked, do = step(sent, LOST_CARD, "candidate", 1_031.0, WANTED)
+    assert (asked.state, asked.fetched, asked.got, asked.changed, do) == ("sent", False, 0.0, 1_031.0, "fetch")
+    for told in (replace(LOST_CARD, busy=True), LOST_CARD):
+        assert step(asked, told, "candidate", 1_200.0, WANTED) == (asked, None)
+    again, do = step(asked, LOST_CARD, "candidate", 1_700.0, WANTED)
+    assert (again.tries, do) == (2, "fetch")
+    failed = replace(again, tries=3, reason="failed: server.example answers 404")
+    assert step(failed, LOST_CARD, "candidate", 2_400.0, WANTED)[0].state == "failed"
+
+    fetched = replace(again, fetched=True, changed=1_800.0)
+    assert step(fetched, LOST_CARD, "candidate", 1_820.0, WANTED) == (fetched, None)
+    back, _ = step(fetched, replace(SET, highest=4, model="c" * 64), "candidate", 1_820.0, WANTED)
+    assert (back.state, back.got) == ("running", 1_820.0)
+    assert step(fetched, LOST_CARD, "candidate", 1_831.0, WANTED)[0].state == "refused", "it lacks nothing any more"
+
+
+def test_one_that_counts_with_the_candidate_and_refuses_something_else_fetches_nothing() -> None:
+    told = replace(SET, report="refused", model="c" * 64, problems=("lines: cross",))
+    sent = replace(FETCHED, state="sent", got=50.0, changed=100.0)
+    after, do = step(sent, told, "candidate", 140.0, WANTED)
+    assert (after.state, do) == ("refused", None)
 
 
 def test_one_that_is_away_gets_it_when_it_is_back() -> None:
@@ -86,7 +116,7 @@ def test_a_fetch_that_fails_is_tried_again_and_given_up() -> None:
     assert (do, again.tries, again.former) == ("fetch", 2, FORMER)
     assert step(replace(failed, tries=2), WELL, "candidate", 700.0, WANTED)[1] == "fetch"
     over, do = step(replace(failed, tries=3), WELL, "candidate", 700.0, WANTED)
-    assert (over.state, do) == ("back", None)
+    assert (over.state, do) == ("failed", None)
     assert "answers 404" in over.reason
 
 
@@ -95,7 +125,17 @@ def test_what_a_broker_has_forgotten_is_no_change_by_a_person() -> None:
     forgotten = replace(SET, layer={}, revision=0)
     assert step(running, forgotten, "candidate", 100.0, WANTED) == (running, None)
     by_hand, _ = step(running, replace(SET, layer={}, revision=5), "candidate", 100.0, WANTED)
-    assert (by_hand.state, by_hand.reason) == ("back", "somebody else has changed detector.fetched")
+    assert (by_hand.state, by_hand.reason) == ("changed", "somebody else has changed detector.fetched")
+
+
+def test_what_a_person_has_changed_stays_also_where_the_device_was_away_and_may_be_undone() -> None:
+    gone = replace(FETCHED, state="gone", reason="offline", got=50.0)
+    by_hand = replace(WELL, layer={KEY: "a" * 64}, revision=5, highest=5)
+    changed, do = step(gone, by_hand, "candidate", 100.0, WANTED)
+    assert (changed.state, do) == ("changed", None)
+    assert step(changed, by_hand, "candidate", 101.0, WANTED) == (changed, None)
+    again, do = step(changed, replace(SET, revision=6, highest=6), "candidate", 102.0, WANTED)
+    assert (again.state, do) == ("running", None)
 
 
 def test_one_that_vanished_with_a_broker_that_has_forgotten_it_is_gone_and_is_seen_so() -> None:
@@ -139,7 +179,7 @@ def test_where_a_broker_has_lost_the_layer_nothing_is_sent_and_nothing_told_as_d
     assert step(running, lost, "candidate", 100.0, WANTED) == (running, None)
     for state in ("running", "gone", "sent", "back"):
         after, do = step(replace(FETCHED, state=state), lost, "former", 100.0, WANTED)
-        assert (after.state, after.reason, do) == ("back", f"{LOST}, so a person must look", None)
+        assert (after.state, after.reason, do) == ("stuck", f"{LOST}, so a person must look", None)
     assert step(NEW, lost, "former", 100.0, WANTED) == (NEW, None), "it never had the candidate"
 
 
@@ -213,7 +253,7 @@ def test_one_that_is_there_and_never_answers_holds_nobody_up() -> None:
     silent = replace(SET, layer={}, revision=5)
     assert step(mine, silent, "former", 9_000.0 + 3_599, WANTED) == (mine, None)
     told, _ = step(mine, silent, "former", 9_000.0 + 3_600, WANTED)
-    assert (told.state, told.reason) == ("back", "does not answer to what it had before, a person must look")
+    assert (told.state, told.reason) == ("stuck", "does not answer to what it had before, a person must look")
     assert returned([told], {told.name: silent}, WANTED)
     late, _ = step(told, replace(silent, highest=5), "former", 99_000.0, WANTED)
     assert (late.state, late.reason) == ("returned", "")
@@ -229,7 +269,7 @@ def test_one_that_keeps_the_candidate_is_told() -> None:
     mine = replace(FETCHED, state="running")
     told = replace(WELL, revision=5, highest=5, report="rolled_back", model="c" * 64, problems=("no frames come",))
     after, _ = step(mine, told, "former", 100.0, WANTED)
-    assert after.state == "back"
+    assert after.state == "stuck"
     assert "a person must look: no frames come" in after.reason
 
 

@@ -207,6 +207,48 @@ def test_refused_messages_change_nothing_and_are_told(device: Device) -> None:
     assert device.told == ("applied", 5, 5, [])
 
 
+def test_what_was_refused_is_used_when_what_it_lacked_has_come(device: Device) -> None:
+    device.configurations.invalid = {"6 live"}
+    device.take("6 live")
+    device.office.look_again()
+    device.wait(3)
+    assert device.told[:3] == ("refused", 0, 0)
+    device.configurations.invalid = set()
+    device.wait(60)
+    assert device.told[:3] == ("refused", 0, 0)  # nothing has come that it may have lacked
+    device.office.look_again()
+    device.wait(1)
+    assert device.told[:3] == ("refused", 0, 0)  # the fetch is answered first
+    device.wait(2)
+    assert device.told == ("trying", 6, 6, [])
+
+
+@pytest.mark.parametrize("payload", ["", "5 live"])
+def test_what_was_refused_and_taken_back_is_never_used(device: Device, payload: str) -> None:
+    device.take("5 live")
+    device.configurations.invalid = {"6 live"}
+    device.take("6 live")
+    device.take(payload)
+    device.configurations.invalid = set()
+    device.office.look_again()
+    device.wait(5)
+    assert device.configurations.present == "5 live"
+    assert device.told[1:3] == (5, 5)
+
+
+def test_what_was_accepted_and_lacked_something_at_the_start_is_used_by_counting_anew(tmp_path: Path) -> None:
+    write_state(tmp_path, passed(accepted(OfficeState(), "4", 4, Facets(True, True), 0.0), 0.0))
+    device = Device(tmp_path, "")
+    device.configurations.invalid = {"4"}
+    device.office.look_again()
+    device.wait(3)
+    assert (device.again, device.told[0]) == (0, "refused")
+    device.configurations.invalid = set()
+    device.office.look_again()
+    device.wait(3)
+    assert device.again == 1
+
+
 def test_a_folder_that_cannot_be_written_changes_nothing(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

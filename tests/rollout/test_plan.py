@@ -12,6 +12,8 @@ from edge_app.rollout.stop_rule import Decision
 DEVICES = [f"harbour/pole-{n}" for n in range(1000)]
 HOUR = 3600.0
 FINE = Seen("pass", running=DEVICES[:10])
+CERTAIN = ("back", "refused", "failed", "lost", "unwell")
+TROUBLES = (*CERTAIN, "gone", "drifted")
 
 
 def test_one_percent_then_ten_then_all() -> None:
@@ -74,6 +76,38 @@ def test_devices_that_take_it_back_stop_it() -> None:
     assert "no frames come" in stopped.why
 
 
+def test_who_went_back_who_refuses_it_and_who_could_not_get_it_are_told_apart() -> None:
+    one, two, three, four = DEVICES[:4]
+    seen = Seen(
+        "wait", running=[four], back={one: "no frames"}, refused={two: "no such key"}, failed={three: "no room"}
+    )
+    told = f"1 took it back by themselves ({one}), 1 refuse it ({two}), 1 could not get it ({three})"
+    assert advance(Progress(), seen, 3, HOUR).why == f"of 4 devices {told}; no frames; no room"
+    assert advance(Progress(), replace(seen, back={}), 3, HOUR, earlier=[FINE]).state == "stopped", "each is no chance"
+
+
+def test_a_pause_does_not_keep_what_stops_it() -> None:
+    paused = Progress("paused", since=0.0, why="a holiday")
+    assert advance(paused, FINE, 3, 999 * HOUR) == paused
+    back = replace(FINE, running=DEVICES[:1], back={DEVICES[1]: "no frames come"})
+    assert advance(paused, back, 3, HOUR).state == "stopped"
+    assert advance(paused, Seen("stop", ["of car it counts 12.0% fewer"]), 3, HOUR).why.startswith("of car")
+    assert advance(Progress("done"), back, 3, HOUR).state == "done"
+
+
+def test_the_first_one_to_answer_does_not_stop_a_group_that_is_still_on_trial() -> None:
+    first = Seen("wait", refused={DEVICES[0]: "no such key"}, open=DEVICES[1:90])
+    assert advance(Progress(), first, 3, HOUR).state == "running"
+    nine = replace(first, refused=dict.fromkeys(DEVICES[:9], "no such key"), open=DEVICES[9:90])
+    assert advance(Progress(), nine, 3, HOUR).state == "running"
+    ten = replace(first, refused=dict.fromkeys(DEVICES[:10], "no such key"), open=DEVICES[10:90])
+    assert advance(Progress(), ten, 3, HOUR).why.startswith("of 90 devices 10 refuse it")
+    pair = replace(first, open=DEVICES[1:2])
+    assert advance(Progress(), pair, 3, HOUR).state == "stopped", "one of two"
+    dead = Seen("wait", running=DEVICES[:40], gone=DEVICES[40:50], lost=DEVICES[40:50], open=DEVICES[50:900])
+    assert advance(Progress(), dead, 3, HOUR).state == "stopped", "of those that have it; the others shall not get it"
+
+
 def test_one_device_that_is_gone_is_chance_and_one_that_went_back_is_not() -> None:
     assert advance(Progress(), Seen("wait", running=DEVICES[:1], gone=DEVICES[1:2]), 2, HOUR).state == "running"
     assert advance(Progress(), Seen("wait", running=DEVICES[:1], back={DEVICES[1]: ""}), 2, HOUR).state == "stopped"
@@ -115,10 +149,10 @@ def test_a_cascade_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("what", "troubled", "of", "state"),
     [
-        *((what, 10, 100, "running") for what in ("back", "gone", "lost", "drifted", "unwell")),
-        *((what, 11, 100, "stopped") for what in ("back", "gone", "lost", "drifted", "unwell")),
-        *((what, 1, 10, "running") for what in ("back", "lost", "unwell")),
-        *((what, 1, 9, "stopped") for what in ("back", "lost", "unwell")),
+        *((what, 10, 100, "running") for what in TROUBLES),
+        *((what, 11, 100, "stopped") for what in TROUBLES),
+        *((what, 1, 10, "running") for what in CERTAIN),
+        *((what, 1, 9, "stopped") for what in CERTAIN),
         *((what, 1, 2, "running") for what in ("gone", "drifted")),
         *((what, 2, 20, "running") for what in ("gone", "drifted")),
         *((what, 2, 19, "stopped") for what in ("gone", "drifted")),
@@ -128,6 +162,8 @@ def test_more_than_a_tenth_of_a_group_in_trouble_stop_it(what: str, troubled: in
     ill, well = DEVICES[:troubled], DEVICES[troubled:of]
     found = {
         "back": Seen("wait", running=well, back=dict.fromkeys(ill, "")),
+        "refused": Seen("wait", running=well, refused=dict.fromkeys(ill, "")),
+        "failed": Seen("wait", running=well, failed=dict.fromkeys(ill, "")),
         "gone": Seen("wait", running=well, gone=ill),
         "lost": Seen("wait", running=well, gone=ill, lost=ill),
         "drifted": Seen("wait", running=DEVICES[:of], drifted=ill),

@@ -43,19 +43,19 @@ def test_without_an_answer_the_same_order_is_sent_again_and_after_a_refusal_anot
     assert (do, again.order) == ("release", "")
     assert stepped(replace(refused, tries=TRIES - 1), WELL, 100.0 + AGAIN_S)[1] == "release"
     over, do = stepped(replace(refused, tries=TRIES), WELL, 100.0 + AGAIN_S)
-    assert (over.state, do) == ("back", None)
+    assert (over.state, do) == ("failed", None)
     assert "9 MB free" in over.reason
 
 
 @pytest.mark.parametrize(
     ("said", "state"),
-    [*((name, "trying") for name in NEWS), ("kept", "running"), ("back", "back"), ("failed", "back")],
+    [*((name, "trying") for name in NEWS), ("kept", "running"), ("back", "back"), ("failed", "failed")],
 )
 def test_the_report_says_where_it_is(said: str, state: MemberState) -> None:
     told = replace(KEPT, order_state=said, order_problem="it crashed three times")
     after, do = stepped(replace(SENT, fetched=True), told)
     assert (after.state, do) == (state, None)
-    assert ("three times" in after.reason) == (state == "back")
+    assert ("three times" in after.reason) == (state in ("back", "failed"))
     assert after.got == (300.0 if state == "running" else 0.0)
 
 
@@ -63,9 +63,9 @@ def test_a_report_of_another_order_says_nothing_of_this_one() -> None:
     lies = replace(SENT, fetched=True)
     assert stepped(lies, replace(KEPT, order="office-9", version="0.1.0")) == (lies, None)
     other, _ = stepped(RUNNING, replace(KEPT, order="office-9"))
-    assert (other.state, other.reason) == ("back", "another release was ordered there since")
+    assert (other.state, other.reason) == ("changed", "another release was ordered there since")
     by_hand, _ = stepped(RUNNING, replace(KEPT, version="0.1.0"))
-    assert (by_hand.state, by_hand.reason) == ("back", "runs 0.1.0 again: somebody has changed it there")
+    assert (by_hand.state, by_hand.reason) == ("changed", "runs 0.1.0 again: somebody has changed it there")
     assert stepped(RUNNING, Told()) == (RUNNING, None), "a broker that has forgotten everything: the device has not"
 
 
@@ -103,7 +103,7 @@ def test_one_whose_installer_does_not_take_it_is_told() -> None:
     lies = replace(SENT, fetched=True)
     assert stepped(lies, WELL, 100.0 + TAKEN_S - 1) == (lies, None)
     late, _ = stepped(lies, WELL, 100.0 + TAKEN_S)
-    assert (late.state, late.reason) == ("back", "has the release, and its installer does not take it")
+    assert (late.state, late.reason) == ("failed", "has the release, and its installer does not take it")
 
 
 def test_one_that_does_worse_is_seen_and_one_that_waits_holds_up() -> None:
@@ -120,7 +120,7 @@ def test_it_goes_back_by_one_order() -> None:
     taken = replace(GOING_BACK, fetched=True, changed=300.0)
     assert stepped(taken, KEPT, 300.0 + TAKEN_S - 1, "former") == (taken, None)
     silent, _ = stepped(taken, KEPT, 300.0 + TAKEN_S, "former")
-    assert (silent.state, silent.reason) == ("back", "has kept the candidate, a person must look: it tells nothing")
+    assert (silent.state, silent.reason) == ("stuck", "has kept the candidate, a person must look: it tells nothing")
     reports = replace(KEPT, order=taken.order, order_state="judging")
     assert stepped(taken, reports, 400.0, "former")[0].state == "sent"
     after, do = stepped(taken, replace(reports, order_state="kept", version="0.1.0"), 500.0, "former")
@@ -151,7 +151,7 @@ def test_a_refusal_to_go_back_is_tried_again_and_told_in_the_end() -> None:
     assert stepped(again, KEPT, 300.0 + SOON_S + AGAIN_S, "former")[1] == "rollback"
     assert stepped(replace(refused, tries=TRIES - 1), KEPT, 300.0 + AGAIN_S, "former")[1] == "rollback"
     stuck, do = stepped(replace(refused, tries=TRIES), KEPT, 300.0 + AGAIN_S, "former")
-    assert (stuck.state, do) == ("back", None)
+    assert (stuck.state, do) == ("stuck", None)
     assert "a person must look: failed: Another release" in stuck.reason
     failed = replace(KEPT, order=GOING_BACK.order, order_state="failed", order_problem="no release before")
     assert "must look: no release before" in stepped(GOING_BACK, failed, 400.0, "former")[0].reason
@@ -198,7 +198,7 @@ def test_one_on_which_a_later_release_was_taken_back_has_this_one_again() -> Non
     assert stepped(RUNNING, later, aim="settled") == (RUNNING, None)
     assert stepped(RUNNING, replace(later, online=False), aim="settled")[0].state == "gone"
     by_hand, _ = stepped(RUNNING, replace(later, version="0.1.0"), aim="settled")
-    assert (by_hand.state, by_hand.reason) == ("back", "another release was ordered there since")
+    assert (by_hand.state, by_hand.reason) == ("changed", "another release was ordered there since")
 
 
 def test_one_that_vanishes_after_it_had_it_is_gone_by_chance() -> None:
@@ -215,7 +215,7 @@ def test_one_that_vanishes_after_it_had_it_is_gone_by_chance() -> None:
 
 def test_one_that_never_had_it_is_left_alone() -> None:
     assert stepped(NEW, WELL, aim="former") == (NEW, None)
-    refused = replace(SENT, state="back", order="", reason="cannot fetch the candidate: no room")
+    refused = replace(SENT, state="failed", order="", reason="cannot fetch the candidate: no room")
     after, do = stepped(refused, WELL, aim="former")
     assert (after.state, after.reason, do) == ("returned", refused.reason, None)
     back = replace(TRYING, state="back", reason="took it back by itself: it crashed")

@@ -52,7 +52,7 @@ def steps(file: Path) -> list[tuple[str, str]]:
 
 def build(file: Path, tree: Path) -> None:
     """Carry out the steps that make the image. Raises OSError: when one fails."""
-    bare_tree.make(tree, "x86_64")
+    _make_base(tree)
     python = tree / "usr/local/bin/python"
     python.parent.mkdir(parents=True, exist_ok=True)
     python.unlink(missing_ok=True)
@@ -71,6 +71,16 @@ def build(file: Path, tree: Path) -> None:
                 shutil.copy(source, tree / target.lstrip("/"))
         elif word == "RUN":
             bare_tree.run("chroot", str(tree), "sh", "-c", text)
+
+
+def _make_base(tree: Path) -> None:
+    """Make the tree that stands for the base image, in which apt works: its packages are configured."""
+    done = tree / "base-is-whole"
+    if done.exists():
+        return
+    shutil.rmtree(tree, ignore_errors=True)
+    bare_tree.run("debootstrap", "--variant=minbase", f"--include={bare_tree.PACKAGES}", "bookworm", str(tree))
+    done.touch()
 
 
 def run(file: Path, tree: Path, data: Path, tokens: Path, token: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import shutil
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ from edge_app.rollout.trial import Facets
 from edge_app.storage.counts import Counting
 from edge_app.system.key_names import key_name
 from edge_app.system.machine import no_releases
+from edge_app.system.office_state import NAME as OFFICE_STATE
 from edge_app.system.signatures import verify
 from tests.support.lean_ledger import LeanLedger
 from tests.support.simulated_root import SimulatedRoot
@@ -195,6 +197,11 @@ class FieldDevice:
             self._thread.join()
         self.present, self.connected = "", False
 
+    def forget(self) -> None:
+        """Get a new state folder, as with a new SD card, while it is off."""
+        shutil.rmtree(self._folder / FOLDER)
+        (self._folder / OFFICE_STATE).unlink()
+
     @property
     def alive(self) -> bool:
         """Return whether it is switched on, and has a program that starts."""
@@ -253,7 +260,7 @@ class FieldDevice:
             installation=lambda: self._installation,
             office=office,
             follows=follows,
-            signed_work=self._work(again),
+            signed_work=self._work(again, office.look_again),
             utc=self._time,
         )
         self._device, self._comparing, self.present = device, publisher.compare, model
@@ -268,7 +275,7 @@ class FieldDevice:
         if connection is not None:
             connection.close(goodbye=again.is_set() and not self.root.dead)
 
-    def _work(self, again: threading.Event) -> SignedWork:
+    def _work(self, again: threading.Event, fetched: Callable[[], None]) -> SignedWork:
         orders = Orders(
             Device(self._site, self._device_name, "", "", "", ""),
             None,  # type: ignore[arg-type]  # it has no camera
@@ -279,6 +286,7 @@ class FieldDevice:
             lambda: [sha256 for sha256 in (self.setting.model, self.setting.shadow) if sha256],
             self._stop,
             self._time,
+            fetched,
         )
         return SignedWork(
             self._trust,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Connection, Select, Text, and_, cast, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Text, and_, cast, func, literal, or_, select
 
 from edge_app.city.database.attached import counts_there
 from edge_app.city.database.comparable import is_comparable
+from edge_app.city.database.engine import among
 from edge_app.city.database.tables import ATTACHMENT, CONFIG, LINE, QUARTER, SERIES
 from edge_app.city.records import Change
 
@@ -38,34 +39,41 @@ class Use:
 
 def read_changes(connection: Connection, site: str, start: int, end: int) -> list[Change]:
     """Return what has changed at a site in [start, end), UTC s, by time."""
-    changes = [*_changes(connection, site, start, end), *_of_installations(connection, site, start, end)]
+    changes = [change for _, change in _changes(connection, [site], start, end)]
+    changes += _of_installations(connection, site, start, end)
     return sorted(changes, key=lambda change: (change.at, change.kind))
 
 
-def newest_break(connection: Connection, site: str, start: int, end: int) -> int:
-    """Return when the series of a site broke last in [start, end), UTC s; `start` where it did not."""
-    return max((change.at for change in _changes(connection, site, start, end) if change.breaks), default=start)
+def newest_breaks(connection: Connection, sites: Collection[str], start: int, end: int) -> dict[str, int]:
+    """Return when the series of each site broke last in [start, end), UTC s; `start` where it did not."""
+    found = dict.fromkeys(sites, start)
+    for site, change in _changes(connection, sites, start, end):
+        if change.breaks:
+            found[site] = max(found[site], change.at)
+    return found
 
 
-def _changes(connection: Connection, site: str, start: int, end: int) -> Iterator[Change]:
-    yield from (change for change in _of_lines(connection, site) if start <= change.at < end)
-    yield from _of_settings(connection, site, start, end)
+def _changes(connection: Connection, sites: Collection[str], start: int, end: int) -> Iterator[tuple[str, Change]]:
+    """Yield changes with their site."""
+    yield from ((site, change) for site, change in _of_lines(connection, sites) if start <= change.at < end)
+    yield from _of_settings(connection, sites, start, end)
 
 
-def _of_lines(connection: Connection, site: str) -> Iterator[Change]:
+def _of_lines(connection: Connection, sites: Collection[str]) -> Iterator[tuple[str, Change]]:
     attached = select(ATTACHMENT, LINE).join(LINE, LINE.c.id == ATTACHMENT.c.line_id)
-    before = ""
-    for row in connection.execute(attached.where(ATTACHMENT.c.site_id == site).order_by(ATTACHMENT.c.begins)):
-        name = f"{row.topic_site}/{row.device}/{row.name}"
-        if row.begins and (before or row.breaks):
-            yield Change(row.begins, "line", row.breaks, before, name, row.reason)
-        before = name
+    attached = attached.where(among(connection, ATTACHMENT.c.site_id, sites)).order_by(ATTACHMENT.c.begins)
+    before: dict[str, str] = {}
+    for row in connection.execute(attached):
+        name, old = f"{row.topic_site}/{row.device}/{row.name}", before.get(row.site_id, "")
+        if row.begins and (old or row.breaks):
+            yield row.site_id, Change(row.begins, "line", row.breaks, old, name, row.reason)
+        before[row.site_id] = name
 
 
 def read_uses(connection: Connection, device: tuple[str, str], start: int, end: int) -> list[Use]:
     """Return under which configurations a device has counted in [start, end), UTC s, by time."""
     of_device = LINE.c.topic_site == device[0], LINE.c.device == device[1]
-    quarters = _quarters(start, end).where(QUARTER.c.line_id.in_(select(LINE.c.id).where(*of_device)))
+    quarters = _quarters(start, end, literal("")).where(QUARTER.c.line_id.in_(select(LINE.c.id).where(*of_device)))
     uses = list[Use]()
     for row, old, new in _under(connection, quarters):
         if not uses or new != (uses[-1].model, uses[-1].config):  # lines of a device change together
@@ -81,19 +89,38 @@ def _use(connection: Connection, row: Any, old: Under | None, new: Under) -> Use
     return Use(row.start, *new, old, drawn, keys)
 
 
-def _of_settings(connection: Connection, site: str, start: int, end: int) -> Iterator[Change]:
-    """Yield changes of model and configuration between the quarters of each line."""
-    quarters = _quarters(start, end).join(ATTACHMENT, counts_there()).where(ATTACHMENT.c.site_id == site)
-    for row, old, new in _under(connection, quarters):
+def _of_settings(connection: Connection, sites: Collection[str], start: int, end: int) -> Iterator[tuple[str, Change]]:
+    """Yield changes of model and configuration between the quarters of each line at a site."""
+    if len(sites) > 1:  # to put the quarters of many in order takes long, and few have changed anything
+        sites = _of_several_settings(connection, sites, start, end)
+    quarters = _quarters(start, end, ATTACHMENT.c.site_id).join(ATTACHMENT, counts_there())
+    for row, old, new in _under(connection, quarters.where(among(connection, ATTACHMENT.c.site_id, sites))):
         if old:
-            yield from _changed(connection, row, old, new)
+            yield from ((row.place, change) for change in _changed(connection, row, old, new))
 
 
-def _quarters(start: int, end: int) -> Select[Any]:
-    """Return the quarters that begin in [start, end), UTC s, with what they and those of before counted under."""
+def _of_several_settings(connection: Connection, sites: Collection[str], start: int, end: int) -> list[str]:
+    """Return which sites have a line that counted under more than one model and configuration in [start, end)."""
     text = cast(QUARTER.c.settings, Text)
-    before = func.lag(text).over(partition_by=QUARTER.c.line_id, order_by=QUARTER.c.start)
-    columns = select(QUARTER.c.line_id, QUARTER.c.start, text.label("now"), before.label("before"))
+    least, most = func.min(text), func.max(text)
+    several = select(ATTACHMENT.c.site_id).join(QUARTER, counts_there())
+    several = several.where(among(connection, ATTACHMENT.c.site_id, sites))
+    several = several.where(QUARTER.c.start >= start, QUARTER.c.start < end)
+    # Within a quarter too: [["a","b"],["c","d"]].
+    several = several.group_by(ATTACHMENT.c.id).having(or_(least != most, most.like("%],%")))
+    return [*{*connection.execute(several).scalars()}]
+
+
+def _quarters(start: int, end: int, place: ColumnElement[str]) -> Select[Any]:
+    """Return the quarters that begin in [start, end), UTC s, with what they and those of before counted under.
+
+    place: where its line counts; what it counted under at another one is not of before.
+    """
+    text = cast(QUARTER.c.settings, Text)
+    before = func.lag(text).over(partition_by=(QUARTER.c.line_id, place), order_by=QUARTER.c.start)
+    columns = select(
+        QUARTER.c.line_id, place.label("place"), QUARTER.c.start, text.label("now"), before.label("before")
+    )
     return columns.where(QUARTER.c.start >= start, QUARTER.c.start < end)
 
 
@@ -102,13 +129,13 @@ def _under(connection: Connection, quarters: Select[Any]) -> Iterator[tuple[Any,
     each = quarters.subquery()
     changed = select(each, LINE).join(LINE, LINE.c.id == each.c.line_id)
     changed = changed.where(or_(each.c.before.is_(None), each.c.before != each.c.now)).order_by(each.c.start)
-    known: dict[int, Under] = {}
+    known: dict[tuple[int, str], Under] = {}
     for row in connection.execute(changed).all():
         for model, config in json.loads(row.now):
-            old = known.get(row.line_id)
+            old = known.get((row.line_id, row.place))
             if old and (model, config) in (old, *map(tuple, json.loads(row.before or "[]"))):
                 continue
-            known[row.line_id] = model, config
+            known[row.line_id, row.place] = model, config
             yield row, old, (model, config)
 
 

@@ -20,6 +20,9 @@ _CONFIG: Final = func.coalesce(DEVICE.c.meta["config"].as_string(), "")
 _PROBLEM: Final = func.coalesce(DEVICE.c.health["problem"].as_string(), "")
 _OFFICE: Final = func.coalesce(DEVICE.c.reported["state"].as_string(), "unknown")
 _DRIFT: Final = func.coalesce(DEVICE.c.health["drift"].as_string(), "[]") != "[]"
+_NO_END: Final = "9999"
+"""Stands for the end of no certificate, behind all others."""
+_ENDS: Final = func.coalesce(DEVICE.c.health["certificate_ends"].as_string(), _NO_END)
 _SILENT_S: Final = 3600
 """A device that was heard so long before the newest of the city is away, though a broker may still say "online"."""
 _SILENT: Final = DEVICE.c.heard < select(func.max(DEVICE.alias().c.heard)).scalar_subquery() - _SILENT_S
@@ -30,8 +33,8 @@ class Wanted:
     """Which devices are meant; empty: any.
 
     search: part of a name, a version, a model or a problem. state: offline and so on. office: what became of the
-    office's configuration. trouble: those that are not online or say nothing any more, tell a problem or a drift, or
-    have refused something.
+    office's configuration. ends_by: RFC 3339, UTC; their first certificate has ended by then. trouble: those that are
+    not online or say nothing any more, tell a problem or a drift, or have refused something.
     """
 
     search: str = ""
@@ -39,6 +42,7 @@ class Wanted:
     version: str = ""
     model: str = ""
     office: str = ""
+    ends_by: str = ""
     drift: bool = False
     trouble: bool = False
 
@@ -56,6 +60,8 @@ class Wanted:
         if words := self.search.strip().lower():
             texts = (_NAME, DEVICE.c.version, _MODEL, _MODEL_NAME, _CONFIG, _PROBLEM)
             parts.append(or_(*(func.lower(text).contains(words, autoescape=True) for text in texts)))
+        if self.ends_by:
+            parts.append(self.ends_by >= _ENDS)
         if self.drift:
             parts.append(_DRIFT)
         if self.trouble:
@@ -65,12 +71,25 @@ class Wanted:
 
 
 def read_fleet(
-    connection: Connection, wanted: Wanted, after: tuple[str, str] = ("", ""), most: int | None = None
+    connection: Connection,
+    wanted: Wanted,
+    after: tuple[str, str] = ("", ""),
+    most: int | None = None,
+    *,
+    by_certificate: bool = False,
 ) -> Sequence[Row[Any]]:
-    """Return devices by their names. after: only those behind this one. most: so many at most."""
-    names = tuple_(DEVICE.c.topic_site, DEVICE.c.device)
-    statement = select(DEVICE).where(names > after, *wanted.where())
-    return connection.execute(statement.order_by(DEVICE.c.topic_site, DEVICE.c.device).limit(most)).all()
+    """Return devices by their names. after: only those behind this one. most: so many at most.
+
+    by_certificate: first those whose certificate ends first.
+    """
+    order: tuple[Any, ...] = (DEVICE.c.topic_site, DEVICE.c.device)
+    behind: tuple[str, ...] = after
+    if by_certificate:
+        row = read_device(connection, after)
+        ends = row.health.get("certificate_ends") or _NO_END if row else _NO_END if any(after) else ""
+        order, behind = (_ENDS, *order), (ends, *after)
+    statement = select(DEVICE).where(tuple_(*order) > behind, *wanted.where())
+    return connection.execute(statement.order_by(*order).limit(most)).all()
 
 
 def count_fleet(connection: Connection, wanted: Wanted) -> int:

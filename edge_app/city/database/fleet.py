@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
-from edge_app.city.calendar import judge_zone
+from edge_app.city.calendar import FAR, judge_zone
 from edge_app.city.database.engine import among, change, insert_new, lock_alone, put
 from edge_app.city.database.rolling import roll_sites
 from edge_app.city.database.tables import ATTACHMENT, CONFIG, DEVICE, QUARTER, SITE
@@ -19,6 +19,7 @@ from edge_app.city.records import LineName
 from edge_app.errors import ConfigError
 from edge_app.mqtt.device_messages import ConfigMeta, Health, LineMeta, Meta, Status
 from edge_app.records import Direction
+from edge_app.system.clock import rfc3339
 
 _LONGEST: Final = 200
 _LONGEST_ID: Final = 180
@@ -35,11 +36,14 @@ def note_status(connection: Connection, statuses: Mapping[tuple[str, str], Statu
 
 def note_health(connection: Connection, healths: Mapping[tuple[str, str], Health], at: int) -> None:
     """Note the health of devices."""
-    told = {
-        name: {"health": one.model_dump(mode="json", by_alias=True, exclude={"figures"})}
-        for name, one in healths.items()
-    }
-    _note(connection, told, at)
+    _note(connection, {name: {"health": _kept_of(one)} for name, one in healths.items()}, at)
+
+
+def _kept_of(health: Health) -> Mapping[str, Any]:
+    """Return what is kept of a health; the end of its certificate in one form, by which devices are put in order."""
+    kept = health.model_dump(mode="json", by_alias=True, exclude={"figures"})
+    ends = health.certificate_ends.timestamp() if health.certificate_ends else FAR
+    return {**kept, "certificate_ends": rfc3339(int(ends)) if 0 <= ends < FAR else None}
 
 
 def note_layers(connection: Connection, layers: Mapping[tuple[str, str], Mapping[str, Any]], at: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, not_, select, update
 
 from edge_app.city.database.engine import insert_new
 from edge_app.city.database.tables import OFFICE, ORDER, ORDER_FILE
@@ -19,6 +19,7 @@ WAITS_S: Final = 600
 """An order that no process has taken for so long is expired: nobody wants a restart a day late."""
 FILE_KEPT_S: Final = 86_400
 """How long the city keeps what a device has sent for an order: it may be a picture of a street."""
+_WAITS: Final = ORDER.c.state == "waiting"
 _NONE: Final = "no process of the office has taken it within ten minutes"
 
 
@@ -80,23 +81,41 @@ def read_orders(connection: Connection, subject: str | None = None, most: int = 
     return connection.execute(statement if subject is None else statement.where(ORDER.c.subject == subject)).all()
 
 
-def read_order_file(connection: Connection, order_id: int) -> tuple[str, bytes] | None:
-    """Return the name and the content of what a device has sent for an order; None where there is none any more."""
-    row = connection.execute(select(ORDER_FILE).where(ORDER_FILE.c.order_id == order_id)).one_or_none()
+def read_order_file(connection: Connection, order_id: int, now: float) -> tuple[str, bytes] | None:
+    """Return the name and the content of what a device has sent for an order; None where there is none any more.
+
+    now: UTC s. What is too old is not told, also where nobody has removed it yet.
+    """
+    kept = select(ORDER_FILE).join(ORDER, ORDER.c.id == ORDER_FILE.c.order_id).where(file_is_kept(now))
+    row = connection.execute(kept.where(ORDER_FILE.c.order_id == order_id)).one_or_none()
     return None if row is None else (row.name, row.content)
+
+
+def file_is_kept(now: float) -> ColumnElement[bool]:
+    """Return the condition that what a device has sent for an order may still be shown. now: UTC s."""
+    return ORDER.c.changed >= int(now) - FILE_KEPT_S
 
 
 def any_waiting(connection: Connection) -> bool:
     """Return whether an order waits."""
-    return connection.execute(select(ORDER.c.id).where(ORDER.c.state == "waiting").limit(1)).first() is not None
+    return connection.execute(select(ORDER.c.id).where(_WAITS).limit(1)).first() is not None
 
 
 def waiting_orders(connection: Connection, now: float) -> Sequence[Row[Any]]:
     """Return the orders that wait, oldest first; those that have waited for too long are expired."""
-    waits = ORDER.c.state == "waiting"
-    late = update(ORDER).where(waits, ORDER.c.at < int(now) - WAITS_S)
+    expire_late(connection, now)
+    return connection.execute(select(ORDER).where(_WAITS).order_by(ORDER.c.id)).all()
+
+
+def expire_late(connection: Connection, now: float) -> None:
+    """Note that orders which have waited for too long are not carried out any more."""
+    late = update(ORDER).where(_WAITS, ORDER.c.at < int(now) - WAITS_S)
     connection.execute(late.values(state="expired", answer=_NONE, changed=int(now)))
-    return connection.execute(select(ORDER).where(waits).order_by(ORDER.c.id)).all()
+
+
+def count_waiting(connection: Connection) -> int:
+    """Return how many orders wait."""
+    return connection.execute(select(func.count()).select_from(ORDER).where(_WAITS)).scalar_one()
 
 
 def move_order(connection: Connection, order_id: int, state: OrderState, answer: str, now: float) -> None:
@@ -120,5 +139,5 @@ def keep_file(connection: Connection, order_id: int, name: str, content: bytes) 
 
 def forget_files(connection: Connection, now: float) -> None:
     """Remove what devices have sent a day ago."""
-    old = select(ORDER.c.id).where(ORDER.c.changed < int(now) - FILE_KEPT_S)
+    old = select(ORDER.c.id).where(not_(file_is_kept(now)))
     connection.execute(delete(ORDER_FILE).where(ORDER_FILE.c.order_id.in_(old)))

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, select
 
-from edge_app.city.database.orders import WAITS_S
+from edge_app.city.database.orders import WAITS_S, file_is_kept
 from edge_app.city.database.tables import ORDER, ORDER_FILE
 
 
@@ -17,7 +17,8 @@ def is_under_way(connection: Connection, kind: str, subject: str, now: float) ->
     return any(row.state == "sent" or row.at >= int(now) - WAITS_S for row in rows)
 
 
-def with_files(connection: Connection, order_ids: Collection[int]) -> set[int]:
-    """Return those of some orders for which a device has sent something that is still there."""
-    statement = select(ORDER_FILE.c.order_id).where(ORDER_FILE.c.order_id.in_(list(order_ids)))
+def with_files(connection: Connection, order_ids: Collection[int], now: float) -> set[int]:
+    """Return those of some orders for which a device has sent something that may still be shown. now: UTC s."""
+    kept = select(ORDER_FILE.c.order_id).join(ORDER, ORDER.c.id == ORDER_FILE.c.order_id).where(file_is_kept(now))
+    statement = kept.where(ORDER_FILE.c.order_id.in_(list(order_ids)))
     return set(connection.execute(statement).scalars())

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from functools import reduce
+from operator import add
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, Row, Select, Text, and_, cast, func, or_, select, tuple_
 
 from edge_app.city.calendar import Step
 from edge_app.city.database.attached import counts_of_site, counts_there
 from edge_app.city.database.contradictions import count_contradictions
+from edge_app.city.database.engine import among
 from edge_app.city.database.missing import gaps_of, numbered_series
 from edge_app.city.database.tables import (
     ATTACHMENT,
@@ -23,6 +26,7 @@ from edge_app.city.database.tables import (
     SITE,
     STEP,
 )
+from edge_app.city.reach import within_s
 from edge_app.city.records import COLUMNS, SYNTHETIC, Vector, added
 from edge_app.city.sums import QUARTER_S, is_new
 
@@ -36,7 +40,8 @@ class Total:
     """Sum of one step of a site.
 
     length_s: of the intervals that begin in it; covered_s: of that, seen. straddling_s: of that, beyond its end.
-    doubtful: of the vehicles. late_s: of the intervals that arrived late.
+    doubtful: of the vehicles. late_s: of the intervals that arrived late. reached_s: seconds seen of the step by
+    intervals that begin before it, where that was asked for.
     """
 
     start: int
@@ -49,6 +54,17 @@ class Total:
     settings: Sequence[tuple[str, str]] = ()
     doubtful: int = 0
     late_s: int = 0
+    reached_s: float = 0.0
+
+    @property
+    def seen_s(self) -> float:
+        """Seconds of the step's own time that were seen, whichever step their interval counts in."""
+        return within_s(self) + self.reached_s
+
+    @property
+    def vehicles(self) -> int:
+        """All of them, in both directions."""
+        return sum(self.counts)
 
     @property
     def synthetic(self) -> bool:
@@ -68,6 +84,7 @@ class Total:
             [*self.settings, *other.settings],
             self.doubtful + other.doubtful,
             self.late_s + other.late_s,
+            self.reached_s + other.reached_s,
         )
 
 
@@ -98,10 +115,12 @@ def read_sites(
     after: str = "",
     most: int | None = None,
     meta: bool = False,
+    public: bool = False,
 ) -> list[Site]:
     """Return all sites by their id, or the one of this id. now: UTC s, when a line must be attached.
 
     after: only ids behind this one. most: so many at most. meta: with that of each device, which is long.
+    public: only those that are shown to everybody.
     """
     lasts = or_(ATTACHMENT.c.ends.is_(None), ATTACHMENT.c.ends > int(now))
     now_attached = and_(ATTACHMENT.c.site_id == SITE.c.id, ATTACHMENT.c.begins <= int(now), lasts)
@@ -123,6 +142,8 @@ def read_sites(
     )
     if identifier is not None:
         statement = statement.where(SITE.c.id == identifier)
+    if public:
+        statement = statement.where(SITE.c.public)
     if after:
         statement = statement.where(SITE.c.id > after)
     if most is not None:  # a range: for a list of ids SQLite would read all attachments for each
@@ -142,6 +163,11 @@ def read_sites(
     return list(found.values())
 
 
+def public_sites(connection: Connection) -> frozenset[str]:
+    """Return the ids of the sites that are shown to everybody."""
+    return frozenset(connection.execute(select(SITE.c.id).where(SITE.c.public)).scalars())
+
+
 def read_devices(
     connection: Connection, after: tuple[str, str] = ("", ""), most: int | None = None
 ) -> Sequence[Row[Any]]:
@@ -151,14 +177,18 @@ def read_devices(
     return connection.execute(statement).all()
 
 
-def read_totals(connection: Connection, site: str, start: int, end: int, step: AnyStep) -> list[Total]:
+def read_totals(
+    connection: Connection, site: str, start: int, end: int, step: AnyStep, *, straddling: bool = False
+) -> list[Total]:
     """Return the sums of a site that begin in [start, end), UTC s, by time; steps without an interval are left out.
 
-    Of steps longer than a quarter the flags are not told: `read_steps` finds them too.
+    Of steps longer than a quarter the flags are not told: `read_steps` finds them too. straddling: of such steps only
+    those with an interval that reaches over their end.
     """
     if step == "quarter":
-        return read_quarters(connection, start, end, site).get(site, [])
+        return read_quarters(connection, start, end, [site]).get(site, [])
     where = and_(STEP.c.site_id == site, STEP.c.step == step, STEP.c.start >= start, STEP.c.start < end)
+    over = [STEP.c.straddling_s > 0] if straddling else []
     return [
         Total(
             row.start,
@@ -170,22 +200,30 @@ def read_totals(connection: Connection, site: str, start: int, end: int, step: A
             doubtful=row.doubtful,
             late_s=row.late_s,
         )
-        for row in connection.execute(select(STEP).where(where).order_by(STEP.c.start))
+        for row in connection.execute(select(STEP).where(where).where(*over).order_by(STEP.c.start))
     ]
 
 
 def read_quarters(
-    connection: Connection, start: int, end: int, site: str | None = None, *, new_at: int | None = None
+    connection: Connection,
+    start: int,
+    end: int,
+    sites: Collection[str] | None = None,
+    *,
+    reaching: bool = False,
+    new_at: int | None = None,
 ) -> dict[str, list[Total]]:
-    """Return the quarters that begin in [start, end), UTC s, by time, for each site that has any, or for one alone.
+    """Return the quarters that begin in [start, end), UTC s, by time, for each site that has any.
 
-    new_at: only those that are new at a time, UTC s.
+    sites: only these. reaching: also those before of which an interval reaches beyond `start`. new_at: of those that
+    reach into none behind them, only such as are new at a time, UTC s.
     """
-    statement = _quarter_rows().where(QUARTER.c.start >= start, QUARTER.c.start < end).order_by(QUARTER.c.start)
+    statement = _within(_quarter_rows(), start, end, reaching=reaching)
     if new_at is not None:
-        statement = statement.where(is_new(QUARTER.c.start, QUARTER.c.straddling_s, new_at))
-    if site is not None:
-        statement = statement.where(ATTACHMENT.c.site_id == site)
+        is_one = is_new(QUARTER.c.start, QUARTER.c.straddling_s, new_at)
+        statement = statement.where(or_(is_one, QUARTER.c.straddling_s > 0))
+    if sites is not None:
+        statement = statement.where(among(connection, ATTACHMENT.c.site_id, sites))
     found: dict[str, dict[int, Total]] = defaultdict(dict)
     for row in connection.execute(statement):
         of_site, settings = found[row.site_id], [tuple(one) for one in row.settings]
@@ -203,6 +241,62 @@ def read_quarters(
         )
         of_site[row.start] = of_site[row.start].plus(total) if row.start in of_site else total
     return {identifier: list(quarters.values()) for identifier, quarters in found.items()}
+
+
+class Passed(NamedTuple):
+    """What passed a site in a quarter, all together; otherwise like `Total`."""
+
+    start: int
+    length_s: int
+    covered_s: float
+    straddling_s: int
+    vehicles: int
+    synthetic: bool
+
+    def plus(self, other: Passed) -> Passed:
+        """Return the sum with what else counts in the same quarter."""
+        return Passed(
+            self.start,
+            self.length_s + other.length_s,
+            self.covered_s + other.covered_s,
+            self.straddling_s + other.straddling_s,
+            self.vehicles + other.vehicles,
+            self.synthetic or other.synthetic,
+        )
+
+
+def read_passed(connection: Connection, start: int, end: int, sites: Collection[str]) -> dict[str, list[Passed]]:
+    """Return the quarters that begin in [start, end), UTC s, by time, for each of some sites that has any.
+
+    Also those before of which an interval reaches beyond `start`. For many sites at once: a tenth of the work of
+    `read_quarters`.
+    """
+    vehicles = reduce(add, (QUARTER.c[name] for name in COLUMNS))
+    synthetic = cast(QUARTER.c.flags, Text).like(f'%"{SYNTHETIC}"%')
+    seconds = [QUARTER.c[name] for name in ("start", "length_s", "covered_s", "straddling_s")]
+    statement = select(ATTACHMENT.c.site_id, *seconds, vehicles, synthetic)
+    statement = statement.join(ATTACHMENT, counts_there()).where(among(connection, ATTACHMENT.c.site_id, sites))
+    statement = _within(statement, start, end, reaching=True)
+    found: dict[str, dict[int, Passed]] = defaultdict(dict)
+    row: Any
+    for row in connection.execute(statement):
+        of_site, passed = found[row[0]], Passed(*row[1:])
+        of_site[passed.start] = of_site[passed.start].plus(passed) if passed.start in of_site else passed
+    return {site: list(quarters.values()) for site, quarters in found.items()}
+
+
+def _within(statement: Select[Any], start: int, end: int, *, reaching: bool) -> Select[Any]:
+    """Return a statement about quarters, of those alone that begin in [start, end), UTC s, by time.
+
+    reaching: also of those before of which an interval reaches beyond `start`.
+    """
+    statement = statement.where(QUARTER.c.start < end).order_by(QUARTER.c.start)
+    if not reaching:
+        return statement.where(QUARTER.c.start >= start)
+    return statement.join(LINE, LINE.c.id == QUARTER.c.line_id).where(
+        QUARTER.c.start > start - QUARTER_S - LINE.c.longest_s,  # a range, in which the next condition chooses
+        or_(QUARTER.c.start >= start, QUARTER.c.start + QUARTER_S + QUARTER.c.straddling_s > start),
+    )
 
 
 def read_quarter_page(
@@ -267,21 +361,3 @@ def count_aside(connection: Connection) -> int:
 def is_there(connection: Connection) -> None:
     """Ask the database anything."""
     connection.execute(select(1))
-
-
-def usual_day(days: Iterable[Mapping[int, Total]]) -> dict[int, float]:
-    """Return the median of vehicles by second of the day. days: second of the day -> its total, of like days before.
-
-    Only steps count that were seen nearly whole.
-    """
-    by_second: dict[int, list[int]] = defaultdict(list)
-    for day in days:
-        for second, total in day.items():
-            if total.covered_s >= 0.95 * QUARTER_S:
-                by_second[second].append(sum(total.counts))
-    return {second: float(_median(values)) for second, values in sorted(by_second.items())}
-
-
-def _median(values: Sequence[int]) -> float:
-    ordered, middle = sorted(values), len(values) // 2
-    return ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2

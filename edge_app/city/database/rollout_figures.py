@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, case, func, select
 
 from edge_app.city.database.engine import among
 from edge_app.city.database.tables import ROLLOUT_DEVICE, ROLLOUT_EVENT
+from edge_app.rollout.members import OUT
 
 
 def tally_groups(connection: Connection, rollouts: Sequence[int]) -> Mapping[int, Mapping[int, Counter[str]]]:
@@ -23,9 +24,9 @@ def tally_groups(connection: Connection, rollouts: Sequence[int]) -> Mapping[int
 
 
 def foremost_members(connection: Connection, rollout: int, group: int, most: int) -> Sequence[Row[Any]]:
-    """Return devices of a roll-out: those that are back or gone first, then those of a group, then the others."""
+    """Return devices of a roll-out: those that got out of it or are gone first, then those of a group, then others."""
     columns = ROLLOUT_DEVICE.c
-    trouble = case((columns.state == "back", 0), (columns.state == "gone", 1), (columns.group_no == group, 2), else_=3)
+    trouble = case((columns.state.in_(OUT), 0), (columns.state == "gone", 1), (columns.group_no == group, 2), else_=3)
     statement = select(ROLLOUT_DEVICE).where(columns.rollout_id == rollout)
     order = trouble, columns.group_no, columns.topic_site, columns.device
     return connection.execute(statement.order_by(*order).limit(most)).all()

@@ -109,6 +109,7 @@ def read_members(connection: Connection, rollout_id: int) -> list[Member]:
             order=row.order_id,
             got=row.got,
             follows=row.follows,
+            usual=row.usual,
         )
         for row in rows
     ]

@@ -11,12 +11,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, fields, replace
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, and_, delete, func, select, tuple_
+from sqlalchemy import Column, Connection, Row, and_, delete, func, select, tuple_
 
 from edge_app.city.archive import Archive, part_of
 from edge_app.city.database.archived import disturb, past_of
 from edge_app.city.database.days import day_of, keep_days, make_room
-from edge_app.city.database.engine import among, change, insert_and_tell, insert_new
+from edge_app.city.database.engine import among, change, insert_and_tell, insert_new, wanted
 from edge_app.city.database.tables import CONTRADICTION, DIRTY, INTERVAL, LINE, MEASURE, POISON, SERIES, SETTINGS
 from edge_app.city.numbers import Numbers, Range
 from edge_app.city.records import COLUMNS, NONE, WORDS, Contradiction, Interval, LineName, Outcome, Settings
@@ -132,9 +132,8 @@ class Storing:
         columns = LINE.c.topic_site, LINE.c.device, LINE.c.name
         rows = [{"topic_site": s, "device": d, "name": n, "told": [], "longest_s": 60} for s, d, n in unknown]
         insert_new(connection, LINE, rows)
-        for part in _parts(unknown):
-            for key, *name in connection.execute(select(LINE.c.id, *columns).where(tuple_(*columns).in_(part))):
-                self._lines[LineName(*name)] = key
+        for row in _keys_of(connection, LINE.c.id, columns, unknown):
+            self._lines[LineName(row.topic_site, row.device, row.name)] = row.id
 
     def _learn_series(self, connection: Connection, named: Collection[tuple[LineName, str]]) -> None:
         self._learn_lines(connection, {name for name, _ in named})
@@ -142,9 +141,8 @@ class Storing:
         columns = SERIES.c.line_id, SERIES.c.installation
         empty: dict[str, Any] = {"ranges": [], "gone": [], "newest_told": 0}
         insert_new(connection, SERIES, [{"line_id": line, "installation": i, **empty} for line, i in unknown])
-        for part in _parts(unknown):
-            for key, *name in connection.execute(select(SERIES.c.id, *columns).where(tuple_(*columns).in_(part))):
-                self._series[name[0], name[1]] = key
+        for row in _keys_of(connection, SERIES.c.id, columns, unknown):
+            self._series[row.line_id, row.installation] = row.id
 
     def _key(self, interval: Interval) -> tuple[int, int, Any]:
         return self._lines[interval.name], interval.start, interval.id
@@ -284,6 +282,19 @@ def _parts(keys: Sequence[_T]) -> Iterator[Sequence[_T]]:
     """Yield the keys in parts: SQLite takes no more variables at once."""
     for at in range(0, len(keys), 500):
         yield keys[at : at + 500]
+
+
+def _keys_of(
+    connection: Connection, key: Column[int], columns: Sequence[Column[Any]], names: Sequence[Sequence[Any]]
+) -> Iterator[Row[Any]]:
+    """Yield key and name of the rows that have one of some names, in columns that are unique together.
+
+    All names go at once: PostgreSQL knows nothing yet of rows that were made just before, and reads all for each part.
+    """
+    if names:
+        asked = wanted(connection, {column.name: column.type for column in columns}, names)
+        same = and_(*(column == asked.c[column.name] for column in columns))
+        yield from connection.execute(select(key, *columns).join(asked, same))
 
 
 def keep_aside(connection: Connection, topic: str, payload: bytes, why: str, arrived: float) -> None:

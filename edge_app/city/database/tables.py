@@ -440,8 +440,8 @@ ROLLOUT_DEVICE: Final = Table(
     Column("topic_site", Text, primary_key=True),
     Column("device", Text, primary_key=True),
     Column("group_no", Integer, nullable=False),
-    Column("state", Text, nullable=False, comment="waiting, sent, trying, running, back, gone or returned"),
-    Column("reason", Text, nullable=False, comment="why it is back or gone; of the others what it waits for"),
+    Column("state", Text, nullable=False, comment="as MemberState of the program names them"),
+    Column("reason", Text, nullable=False, comment="why it is so, or what it waits for; or empty"),
     Column("changed", BigInteger, nullable=False, comment="when its state did"),
     Column("fetched", Boolean, nullable=False, comment="the candidate lies on it"),
     Column("tries", Integer, nullable=False, comment="how often it was asked to fetch"),
@@ -467,6 +467,7 @@ ROLLOUT_DEVICE: Final = Table(
     Column(
         "follows", Text, nullable=False, server_default="", comment="first camera of its machine, or empty: it is asked"
     ),
+    Column("usual", JSON(none_as_null=True), comment="its figures before it got the candidate; null: not known yet"),
     comment="devices of each roll-out",
 )
 ROLLOUT_EVENT: Final = Table(
@@ -476,7 +477,7 @@ ROLLOUT_EVENT: Final = Table(
     Column("rollout_id", Integer, ForeignKey("rollout.id"), nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("who", Text, nullable=False, comment="a person, rule, or the device"),
-    Column("what", Text, nullable=False, comment="started, group, paused, gone_on, stopped, taken_back, done, back"),
+    Column("what", Text, nullable=False, comment="as What of the program names them"),
     Column("subject", Text, nullable=False, comment="site/device for what happened to one, else empty"),
     Column("why", Text, nullable=False),
     comment="history of roll-outs",

@@ -51,23 +51,25 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A quarter of an hour of a site.
+    """A quarter of an hour of a site, until the end of its last interval.
 
-    covered_s: seconds in which no vehicle could pass unseen, more than 0. straddling_s: seconds of its last interval
-    beyond its end, whose vehicles are among its counts.
+    covered_s: seconds of the intervals that begin in it in which no vehicle could pass unseen, more than 0. counts: of
+    these intervals. seen_s: such seconds of the time from start to end, also of an interval that begins before it.
+    straddling_s: seconds of its last interval beyond the quarter.
     """
 
     place: Place
     start: datetime
     end: datetime
     covered_s: float
+    seen_s: float
     counts: Vector
     straddling_s: int = 0
 
     @property
     def covered(self) -> float:
-        """Share of the quarter in which no vehicle could pass unseen, 0..1."""
-        return min(1.0, self.covered_s / (self.end - self.start).total_seconds())
+        """Share of that time in which no vehicle could pass unseen, 0..1."""
+        return min(1.0, self.seen_s / (self.end - self.start).total_seconds())
 
     def per_hour(self, column: int) -> int:
         """Return vehicles an hour of one series: what was not seen counts as what was."""

@@ -32,15 +32,26 @@ export class Comparison {
     }).catch(() => { this.asked = undefined; });
   }
 
-  // Label and quarters of the day to compare with, null without one. name: of the day that is shown, such as 2026-11-30.
-  async day(name, counts) {
+  // Label and vehicles by second of the clock's day of the day to compare with, null without one. name: of the day that is
+  // shown, such as 2026-11-30. rates: asks for the quarters of a site.
+  async day(name, rates) {
     const { value } = this.select;
     if (!value || (value === OTHER_DAY && !this.date.value)) return null;
     const other = this.sites?.find((one) => one.id === value) ?? this.site;
     const same = beginOf(value === OTHER_DAY ? this.date.value : name, other.time_zone);
     const begin = value === WEEK ? dayStart(same - 6.5 * DAY, other.time_zone) : same;
-    const { steps } = await counts(other.id, begin, dayStart(begin + 1.5 * DAY, other.time_zone), "quarter");
+    const vehicles = byClock(await rates(other.id, begin, dayStart(begin + 1.5 * DAY, other.time_zone)));
     const label = { [WEEK]: text("city.week_before"), [OTHER_DAY]: moment(begin * 1000, other.time_zone, { dateStyle: "medium" }) }[value];
-    return { label: label ?? other.road, begin, steps };
+    return { label: label ?? other.road, vehicles };
   }
+}
+
+// Vehicles of a quarter by second of the clock's day; a quarter that is there twice has the mean of both. told: an answer of
+// /rates.
+function byClock(told) {
+  const found = new Map();
+  told.clock.forEach((second, at) => {
+    if (told.vehicles[at] !== null) found.set(second, [...(found.get(second) ?? []), told.vehicles[at]]);
+  });
+  return new Map([...found].map(([second, many]) => [second, many.reduce((sum, one) => sum + one, 0) / many.length]));
 }

@@ -16,6 +16,12 @@ export function wallOf(at, timeZone) {
   return `${parts.year}-${parts.month}-${parts.day}T${parts.hour}:${parts.minute}:${parts.second}`;
 }
 
+// Function from a time to the second of the day that clocks there show: the same twice where they are set back.
+export function clockOf(timeZone) {
+  const format = new Intl.DateTimeFormat("en-GB", { timeZone, hourCycle: "h23", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  return (at) => format.format(new Date(at * 1000)).split(":").reduce((sum, part) => 60 * sum + Number(part), 0);
+}
+
 // The moment of a local time: the first one where clocks are set back. A time that they leave out is as much later.
 export function momentOf(wall, timeZone) {
   const asUtc = Date.parse(`${wall}Z`) / 1000;

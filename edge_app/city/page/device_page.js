@@ -1,7 +1,7 @@
 // One device: how it is and was, what the office sets on it, what can be asked of it, and what has become of that.
 import { auditCard } from "/page/administration.js";
 import { showFigures } from "/page/figures.js";
-import { driftText, flagText, modelText, stateMark } from "/page/fleet.js";
+import { driftText, endText, flagText, modelText, stateMark } from "/page/fleet.js";
 import { may } from "/page/login.js";
 import { drawPicture, followOrders, isOpen, newestPicture, officeNote, orderTable, place } from "/page/orders.js";
 import { ask } from "/page/requests.js";
@@ -65,6 +65,7 @@ function factsCard({ device, health }) {
       ["city.temperature", device.temperature_c === null ? "" : `${number(device.temperature_c)} °C`],
       ["fleet.memory", megabytes(health.memory_available_mb)], ["fleet.disk", megabytes(health.disk_free_mb)],
       ["fleet.uptime", health.uptime_s ? text("fleet.hours", { n: number(health.uptime_s / 3600, 1) }) : ""],
+      ["fleet.certificate", device.certificate_ends ? endText(device.certificate_ends) : ""],
       ["fleet.harvest_until", health.harvest_until ? moment(health.harvest_until) : ""],
       ["fleet.shadow", health.shadow ? text("fleet.shadow_told", { model: health.shadow.model, n: number(health.shadow.compared) }) : ""],
     ]));

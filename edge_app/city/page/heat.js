@@ -31,22 +31,41 @@ function clock(timeZone) {
   };
 }
 
-// Hours by day and hour. hours: an answer of /hours. rate: vehicles an hour, null where less than half was seen. many: that
-// were counted.
+// Hours by day and hour, as clocks show them. hours: an answer of /hours. rate: vehicles an hour, null where less than half
+// was seen. many: that were counted. An hour that is there twice, where clocks are set back, is one of both together.
 function cellsOf(hours, wall) {
   const start = Date.parse(hours.start) / 1000;
-  const cells = new Map();
+  const sums = new Map();
   hours.seconds.forEach((second, at) => {
     const { day, hour } = wall(start + second);
-    const seen = hours.covered[at];
-    cells.set(`${day} ${hour}`, { seen, many: hours.vehicles[at], rate: seen >= SEEN ? hours.vehicles[at] / seen : null });
+    const { parts, many, seconds } = sums.get(`${day} ${hour}`) ?? { parts: [], many: 0, seconds: 0 };
+    sums.set(`${day} ${hour}`, { parts: [...parts, hours.covered[at]], many: many + hours.vehicles[at], seconds: seconds + hours.seen_s[at] });
   });
-  return cells;
+  return new Map([...sums].map(([key, { parts, many, seconds }]) => {
+    const seen = parts.reduce((sum, one) => sum + one, 0) / parts.length;
+    return [key, { seen, many, rate: seen >= SEEN && seconds ? (many * 3600) / seconds : null }];
+  }));
 }
 
-function daysUntil(now, many, wall) {
-  const noon = now + (12 - wall(now).hour) * 3600; // which stays on its day where clocks are changed
-  return Array.from({ length: many }, (_, at) => wall(noon - (many - 1 - at) * DAY).day);
+// Hours that are not there, since clocks are set forward, as keys of cells. noons: of days in a row, s since 1970.
+function skippedOf(noons, wall) {
+  const skipped = [];
+  for (const noon of noons) {
+    const [before, after] = [wall(noon - DAY), wall(noon)];
+    if (after.hour <= before.hour) continue; // about twelve, as on the day before
+    const there = new Set(Array.from({ length: DAY / 900 }, (_, n) => wall(noon - n * 900)).map(({ day, hour }) => `${day} ${hour}`));
+    for (let hour = 0; hour < 24; hour++) {
+      const { day } = hour < after.hour ? after : before;
+      if (hour !== before.hour && !there.has(`${day} ${hour}`)) skipped.push(`${day} ${hour}`);
+    }
+  }
+  return new Set(skipped);
+}
+
+// About noon of the last days, s since 1970: it stays on its day where clocks are changed.
+function noonsUntil(now, many, wall) {
+  const noon = now + (12 - wall(now).hour) * 3600;
+  return Array.from({ length: many }, (_, at) => noon - (many - 1 - at) * DAY);
 }
 
 function marksOf(changes, wall) {
@@ -62,7 +81,9 @@ const most = (cells) => Math.max(0, ...[...cells.values()].map((cell) => cell.ra
 
 export function heatMap(hours, timeZone, weeks, now, changes) {
   const wall = clock(timeZone);
-  const days = daysUntil(now, weeks * 7, wall);
+  const noons = noonsUntil(now, weeks * 7, wall);
+  const days = noons.map((noon) => wall(noon).day);
+  const skipped = skippedOf(noons, wall);
   const cells = cellsOf(hours, wall);
   const high = most(cells);
   const { cell: wide, left, date } = innerWidth < NARROW_PX ? NARROW : WIDE;
@@ -77,7 +98,7 @@ export function heatMap(hours, timeZone, weeks, now, changes) {
     const at = Date.parse(`${day}T12:00:00Z`);
     if (new Date(at).getUTCDay() === 1) svg.append(element("text", { x: 0, y: 20 + row * HIGH + 10 }, moment(at, "UTC", date)));
     for (let hour = 0; hour < 24; hour++) {
-      if (row === days.length - 1 && hour > hourNow) continue; // still to come
+      if ((row === days.length - 1 && hour > hourNow) || skipped.has(`${day} ${hour}`)) continue; // still to come, or not there
       const cell = cells.get(`${day} ${hour}`);
       const place = { x: left + hour * wide, y: 20 + row * HIGH, width: wide - 1, height: HIGH - 1, rx: 2 };
       const told = element("title", {}, tell(day, hour, cell));
@@ -108,23 +129,25 @@ export async function yearMap(site, now) {
   const [hours, { changes }] = await Promise.all(["hours", "changes"].map((kind) =>
     ask(`/api/v1/sites/${encodeURIComponent(site.id)}/${kind}?from=${rfc(from)}&to=${rfc(now)}`)));
   const wall = clock(site.time_zone);
-  const days = daysUntil(now, YEAR_DAYS, wall);
+  const noons = noonsUntil(now, YEAR_DAYS, wall);
+  const days = noons.map((noon) => wall(noon).day);
+  const skipped = skippedOf(noons, wall);
   const cells = cellsOf(hours, wall);
   const high = most(cells);
   const canvas = element("canvas", { class: "year", role: "img", "aria-label": text("city.year_told", { n: number(high) }) });
-  paint(canvas, days, cells, high, marksOf(changes, wall));
+  paint(canvas, { days, skipped, cells, high, marked: marksOf(changes, wall) });
   canvas.addEventListener("pointermove", (event) => {
     const box = canvas.getBoundingClientRect();
     const at = { x: (event.clientX - box.left) * (canvas.logical.width / box.width), y: (event.clientY - box.top) * (canvas.logical.height / box.height) };
     const day = days[Math.floor((at.x - YEAR_LEFT) / canvas.logical.cell)];
     const hour = Math.floor((at.y - YEAR_TOP) / YEAR_HIGH);
-    canvas.title = day && hour >= 0 && hour < 24 ? tell(day, hour, cells.get(`${day} ${hour}`)) : "";
+    canvas.title = day && hour >= 0 && hour < 24 && !skipped.has(`${day} ${hour}`) ? tell(day, hour, cells.get(`${day} ${hour}`)) : "";
   });
   performance.mark("year"); // tests.trials.city_page reads when it was there
   return legend(canvas, high);
 }
 
-function paint(canvas, days, cells, high, marked) {
+function paint(canvas, { days, skipped, cells, high, marked }) {
   const cell = 3;
   const size = { width: YEAR_LEFT + days.length * cell, height: YEAR_TOP + 24 * YEAR_HIGH, cell };
   const sharp = Math.max(1, Math.ceil(devicePixelRatio));
@@ -136,6 +159,7 @@ function paint(canvas, days, cells, high, marked) {
   const part = hatched(pen, sharp, `rgb(${heat})`);
   days.forEach((day, column) => {
     for (let hour = 0; hour < 24; hour++) {
+      if (skipped.has(`${day} ${hour}`)) continue;
       const one = cells.get(`${day} ${hour}`);
       pen.fillStyle = shown(one) ? `rgba(${heat}, ${strength(one, high)})` : one?.many ? part : hole;
       pen.fillRect(YEAR_LEFT + column * cell, YEAR_TOP + hour * YEAR_HIGH, cell, YEAR_HIGH - 1);

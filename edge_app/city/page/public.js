@@ -1,4 +1,5 @@
 // The public page: every street or one, within pages of others too. It needs no login and keeps nothing.
+import { dayOf, momentOf } from "/page/days.js";
 import { element, load, moment, number, text } from "/page/texts.js";
 
 const WIDE = 480;
@@ -11,8 +12,12 @@ const mine = asked ? `?language=${encodeURIComponent(asked)}` : "";
 const chosen = location.pathname.match(/^\/public\/([^/]+)$/)?.[1];
 const view = document.getElementById("view");
 
+let shown = false;
+
 async function show() {
   const answer = await fetch(`/api/v1/public/sites${chosen ? `/${chosen}` : ""}`);
+  if (!answer.ok && answer.status !== 404) return later(answer);
+  shown = true;
   const told = await answer.json();
   if (!answer.ok) {
     view.replaceChildren(element("h1", {}, text("public.title")), element("p", { class: "muted" }, text("public.none")), all());
@@ -24,6 +29,13 @@ async function show() {
   const list = sites.length ? element("div", { class: "streets" }, sites.map(street)) : element("p", { class: "muted" }, text("public.none"));
   view.replaceChildren(...[invented, element("h1", { class: chosen ? "unseen" : "" }, document.title), list, chosen ? all() : null,
     element("footer", {}, text("public.how")), languages(known)].filter(Boolean));
+}
+
+// The city is busy: what is shown stays, and it is asked again when it says so.
+function later(answer) {
+  const wait = Number(answer.headers.get("retry-after")) || 30;
+  if (!shown) view.replaceChildren(element("h1", {}, text("public.title")), element("p", { class: "muted" }, text("public.busy")));
+  setTimeout(() => show().catch(() => {}), 1000 * wait * (1 + Math.random())); // not all at once
 }
 
 const all = () => element("p", {}, element("a", { href: `/public${mine}` }, text("public.all")));
@@ -61,7 +73,8 @@ function busiest(site) {
 
 function day(site) {
   const most = Math.max(...site.usual.vehicles, ...site.today.vehicles, 1);
-  const x = (second) => (second / 86400) * WIDE;
+  const begin = Date.parse(site.today.start) / 1000;
+  const x = (second) => (second / (Date.parse(site.today.end) / 1000 - begin)) * WIDE; // a day of 23 hours is as wide as any
   const y = (rate) => HIGH - (rate / most) * (HIGH - 8);
   const told = text("public.day", { weekday: weekday(site) });
   const usual = runs(site.usual).map((run) => `M${x(run[0][0])},${HIGH}${run.map(([second, rate]) => `L${x(second)},${y(rate)}L${x(second + 900)},${y(rate)}`).join("")}L${x(run.at(-1)[0] + 900)},${HIGH}Z`);
@@ -70,7 +83,12 @@ function day(site) {
   return element("svg", { class: "day", viewBox: `0 0 ${WIDE} ${HIGH + BELOW}`, role: "img", "aria-label": told },
     element("path", { class: "usual", d: usual.join("") || "M0,0" }), element("path", { class: "base", d: `M0,${HIGH}H${WIDE}` }),
     element("path", { class: "today", d: today.join("") || "M0,0" }), last ? element("circle", { cx: x(last[0] + 450), cy: y(last[1]), r: 5 }) : null,
-    [0, 6, 12, 18].map((hour) => element("text", { x: x(hour * 3600), y: HIGH + 15 }, `${hour}`)), element("title", {}, told));
+    [0, 6, 12, 18].map((hour) => element("text", { x: x(clockAt(site, begin, hour) - begin), y: HIGH + 15 }, `${hour}`)), element("title", {}, told));
+}
+
+// When clocks show an hour on the day that begins then.
+function clockAt(site, begin, hour) {
+  return Math.max(begin, momentOf(`${dayOf(begin, site.time_zone)}T${String(hour).padStart(2, "0")}:00:00`, site.time_zone));
 }
 
 // Where nothing was seen the line breaks: that is no zero.

@@ -7,8 +7,8 @@ import { element, has, moment, number, searchField, stacked, text } from "/page/
 
 const EVERY_MS = 10000;
 const MOST_ROWS = 200;
-const ORDER = ["running", "trying", "sent", "waiting", "gone", "back", "returned"];
-const MARKS = { running: "counting", done: "counting", paused: "late", taking_back: "offline", taken_back: "offline", back: "offline", gone: "late" };
+const ORDER = ["running", "trying", "sent", "waiting", "gone", "back", "refused", "failed", "changed", "stuck", "returned"];
+const MARKS = { running: "counting", done: "counting", paused: "late", taking_back: "offline", taken_back: "offline", back: "offline", refused: "offline", failed: "offline", stuck: "offline", changed: "late", gone: "late" };
 const mark = (state, words) => element("span", { class: `state ${MARKS[state] ?? "unknown"}` }, words);
 const ENDED = ["taking_back", "taken_back"];
 // A device by its state; one that waits for a roll-out that is taken back never gets it.
@@ -126,13 +126,14 @@ function evidenceCard(whole) {
   const heads = ["city.class", ...both, "fleet.difference"];
   const rows = whole.sums.map((sum) => stacked(heads, [element("th", { scope: "row" }, className(sum.name)), element("td", {}, number(sum.candidate)), element("td", {}, number(sum.before)),
     element("td", {}, sum.before ? `${sum.candidate >= sum.before ? "+" : "−"}${number(Math.abs(sum.candidate / sum.before - 1) * 100, 1)} %` : "–")]));
+  const blind = whole.decision === "pass" && !whole.hours; // as with a release whose devices are young, or when all have it
   const lasted = (Date.now() - Date.parse(whole.since)) / 3600000;
   const lacks = [whole.rollout.state === "running" && lasted < whole.hours_of_group ? text("fleet.lasts", { n: number(lasted, 1), all: number(whole.hours_of_group) }) : "",
     whole.starves ? text("fleet.starves") : whole.lacking.length ? text("fleet.lacking", { names: whole.lacking.map(className).join(", ") }) : "", whole.leans].filter(Boolean);
   return element("section", { class: "card" }, element("h2", {}, text("fleet.evidence")),
-    element("p", {}, text(`fleet.decision.${whole.decision}`), " ", text("fleet.hours_counted", { n: number(whole.hours) }), whole.judged ? ` ${text("fleet.judged", { at: moment(whole.judged) })}` : ""),
+    element("p", {}, blind ? text("fleet.decision.blind") : `${text(`fleet.decision.${whole.decision}`)} ${text("fleet.hours_counted", { n: number(whole.hours) })}`, whole.judged ? ` ${text("fleet.judged", { at: moment(whole.judged) })}` : ""),
     whole.reasons.length ? element("ul", { class: "note" }, whole.reasons.map((reason) => element("li", {}, reason))) : null,
-    rows.length ? element("table", { class: "stack" }, element("thead", {}, element("tr", {}, heads.map((one) => element("th", { scope: "col" }, text(one))))), element("tbody", {}, rows)) : element("p", { class: "muted" }, text("fleet.nothing_counted")),
+    rows.length ? element("table", { class: "stack" }, element("thead", {}, element("tr", {}, heads.map((one) => element("th", { scope: "col" }, text(one))))), element("tbody", {}, rows)) : blind ? null : element("p", { class: "muted" }, text("fleet.nothing_counted")),
     lacks.length ? [element("h3", {}, text("fleet.open")), element("ul", { class: "changes" }, lacks.map((one) => element("li", {}, one)))] : null);
 }
 

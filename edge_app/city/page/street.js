@@ -10,12 +10,11 @@ import { Flow, swapped, watch } from "/page/live.js";
 import { may } from "/page/login.js";
 import { changeLines, changeList } from "/page/changes.js";
 import { Comparison } from "/page/compare.js";
-import { beginOf, dayOf, dayStart } from "/page/days.js";
+import { beginOf, clockOf, dayOf, dayStart } from "/page/days.js";
 import { measureCards, measured } from "/page/measures.js";
 
 const DAY = 86400;
 const QUARTER = 900;
-const SEEN = 0.5; // of a quarter must have been seen for its rate
 const WEEKS = 8;
 const RIGHT_PX = 24; // beside both charts, for the last hour
 const OLDEST = "2000-01-01"; // of the days that can be chosen: whoever types a year passes by others
@@ -53,20 +52,21 @@ export async function showStreet(view, id) {
     const day = { name: date.value, today: begin === midnight, begin, end: dayStart(begin + 1.5 * DAY, site.time_zone) };
     const first = dayStart(midnight - (WEEKS * 7 - 1) * DAY + DAY / 2, site.time_zone);
     const changesOf = (from, to) => ask(`/api/v1/sites/${encodeURIComponent(id)}/changes?from=${rfc(from)}&to=${rfc(to)}`);
-    const [told, steps, usual, weeks, { changes }, of, measures, other] = await Promise.all([
+    const [told, steps, curve, usual, weeks, { changes }, of, measures, other] = await Promise.all([
       askSite(),
       counts(id, begin, day.end, "quarter"),
+      rates(id, begin, day.end),
       ask(`/api/v1/sites/${encodeURIComponent(id)}/usual?at=${rfc(begin + DAY / 2)}`),
       ask(`/api/v1/sites/${encodeURIComponent(id)}/hours?from=${rfc(first)}&to=${rfc(now + 1)}`),
       changesOf(first, now + 1),
       begin < first ? changesOf(begin, day.end) : { changes: [] },
       measured(id, now),
-      comparison.day(day.name, counts),
+      comparison.day(day.name, rates),
     ]);
     flow.base(told.last_minutes);
     tellNow();
     drawn.forEach((one) => one.destroy());
-    drawn = draw(body, site, { day, steps: steps.steps, usual, weeks, changes, ofDay: [...of.changes, ...changes], measures, other, date, choice: comparison.parts, live, midnight, now });
+    drawn = draw(body, site, { day, steps: steps.steps, curve, usual, weeks, changes, ofDay: [...of.changes, ...changes], measures, other, date, choice: comparison.parts, live, midnight, now });
   };
   await refresh();
   // Who is choosing a day keeps the calendar open.
@@ -87,20 +87,22 @@ function whyOf({ state_code: code, state_reason: sentence, state_parameters: par
 }
 
 const counts = (id, from, to, step) => ask(`/api/v1/sites/${encodeURIComponent(id)}/counts?from=${rfc(from)}&to=${rfc(to)}&step=${step}`);
+const rates = (id, from, to) => ask(`/api/v1/sites/${encodeURIComponent(id)}/rates?from=${rfc(from)}&to=${rfc(to)}`);
 
 function draw(body, site, data) {
   const chart = element("div", { class: "chart" });
   const strip = element("div");
   const { day } = data;
-  const seen = data.steps.reduce((sum, step) => sum + step.covered * QUARTER, 0);
-  const late = data.steps.reduce((sum, step) => sum + step.late * QUARTER, 0);
+  // An interval longer than a quarter stands in the one where it begins, and is seen of those behind it too.
+  const seen = data.curve.covered.reduce((sum, covered) => sum + covered * QUARTER, 0);
+  const late = data.steps.reduce((sum, step) => sum + step.late_s, 0);
   const passed = Math.max(Math.min(data.now, day.end) - day.begin, 1);
   const share = Math.min(1, seen / passed);
   const cameLate = late / passed >= 0.0005 ? text("city.came_late", { share: number(Math.min(100, (100 * late) / passed), 1) }) : "";
   const named = day.today ? "" : moment(day.begin * 1000, site.time_zone, { dateStyle: "medium" });
   const { cards, draw: drawMeasures } = measureCards(site, data.measures);
   const vehicles = data.steps.reduce((sum, step) => sum + all(step), 0);
-  const nothing = !data.steps.some((step) => step.covered >= SEEN);
+  const nothing = !data.curve.vehicles.some((many) => many !== null);
   const marked = data.ofDay.some((one) => Date.parse(one.at) / 1000 >= day.begin && Date.parse(one.at) / 1000 < day.end);
   const invented = site.synthetic || data.steps.some((step) => step.flags.includes("synthetic"));
   body.replaceChildren(...(invented ? [element("p", { class: "note" }, text("city.street_invented"))] : []),
@@ -149,12 +151,12 @@ function tile(title, value, below) {
 function dayCharts(box, strip, site, data, named) {
   const { begin, end } = data.day;
   const steps = new Map(data.steps.map((step) => [Date.parse(step.start) / 1000 - begin, step]));
+  const told = new Map(data.curve.seconds.map((second, at) => [second, { rate: data.curve.vehicles[at], covered: data.curve.covered[at] }]));
+  const clock = clockOf(site.time_zone); // by which days are compared: since midnight it is another time where clocks are changed
   const usual = new Map(data.usual.seconds.map((second, at) => [second, data.usual.vehicles[at]]));
   const seconds = Array.from({ length: Math.round((end - begin) / QUARTER) }, (_, at) => at * QUARTER);
-  // A rate: what was not seen is no zero, so a quarter that was seen by half stands for twice its vehicles.
-  const rate = (step) => (step && step.covered >= SEEN ? all(step) / step.covered : null);
-  const part = (step) => (step && step.covered < SEEN ? all(step) || null : null);
-  const other = data.other && new Map(data.other.steps.map((step) => [Date.parse(step.start) / 1000 - data.other.begin, step]));
+  const part = (second) => (steps.has(second) && told.get(second)?.rate == null ? all(steps.get(second)) || null : null);
+  const other = data.other?.vehicles;
   const times = seconds.map((second) => begin + second);
   const hour = new Intl.DateTimeFormat(locale(), { timeZone: site.time_zone, hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   const time = { ...axis(), values: (_, splits) => splits.map((at) => hour.format(new Date(at * 1000))) };
@@ -172,8 +174,8 @@ function dayCharts(box, strip, site, data, named) {
       { label: named || text("city.today_line"), stroke: colour("--today"), width: 3, spanGaps: false, value: (_, n) => number(n) },
       ...(other ? [{ label: data.other.label, stroke: colour("--other"), width: 2, spanGaps: false, value: (_, n) => number(n) }] : []),
     ],
-  }, [times, ...[(second) => usual.get(second) ?? null, (second) => part(steps.get(second)), (second) => rate(steps.get(second)), ...(other ? [(second) => rate(other.get(second))] : [])].map((of) => seconds.map(of))]);
-  const seen = (second) => (steps.has(second) ? 100 * steps.get(second).covered : begin + second + QUARTER < data.now ? 0 : null);
+  }, [times, ...[(second) => usual.get(clock(begin + second)) ?? null, part, (second) => told.get(second)?.rate ?? null, ...(other ? [(second) => other.get(clock(begin + second)) ?? null] : [])].map((of) => seconds.map(of))]);
+  const seen = (second) => (told.has(second) ? 100 * told.get(second).covered : begin + second + QUARTER < data.now ? 0 : null);
   const below = plotted(strip, 70, site.time_zone, {
     cursor,
     padding: [null, RIGHT_PX, null, null],

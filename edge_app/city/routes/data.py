@@ -1,4 +1,4 @@
-"""Routes of what was counted: sites, devices, counts, usual days, changes, and new intervals as they come."""
+"""Routes of what was counted: sites, counts, changes, and new intervals as they come."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from edge_app.city import telling
 from edge_app.city.access import Right
-from edge_app.city.calendar import FAR, step_around, zone
+from edge_app.city.calendar import FAR, zone
 from edge_app.city.count_answers import Counts, Hours
 from edge_app.city.count_tables import step_rows, step_table
 from edge_app.city.database import changes, reading
@@ -26,17 +26,18 @@ from edge_app.city.database.steps import read_hours, read_steps
 from edge_app.city.inventory import known_zone
 from edge_app.city.routes.city import City, SiteId, known_site, needs
 from edge_app.city.routes.table_files import AS_CSV, AS_PARQUET, attachment, csv_answer, file_name, parquet_answer
-from edge_app.city.site_answers import Changes, SiteAnswer, Sites, Usual
+from edge_app.city.site_answers import Changes, SiteAnswer, Sites
 from edge_app.http.problems import RefusalError
 from edge_app.records import VEHICLES
 
+_API: Final = "/api/v1"
+LIVE: Final = f"{_API}/live"
+"""Address of what is told as it comes, for as long as somebody watches."""
 _MOST_DAYS: Final[dict[str, int]] = {"quarter": 35, "hour": 400, "day": 4000}
 _MOST_DAYS_ELSEWHERE: Final = 400
 """Of hours and longer steps of another time zone, which are added up when they are asked for."""
 _GEOJSON: Final = "application/geo+json"
 _PAGE: Final = 1000
-_WEEKS: Final = 8
-"""Weeks of which the usual day is made."""
 
 From = Annotated[AwareDatetime, Query(alias="from", description="Begin, included: RFC 3339 with an offset")]
 To = Annotated[AwareDatetime, Query(description="End, not included")]
@@ -73,7 +74,7 @@ Classes = Annotated[
 
 def data_routes(city: City) -> APIRouter:
     """Return the routes that read."""
-    routes = APIRouter(prefix="/api/v1", dependencies=[needs(Right.READ)])
+    routes = APIRouter(prefix=_API, dependencies=[needs(Right.READ)])
     _add_sites(routes, city)
     _add_counts(routes, city)
     _add_live(routes, city)
@@ -109,11 +110,6 @@ def _add_sites(routes: APIRouter, city: City) -> None:
             found = known_site(connection, site, city.utc())
             recent = read_recent(connection, city.utc(), site, site)
         return telling.site_of(found, city.utc(), recent.get(site))
-
-    @routes.get("/sites/{site}/usual", summary="The usual day of a site, for the weekday of a time")
-    def usual(site: SiteId, at: Annotated[AwareDatetime, Query(description="A time of the day to compare")]) -> Usual:
-        with city.database.connect() as connection:
-            return usual_of(connection, known_site(connection, site, city.utc()), _second(at))
 
     @routes.get("/sites/{site}/changes", summary="What has changed at a site: line, model, configuration, breaks")
     def site_changes(site: SiteId, begin: From, to: To) -> Changes:
@@ -211,30 +207,9 @@ def _asked(
     return tz, span, read_steps(connection, site.row.id, *span, step, other)
 
 
-def usual_of(connection: Connection, site: Site, at: int) -> Usual:
-    """Return the usual day of a site for the weekday of a time, UTC s: of days since its series broke last.
-
-    What was invented is left out, unless its device invents still.
-    """
-    tz = zone(site.row.time_zone)
-    today, _ = step_around(at, "day", tz)
-    # Noon of the same weekday: a week of 7 * 86,400 s may begin an hour beside midnight where clocks are changed.
-    days = [step_around(today - week * 7 * 86_400 + 43_200, "day", tz) for week in range(1, _WEEKS + 1)]
-    since = changes.newest_break(connection, site.row.id, days[-1][0], today + 86_400)
-    comparable = [span for span in days if span[0] >= since]
-    totals = [(begin, reading.read_totals(connection, site.row.id, begin, end, "quarter")) for begin, end in comparable]
-    days_of = [
-        {total.start - begin: total for total in found if site.synthetic or not total.synthetic}
-        for begin, found in totals
-    ]
-    counted = [day for day in days_of if day]
-    median = reading.usual_day(counted)
-    return Usual(days=len(counted), seconds=list(median), vehicles=list(median.values()))
-
-
 def _add_live(routes: APIRouter, city: City) -> None:
     @routes.get(
-        "/live",
+        LIVE.removeprefix(_API),
         summary="New intervals as they are stored, as server-sent events",
         response_class=StreamingResponse,
         responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
@@ -246,18 +221,8 @@ def _add_live(routes: APIRouter, city: City) -> None:
         return StreamingResponse(city.live.events(), media_type="text/event-stream")
 
 
-def _second(at: datetime) -> int:
-    try:
-        second = int(at.timestamp())
-    except (OverflowError, ValueError):
-        second = -1
-    # Beyond, the day around it or the weeks before are times that no calendar has.
-    if not 90 * 86_400 <= second < FAR:
-        raise _far()
-    return second
-
-
-def _far() -> RefusalError:
+def far() -> RefusalError:
+    """Return the refusal of a time that no calendar has around it."""
     sentence = "a time must lie between April 1970 and 2999"
     return RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, code="far_time")
 
@@ -276,7 +241,7 @@ def span_of(begin: datetime, end: datetime, days: int, what: str = "", advice: s
         sentence = "`to` must be later than `from`, both after 1970"
         raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, code="no_span")
     if span[1] > FAR:  # the day around it is a time that no calendar has
-        raise _far()
+        raise far()
     if days and span[1] - span[0] > days * 86_400:
         sentence = f"{what}at most {days} days are answered{advice}"
         raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, code="long_span", days=days)

@@ -7,17 +7,18 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final, TypeAlias
 
 from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from edge_app.city.access import Right
 from edge_app.city.database import reading
 from edge_app.city.database.reading import Site, Total
+from edge_app.city.database.steps import quarters_with_reached
 from edge_app.city.feeds.datex2 import Publisher, measured_data, site_table
 from edge_app.city.feeds.fiware import CONTEXT, KIND, entities
 from edge_app.city.feeds.observed import Observed, Place
 from edge_app.city.routes.city import City, needs
 from edge_app.city.routes.kept import Kept
-from edge_app.city.sums import QUARTER_S
-from edge_app.city.telling import LAST_S, moment, newest_seen
+from edge_app.city.telling import LAST_S, counted_until, moment, newest_seen
 from edge_app.http.problems import RefusalError
 from edge_app.records import VEHICLES
 
@@ -32,13 +33,15 @@ _AS_ENTITIES: Final[dict[int | str, dict[str, Any]]] = {
 _MOST: Final = 1000
 _KEPT_S: Final = 20.0
 """How long, s, what was read for a feed is good: national access points ask once a minute."""
+_OLD_S: Final = 60.0
+"""Age up to which it is told while it is read anew."""
 _Seen: TypeAlias = tuple[list[Place], list[Observed]]
 
 
 def feed_routes(city: City) -> APIRouter:
     """Return the routes of all feeds."""
     routes = APIRouter(prefix="/api/v1", dependencies=[needs(Right.READ)])
-    seen = Kept(lambda now: _seen(city, int(now)), city.utc, _KEPT_S)
+    seen = Kept(lambda now: _seen(city, int(now)), city.utc, _KEPT_S, old_s=_OLD_S)
     _add_datex2(routes, city, seen)
     _add_fiware(routes, city, seen)
     return routes
@@ -51,13 +54,14 @@ def _add_datex2(routes: APIRouter, city: City, seen: Kept[_Seen]) -> None:
         response_class=Response,
         responses=_AS_XML,
     )
-    def datex2_sites() -> Response:
+    async def datex2_sites() -> Response:
         publisher, now = _publisher(city), int(city.utc())
-        places, _ = seen.now()
+        places, _ = await seen.now()
         if not places:
             sentence = "there is no site yet, and DATEX II has no empty table"
             raise RefusalError(HTTPStatus.NOT_FOUND, sentence, code="no_site_yet")
-        return Response(site_table(places, publisher, moment(now)), media_type=_XML)
+        told = await run_in_threadpool(site_table, places, publisher, moment(now))
+        return Response(told, media_type=_XML)
 
     @routes.get(
         "/datex2/measured.xml",
@@ -65,9 +69,9 @@ def _add_datex2(routes: APIRouter, city: City, seen: Kept[_Seen]) -> None:
         response_class=Response,
         responses=_AS_XML,
     )
-    def datex2_measured() -> Response:
+    async def datex2_measured() -> Response:
         publisher, now = _publisher(city), int(city.utc())
-        places, observed = seen.now()
+        places, observed = await seen.now()
         if not observed:
             raise RefusalError(
                 HTTPStatus.NOT_FOUND,
@@ -75,7 +79,8 @@ def _add_datex2(routes: APIRouter, city: City, seen: Kept[_Seen]) -> None:
                 "DATEX II has no empty list",
                 code="nothing_seen",
             )
-        return Response(measured_data(places, observed, publisher, moment(now)), media_type=_XML)
+        told = await run_in_threadpool(measured_data, places, observed, publisher, moment(now))
+        return Response(told, media_type=_XML)
 
 
 def _add_fiware(routes: APIRouter, city: City, seen: Kept[_Seen]) -> None:
@@ -85,7 +90,7 @@ def _add_fiware(routes: APIRouter, city: City, seen: Kept[_Seen]) -> None:
         response_class=Response,
         responses=_AS_ENTITIES,
     )
-    def ngsi_ld_entities(
+    async def ngsi_ld_entities(
         request: Request,
         kind: Annotated[str, Query(alias="type", max_length=200, description=f"{KIND}; of others there are none")],
         limit: Annotated[int, Query(ge=1, le=_MOST, description="Entities of one answer")] = 20,
@@ -93,8 +98,8 @@ def _add_fiware(routes: APIRouter, city: City, seen: Kept[_Seen]) -> None:
     ) -> Response:
         if not city.fiware:
             raise feed_off("fiware")
-        observed = seen.now()[1] if kind == KIND else []
-        page, many = entities(observed, offset, limit)
+        observed = (await seen.now())[1] if kind == KIND else []
+        page, many = await run_in_threadpool(entities, observed, offset, limit)
         headers = {"NGSILD-Results-Count": str(many), "vary": "Accept"}
         # ETSI GS CIM 009, 6.3.5: the context within the answer, or beside it where JSON alone is asked for.
         if _LD in request.headers.get("accept", ""):
@@ -133,16 +138,24 @@ def _seen(city: City, now: int) -> _Seen:
     for site in (one for one in sites if not one.synthetic):
         place = place_of(site)
         places.append(place)
-        newest = newest_seen([one for one in quarters.get(place.id, ()) if not one.synthetic], now)
+        told = quarters_with_reached((one for one in quarters.get(place.id, ()) if not one.synthetic), 0)
+        newest = newest_seen(told, now)
         if newest is not None:
             observed.append(quarter_of(place, newest))
     return places, observed
 
 
 def quarter_of(place: Place, total: Total) -> Observed:
-    """Return a quarter of an hour as feeds tell it."""
-    start, end = moment(total.start), moment(total.start + QUARTER_S)
-    return Observed(place, start, end, total.covered_s, total.counts, total.straddling_s)
+    """Return a quarter of an hour as feeds tell it: until the end of its last interval, whose vehicles it has."""
+    return Observed(
+        place,
+        moment(total.start),
+        moment(counted_until(total)),
+        total.covered_s,
+        total.covered_s + total.reached_s,
+        total.counts,
+        total.straddling_s,
+    )
 
 
 def place_of(site: Site) -> Place:

@@ -36,6 +36,7 @@ from edge_app.city.routes.data import After, Limit
 from edge_app.city.routes.table_files import attachment
 from edge_app.errors import ConfigError
 from edge_app.http.problems import RefusalError
+from edge_app.system.clock import rfc3339
 
 _PAGE: Final = 1000
 _DAYS: Final = 8
@@ -80,13 +81,22 @@ def _add_devices(routes: APIRouter, city: City) -> None:
         version: Value = "",
         model: Value = "",
         office: State | Literal[""] = "",
+        certificate_days: Annotated[
+            int | None, Query(ge=0, le=36_500, description="Only those whose certificate ends within so many days")
+        ] = None,
         drift: Annotated[bool, Query(description="Only those that tell a drift")] = False,
         trouble: Annotated[bool, Query(description="Only those that need somebody's look")] = False,
+        sort: Annotated[
+            Literal["device", "certificate"], Query(description="By name, or first those whose certificate ends first")
+        ] = "device",
     ) -> Devices:
-        wanted = devices.Wanted(search, state, version, model, office, drift, trouble)
+        ends_by = "" if certificate_days is None else rfc3339(int(city.utc()) + certificate_days * 86_400)
+        wanted = devices.Wanted(search, state, version, model, office, ends_by, drift, trouble)
         site, _, device = after.partition("/")
         with city.database.connect() as connection:
-            found = devices.read_fleet(connection, wanted, (site, device), limit + 1)
+            found = devices.read_fleet(
+                connection, wanted, (site, device), limit + 1, by_certificate=sort == "certificate"
+            )
             many = devices.count_fleet(connection, wanted)
         told = [telling.device_of(row) for row in found[:limit]]
         return Devices(devices=told, next=told[-1].device if len(found) > limit else None, found=many)
@@ -148,7 +158,7 @@ def _add_orders(routes: APIRouter, city: City) -> None:
     def all_orders(subject: About = None) -> Orders:
         with city.database.connect() as connection:
             found = orders.read_orders(connection, subject, _MOST_ORDERS)
-            files = with_files(connection, [row.id for row in found])
+            files = with_files(connection, [row.id for row in found], city.utc())
         return Orders(orders=[told_as.order_of(row, files) for row in found])
 
     @routes.post("/orders", summary="Ask something of the office's process")
@@ -186,7 +196,7 @@ def _add_orders(routes: APIRouter, city: City) -> None:
     )
     def order_file(order: Key) -> Response:
         with city.database.connect() as connection:
-            found = orders.read_order_file(connection, order)
+            found = orders.read_order_file(connection, order, city.utc())
         if found is None:
             sentence = "for this order there is no file, or no longer"
             raise RefusalError(HTTPStatus.NOT_FOUND, sentence, code="no_order_file")

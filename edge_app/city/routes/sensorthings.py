@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import urlencode
@@ -12,6 +13,9 @@ from fastapi.responses import JSONResponse
 
 from edge_app.city.access import Right
 from edge_app.city.database import reading
+from edge_app.city.database.engine import Connection
+from edge_app.city.database.reading import Total
+from edge_app.city.database.steps import quarters_with_reached
 from edge_app.city.feeds.observed import Place
 from edge_app.city.feeds.sensorthings import Asked, entities, observation, read_filter, read_path, root, series_of
 from edge_app.city.routes.city import City, needs
@@ -116,7 +120,7 @@ def _observations(
     place, series = found
     over = int(city.utc()) // QUARTER_S * QUARTER_S
     with city.database.connect() as connection:
-        totals, many = reading.read_quarter_page(
+        page, many = reading.read_quarter_page(
             connection,
             place.id,
             span[0],
@@ -125,7 +129,18 @@ def _observations(
             offset=options.skip,
             limit=options.top,
         )
+        totals = _with_reached(connection, place.id, page)
     return [observation(quarter_of(place, one), series, address) for one in totals], many
+
+
+def _with_reached(connection: Connection, site: str, page: Sequence[Total]) -> list[Total]:
+    """Return the quarters of a page with what was seen of them by intervals before them."""
+    if not page:
+        return []
+    first, last = (edge(one.start for one in page) for edge in (min, max))
+    around = reading.read_quarters(connection, first, last + 1, [site], reaching=True).get(site, ())
+    reached = {one.start: one.reached_s for one in quarters_with_reached(around, first)}
+    return [replace(one, reached_s=reached[one.start]) for one in page]
 
 
 def _page(page: Sequence[dict[str, Any]], many: int, options: _Options, address: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from edge_app.city.database.lost import lost_files
 from edge_app.city.gap_telling import gaps_of
 from edge_app.city.metrics import KIND, Figures, metrics_text
 from edge_app.city.routes.city import City, needs
-from edge_app.city.routes.kept import Kept
+from edge_app.city.routes.kept import Kept, kept_a_moment
 
 _KEPT_S: Final = 15.0
 """How long figures are good: numbers of all series are read for them."""
@@ -42,11 +42,11 @@ def watching_routes(city: City) -> APIRouter:
     """Return the routes of health and metrics."""
     routes = APIRouter()
     figures = Kept(lambda now: _read(city, now), city.utc, _KEPT_S)
+    there = kept_a_moment(lambda: _ask_database(city))
 
     @routes.get("/health", summary="Whether page and database answer; needs no login")
-    def health() -> CityHealth:
-        with city.database.connect() as connection:
-            reading.is_there(connection)
+    async def health() -> CityHealth:
+        await there.now()
         worker = city.worker()
         return CityHealth(
             state=_OK,
@@ -64,10 +64,16 @@ def watching_routes(city: City) -> APIRouter:
         response_class=Response,
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )
-    def metrics() -> Response:
-        return Response(metrics_text(figures.now()), media_type=KIND)
+    async def metrics() -> Response:
+        return Response(metrics_text(await figures.now()), media_type=KIND)
 
     return routes
+
+
+def _ask_database(city: City) -> bool:
+    with city.database.connect() as connection:
+        reading.is_there(connection)
+    return True
 
 
 def _read(city: City, now: float) -> Figures:
