@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AwareDatetime, Field
 
 from edge_app.city.answers import Answer, Page
 from edge_app.city.database.orders import OrderKind, OrderState
 from edge_app.city.desired import Origin, State
+from edge_app.http.problems import Reason
 from edge_app.rollout.leading import RolloutState
 from edge_app.rollout.members import Kind, MemberState
+
+Parts: TypeAlias = Annotated[
+    Sequence[Reason],
+    Field(description="The same taken apart, to be told in other languages; a part without code is English"),
+]
 
 
 class DeviceAnswer(Answer):
@@ -157,6 +163,7 @@ class OrderAnswer(Answer):
     args: Mapping[str, Any]
     state: OrderState
     answer: Annotated[str, Field(description="One sentence, empty before")]
+    answer_parts: Parts
     changed: AwareDatetime
     file: Annotated[bool, Field(description="What the device has sent for it is still there")]
 
@@ -194,6 +201,7 @@ class RolloutAnswer(Answer):
     group: Annotated[int, Field(description="The present one, from 1")]
     groups: Sequence[GroupAnswer]
     why: Annotated[str, Field(description="Of the newest change of its state or group")]
+    why_parts: Parts
     who: str
     changed: AwareDatetime
 
@@ -219,6 +227,7 @@ class MemberAnswer(Answer):
     group: int
     state: MemberState
     reason: str
+    reason_parts: Parts
     changed: AwareDatetime
 
 
@@ -230,6 +239,7 @@ class EventAnswer(Answer):
     what: str
     subject: str
     why: str
+    why_parts: Parts
 
 
 class RolloutWhole(Answer):
@@ -238,11 +248,13 @@ class RolloutWhole(Answer):
     rollout: RolloutAnswer
     decision: Annotated[Literal["stop", "pass", "wait"], Field(description="By counts, and the output of a detector")]
     reasons: Annotated[Sequence[str], Field(description="Why these stop it")]
+    reasons_parts: Annotated[Sequence[Sequence[Reason]], Field(description="The same, each taken apart")]
     hours: Annotated[int, Field(description="Hours of devices in this group that could be compared")]
     judged: AwareDatetime | None
     sums: Sequence[Sums]
     lacking: Annotated[Sequence[str], Field(description="Of what the group has not counted enough to pass")]
     leans: Annotated[str, Field(description="That its output seems to be worse, so that it waits, or empty")]
+    leans_parts: Parts
     starves: Annotated[bool, Field(description="It waits, and none of its devices has compared anything")]
     since: AwareDatetime
     hours_of_group: Annotated[float, Field(description="Shortest time of a group, h")]

@@ -26,6 +26,7 @@ from edge_app.city.fleet_answers import (
     Tally,
 )
 from edge_app.city.telling import device_of, moment
+from edge_app.city.wording import parts_of
 from edge_app.records import DIRECTIONS
 from edge_app.rollout.wanted_release import WantedRelease
 from edge_app.system.topics import DESIRED
@@ -115,6 +116,7 @@ def order_of(row: Any, files: Collection[int]) -> OrderAnswer:
         args=row.args,
         state=row.state,
         answer=row.answer,
+        answer_parts=parts_of(row.answer),
         changed=moment(row.changed),
         file=row.id in files,
     )
@@ -133,6 +135,7 @@ def rollout_of(kept: Kept, groups: Mapping[int, Counter[str]]) -> RolloutAnswer:
         group=one.group + 1,
         groups=[_group_of(number, states, one.begins) for number, states in sorted(groups.items())],
         why=one.why,
+        why_parts=parts_of(one.why),
         who=one.who,
         changed=moment(int(one.changed)),
     )
@@ -153,12 +156,14 @@ def rollout_whole_of(
         rollout=rollout_of(kept, groups),
         decision=evidence.decision,
         reasons=evidence.reasons,
+        reasons_parts=[parts_of(reason) for reason in evidence.reasons],
         hours=evidence.hours,
         judged=moment(int(evidence.at)) if evidence.at else None,
         sums=[Sums(name=name, candidate=pair[0], before=pair[1]) for name, pair in evidence.sums.items()],
         lacking=evidence.open,
         starves=evidence.starves,
         leans=evidence.leans,
+        leans_parts=parts_of(evidence.leans),
         since=moment(int(kept.rollout.since)),
         hours_of_group=kept.rollout.cascade.hours,
         members=[
@@ -167,12 +172,20 @@ def rollout_whole_of(
                 group=row.group_no + 1,
                 state=row.state,
                 reason=row.reason,
+                reason_parts=parts_of(row.reason),
                 changed=moment(row.changed),
             )
             for row in members
         ],
         events=[
-            EventAnswer(at=moment(row.at), who=row.who, what=row.what, subject=row.subject, why=row.why)
+            EventAnswer(
+                at=moment(row.at),
+                who=row.who,
+                what=row.what,
+                subject=row.subject,
+                why=row.why,
+                why_parts=parts_of(row.why),
+            )
             for row in events
         ],
     )

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from edge_app.city.asking import Asked, DeviceName
 from edge_app.city.gap_answers import GapAnswer
 from edge_app.city.telling import moment
+
+_STUCK_S: Final = 6 * 3600
+_STUCK_TIMES: Final = 12
+"""So often a device is asked in some six hours in which it is here: it waits an hour between the last ones."""
+
+
+def is_stuck(gap: GapAnswer, now: float) -> bool:
+    """Return whether a gap does not come though its device is here and was asked for hours. now: UTC s."""
+    asked_long = gap.asked is not None and gap.asked.timestamp() < now - _STUCK_S
+    return gap.state == "asked" and asked_long and gap.times >= _STUCK_TIMES
 
 
 def gaps_of(

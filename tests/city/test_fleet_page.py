@@ -16,6 +16,7 @@ from sqlalchemy import select
 from edge_app.city.api import build_api
 from edge_app.city.database.accounts import add_account
 from edge_app.city.database.engine import Database, open_database
+from edge_app.city.database.orders import place_order
 from edge_app.city.database.tables import COMPARABLE, ORDER, ROLLOUT, ROLLOUT_DEVICE
 from edge_app.city.live import Live
 from edge_app.city.routes.city import City
@@ -242,7 +243,7 @@ def test_a_rollout_is_paused_and_taken_back_by_orders(fleet: Fleet, tmp_path: Pa
     browser = Browser(tmp_path / "profile", 390, 844, touch=True)
     try:
         browser.open(f"{fleet.base}/rollouts/{fleet.rollout}")
-        shows(browser, "of all classes it counts 10.4% fewer than before")
+        shows(browser, "all classes: it counts 10.4 % fewer than before")
         shows(browser, "4,210")
         assert (
             browser.run("document.querySelectorAll('.lead button:not([hidden])').length") == 0
@@ -253,7 +254,7 @@ def test_a_rollout_is_paused_and_taken_back_by_orders(fleet: Fleet, tmp_path: Pa
         browser.open(f"{fleet.base}/rollouts/{fleet.rollout}")
         browser.wait_for("document.querySelectorAll('.lead button:not([hidden])').length === 2")
         shows(browser, "No device of this group has compared anything yet")
-        shows(browser, "of 2 devices 2 seem to tell a worse output than before")
+        shows(browser, "of 2 devices: 2 seem to tell a worse output than before")
         with fleet.database.begin() as connection:
             connection.execute(ROLLOUT.update().values(evidence=asdict(Evidence("pass"))))
             connection.execute(ROLLOUT_DEVICE.update().where(ROLLOUT_DEVICE.c.state == "back").values(state="refused"))
@@ -267,6 +268,30 @@ def test_a_rollout_is_paused_and_taken_back_by_orders(fleet: Fleet, tmp_path: Pa
         order = fleet.done("take_back", "answered", "roads-b is taken back")
         assert (order.kind, order.subject, order.args) == ("take_back", "roads-b", {"why": "a storm"})
         shows(browser, "roads-b is taken back")
+        assert browser.errors == []
+    finally:
+        browser.close()
+
+
+def test_what_the_office_says_is_german_where_the_page_is(fleet: Fleet, tmp_path: Path) -> None:
+    """The sentences are the office's own, as `edge-app fleet rollout show` prints them."""
+    texts = messages("de")
+    browser = Browser(tmp_path / "profile", 1280, 900)
+    with fleet.database.begin() as connection:
+        order = place_order(connection, "anna", "config", DEVICE, {"unset": ["detector.region"]}, time.time())
+    answer(fleet.database, order, "answered", "revision 13 is applied", int(time.time()))
+    try:
+        browser.open(fleet.base)
+        browser.run("localStorage.setItem('language', 'de')")
+        browser.open(f"{fleet.base}/rollouts/{fleet.rollout}")
+        counts = {"name": texts["fleet.sum.all_classes"], "share": "10,4", "candidate": "4.210", "before": "4.699"}
+        shows(browser, texts["because.counts_fewer"].format(**counts))
+        shows(browser, f"{texts['because.went_back']}; frames no longer come")
+        shows(browser, texts["because.begun"])
+        words = browser.run("document.body.innerText")
+        assert [english for english in ("it counts", "took it back", "it has begun") if english in words] == []
+        browser.open(f"{fleet.base}/device/{DEVICE}")
+        shows(browser, texts["because.revision_applied"].format(n=13))
         assert browser.errors == []
     finally:
         browser.close()

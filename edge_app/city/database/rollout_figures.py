@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from itertools import product
+from typing import Any, get_args
 
 from sqlalchemy import Connection, Row, case, func, select
 
 from edge_app.city.database.engine import among
-from edge_app.city.database.tables import ROLLOUT_DEVICE, ROLLOUT_EVENT
-from edge_app.rollout.members import OUT
+from edge_app.city.database.tables import ROLLOUT, ROLLOUT_DEVICE, ROLLOUT_EVENT
+from edge_app.rollout.leading import RULE, RolloutState
+from edge_app.rollout.members import OUT, Kind
 
 
 def tally_groups(connection: Connection, rollouts: Sequence[int]) -> Mapping[int, Mapping[int, Counter[str]]]:
@@ -21,6 +23,33 @@ def tally_groups(connection: Connection, rollouts: Sequence[int]) -> Mapping[int
     for rollout, group, state, many in connection.execute(statement.order_by(*columns)).all():
         found[rollout][group][state] = many
     return found
+
+
+def tally_rollouts(connection: Connection) -> Mapping[tuple[str, str], int]:
+    """Return how many roll-outs there are by kind and state, with 0 where there is none."""
+    tallies: dict[tuple[str, str], int] = dict.fromkeys(product(get_args(Kind), get_args(RolloutState)), 0)
+    columns = ROLLOUT.c.kind, ROLLOUT.c.state
+    for kind, state, many in connection.execute(select(*columns, func.count()).group_by(*columns)):
+        tallies[kind, state] = many
+    return tallies
+
+
+def count_stops(connection: Connection) -> int:
+    """Return how many roll-outs the rule has stopped so far."""
+    stopped = ROLLOUT_EVENT.c.what == "stopped", ROLLOUT_EVENT.c.who == RULE
+    return connection.execute(select(func.count()).select_from(ROLLOUT_EVENT).where(*stopped)).scalar_one()
+
+
+def count_asking(connection: Connection) -> int:
+    """Return how many roll-outs the rule has paused, so that a person decides."""
+    paused = ROLLOUT.c.state == "paused", ROLLOUT.c.who == RULE
+    return connection.execute(select(func.count()).select_from(ROLLOUT).where(*paused)).scalar_one()
+
+
+def count_stuck(connection: Connection, rollouts: Sequence[int]) -> int:
+    """Return at how many devices of some roll-outs a person must look."""
+    stuck = select(func.count()).select_from(ROLLOUT_DEVICE).where(ROLLOUT_DEVICE.c.state == "stuck")
+    return connection.execute(stuck.where(among(connection, ROLLOUT_DEVICE.c.rollout_id, rollouts))).scalar_one()
 
 
 def foremost_members(connection: Connection, rollout: int, group: int, most: int) -> Sequence[Row[Any]]:

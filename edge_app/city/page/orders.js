@@ -1,4 +1,5 @@
 // Orders to the office's process, which has the signing key: place them, and show what becomes of them.
+import { inWords } from "/page/refusals.js";
 import { ask, send } from "/page/requests.js";
 import { element, has, moment, number, stacked, text } from "/page/texts.js";
 
@@ -54,11 +55,11 @@ export function orderTable(orders) {
 }
 
 // The device's own words are English, behind what they mean in the language of the page.
-function answerText({ state, answer }) {
+function answerText({ state, answer, answer_parts: parts }) {
   const [, code, words] = answer.match(/^([a-z_ ]+): (.*)$/s) ?? [];
   const key = code && `fleet.refused.${code.replace(" ", "_")}`;
   if (state === "refused" && key && has(key)) return `${text(key)} (${words})`;
-  return answer || "–";
+  return inWords(parts) || "–";
 }
 
 // Follow the orders of a subject: quickly while one is open. show: called with each answer. Returns what ends it.

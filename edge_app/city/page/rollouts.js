@@ -1,6 +1,7 @@
 // Roll-outs of detectors and releases: how far each is, what it is judged by, why it was stopped, and what a person can do about it.
 import { may } from "/page/login.js";
 import { followOrders, isOpen, officeNote, orderTable, place } from "/page/orders.js";
+import { className, inWords } from "/page/refusals.js";
 import { ask } from "/page/requests.js";
 import { withStyle } from "/page/styles.js";
 import { element, has, moment, number, searchField, stacked, text } from "/page/texts.js";
@@ -36,7 +37,7 @@ function card(rollout) {
 
 function head(rollout) {
   return element("div", {}, element("p", { class: "row" }, mark(rollout.state, text(`fleet.rollout.${rollout.state}`)), element("span", {}, givenText(rollout))),
-    element("p", {}, text("fleet.why", { at: moment(rollout.changed), who: whoText(rollout.who), why: rollout.why })));
+    element("p", {}, text("fleet.why", { at: moment(rollout.changed), who: whoText(rollout.who), why: inWords(rollout.why_parts) })));
 }
 
 const givenText = (rollout) => (rollout.kind === "release" ? text("fleet.release", { version: rollout.version }) : text("fleet.candidate", { model: rollout.candidate.slice(0, 12) }));
@@ -86,7 +87,7 @@ export async function showRollout(view, id) {
   buttons.append(...Object.values(made)); // they stay, so that the keyboard's focus does
   const listMembers = () => {
     const words = search.value.trim().toLowerCase();
-    const found = state.members.filter((one) => `${one.device} ${one.state} ${memberText(one.state, state.rollout)} ${one.reason}`.toLowerCase().includes(words));
+    const found = state.members.filter((one) => `${one.device} ${one.state} ${memberText(one.state, state.rollout)} ${one.reason} ${inWords(one.reason_parts)}`.toLowerCase().includes(words));
     members.replaceChildren(memberTable(found.slice(0, MOST_ROWS), state.rollout), ...(found.length > MOST_ROWS ? [element("p", { class: "muted" }, text("city.more", { n: number(found.length - MOST_ROWS) }))] : []));
   };
   const draw = () => {
@@ -114,12 +115,6 @@ export async function showRollout(view, id) {
   return () => { clearInterval(timer); follow.end(); };
 }
 
-const className = (name) => {
-  const key = name.replaceAll(" ", "_");
-  if (has(`fleet.sum.${key}`)) return text(`fleet.sum.${key}`);
-  return has(`class.${name}`) ? text(`class.${name}`) : name;
-};
-
 // Sums of candidate and former over the same frames, or of a release and of what was to be expected; and what is still open.
 function evidenceCard(whole) {
   const both = whole.rollout.kind === "release" ? ["fleet.with_release", "fleet.expected"] : ["fleet.of_candidate", "fleet.of_former"];
@@ -129,10 +124,10 @@ function evidenceCard(whole) {
   const blind = whole.decision === "pass" && !whole.hours; // as with a release whose devices are young, or when all have it
   const lasted = (Date.now() - Date.parse(whole.since)) / 3600000;
   const lacks = [whole.rollout.state === "running" && lasted < whole.hours_of_group ? text("fleet.lasts", { n: number(lasted, 1), all: number(whole.hours_of_group) }) : "",
-    whole.starves ? text("fleet.starves") : whole.lacking.length ? text("fleet.lacking", { names: whole.lacking.map(className).join(", ") }) : "", whole.leans].filter(Boolean);
+    whole.starves ? text("fleet.starves") : whole.lacking.length ? text("fleet.lacking", { names: whole.lacking.map(className).join(", ") }) : "", inWords(whole.leans_parts)].filter(Boolean);
   return element("section", { class: "card" }, element("h2", {}, text("fleet.evidence")),
     element("p", {}, blind ? text("fleet.decision.blind") : `${text(`fleet.decision.${whole.decision}`)} ${text("fleet.hours_counted", { n: number(whole.hours) })}`, whole.judged ? ` ${text("fleet.judged", { at: moment(whole.judged) })}` : ""),
-    whole.reasons.length ? element("ul", { class: "note" }, whole.reasons.map((reason) => element("li", {}, reason))) : null,
+    whole.reasons.length ? element("ul", { class: "note" }, whole.reasons_parts.map((reason) => element("li", {}, inWords(reason)))) : null,
     rows.length ? element("table", { class: "stack" }, element("thead", {}, element("tr", {}, heads.map((one) => element("th", { scope: "col" }, text(one))))), element("tbody", {}, rows)) : blind ? null : element("p", { class: "muted" }, text("fleet.nothing_counted")),
     lacks.length ? [element("h3", {}, text("fleet.open")), element("ul", { class: "changes" }, lacks.map((one) => element("li", {}, one)))] : null);
 }
@@ -142,7 +137,7 @@ function memberTable(found, rollout) {
   if (!found.length) return element("p", { class: "muted" }, text("city.nothing_found"));
   return element("div", { class: "scroll", tabindex: "0" }, element("table", { class: "stack" }, element("thead", {}, element("tr", {}, heads.map((one) => element("th", { scope: "col", class: "text" }, text(one))))),
     element("tbody", {}, found.map((one) => stacked(heads, [element("th", { scope: "row" }, element("a", { href: `/device/${one.device}`, "data-view": true }, one.device)),
-      ...[number(one.group), mark(one.state, memberText(one.state, rollout)), one.reason || "–", moment(one.changed)].map((cell) => element("td", { class: "text" }, cell))])))));
+      ...[number(one.group), mark(one.state, memberText(one.state, rollout)), inWords(one.reason_parts) || "–", moment(one.changed)].map((cell) => element("td", { class: "text" }, cell))])))));
 }
 
 function historyCard(events) {
@@ -150,5 +145,5 @@ function historyCard(events) {
   const whatText = (what) => (has(`fleet.event.${what}`) ? text(`fleet.event.${what}`) : what);
   return element("section", { class: "card" }, element("h2", {}, text("fleet.history")), element("table", { class: "stack" },
     element("thead", {}, element("tr", {}, heads.map((one) => element("th", { scope: "col", class: "text" }, text(one))))),
-    element("tbody", {}, events.map((event) => stacked(heads, [moment(event.at), whoText(event.who), [whatText(event.what), event.subject].filter(Boolean).join(": "), event.why || "–"].map((cell) => element("td", { class: "text" }, cell)))))));
+    element("tbody", {}, events.map((event) => stacked(heads, [moment(event.at), whoText(event.who), [whatText(event.what), event.subject].filter(Boolean).join(": "), inWords(event.why_parts) || "–"].map((cell) => element("td", { class: "text" }, cell)))))));
 }
