@@ -41,7 +41,7 @@ _ROLL_LEAST: Final = 50
 _ROLL_MOST: Final = 2_000
 """Quarters that are added up in one transaction."""
 _RECALL_EVERY_S: Final = 5.0
-_RECALL_AT_ONCE: Final = 50
+_LAYERS_EVERY_S: Final = 60.0
 _FORGET_EVERY_S: Final = 3600.0
 _MOST_ASIDE: Final = 50_000
 """Messages that stay kept aside, the newest: 800 MB at most."""
@@ -74,7 +74,7 @@ class Chores:
         self._utc, self._clock = utc, clock
         self._rolling = Portion(_ROLL_LEAST, _ROLL_MOST)
         self._ask_at = self._roll_at = self._recall_at = self._forget_at = 0.0
-        self._recalled: set[DeviceName] = set()
+        self._layers_at = 0.0
         self._resumed = False
 
     def do_due(self, *, behind: bool) -> None:
@@ -89,7 +89,7 @@ class Chores:
             self._forget_at = now + _FORGET_EVERY_S
         if self._asking and now >= self._recall_at:
             self._recall_at = now + _RECALL_EVERY_S
-            self._recall()
+            self._recall(now)
 
     def _roll(self, now: float) -> None:
         most = self._rolling.size
@@ -132,13 +132,19 @@ class Chores:
             days = missing.AWAY_S // 86_400
             log.info("%d intervals are given up: their devices were not heard for %d days", gone, days)
 
-    def _recall(self) -> None:
-        """Have what devices told before this worker came: some brokers deliver it for their exact topics alone."""
+    def _recall(self, now: float) -> None:
+        """Have what devices told before this worker came, and while it was away.
+
+        Where a broker delivers that for exact topics alone, no queue holds what the office sets, and what devices
+        report of it.
+        """
         with self._database.connect() as connection:
-            unknown = [one for one in fleet.without_meta(connection) if one not in self._recalled]
-        for site, device in unknown[:_RECALL_AT_ONCE]:
-            self._inbox.recall([f"{self._root}/{site}/{device}/{kind}" for kind in ("status", "meta")])
-            self._recalled.add((site, device))
+            unknown = [f"{site}/{device}" for site, device in fleet.without_meta(connection)]
+            every = fleet.device_names(connection) if now >= self._layers_at else []
+        if every:
+            self._layers_at = now + _LAYERS_EVERY_S
+        self._inbox.recall([f"{self._root}/{name}/{kind}" for name in unknown for kind in ("status", "meta")])
+        self._inbox.recall([f"{self._root}/{name}/config/{kind}" for name in every for kind in ("desired", "reported")])
 
     def _ask(self, asking: Asking, gap: Gap, now: float) -> None:
         args = {

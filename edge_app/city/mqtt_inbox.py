@@ -6,18 +6,19 @@ from collections.abc import Sequence
 
 from edge_app.errors import BrokerError
 from edge_app.mqtt.events import Connected, Lost, Message, SubscriptionRefused
-from edge_app.mqtt.session import Session
+from edge_app.mqtt.session import Recall, Session
 
 
 class MqttInbox:
     """Inbox of one worker. It belongs to one thread.
 
     session: with `Timing.by_hand` and a `session_expiry`, under a client id that stays the same: the broker gives what
-    was not acknowledged to nobody else.
+    was not acknowledged to nobody else. by_names: the broker delivers what it retains for exact topics alone.
     """
 
-    def __init__(self, session: Session, topics: Sequence[str]) -> None:
+    def __init__(self, session: Session, topics: Sequence[str], *, by_names: bool = False) -> None:
         self._session, self._topics = session, topics
+        self._recall = Recall(session) if by_names else None
         self._waiting: list[Message] = []
         self._refusal = ""
         self._current: dict[int, Message] = {}
@@ -36,6 +37,8 @@ class MqttInbox:
                 elif isinstance(event, Connected) and self._session.connected:
                     self._refusal = ""
                     self._session.subscribe(self._topics)
+                    if self._recall:
+                        self._recall.begin()
                 elif isinstance(event, Lost):
                     self._waiting.clear()  # they come again
                     self._current.clear()
@@ -43,6 +46,8 @@ class MqttInbox:
                     self._refusal = (
                         f"broker refuses the subscription to {event.topic} ({event.reason}); check its access list"
                     )
+            if self._recall:
+                self._recall.step()
         taken, self._waiting = self._waiting[:most], self._waiting[most:]
         self._current.update((message.unacknowledged, message) for message in taken)
         return taken
@@ -69,9 +74,9 @@ class MqttInbox:
         return self._session.connected
 
     def recall(self, topics: Sequence[str]) -> None:
-        """Subscribe to these topics as they are, which has every broker send what it retains under them."""
-        if self._session.connected:
-            self._session.subscribe(topics)
+        """Have what is retained under these topics delivered, where the topics with wildcards do not bring it."""
+        if self._recall:
+            self._recall.add(topics)
 
     def close(self) -> None:
         """End the connection; the broker keeps the session."""

@@ -81,7 +81,8 @@ def open_inbox(config: CityConfig) -> Inbox:
         raise ConfigError(
             f'mqtt.prefix: may have no dot with broker.kind = "{kind}", which puts one between all levels'
         )
-    beside = MqttInbox(_session(config, keep=False), beside_topics(root)) if fleet else None
+    by_names = config.broker.by_names
+    beside = MqttInbox(_session(config, keep=False), beside_topics(root), by_names=by_names) if fleet else None
     return BesideMqtt(open_queue(config, queued_topics(root, fleet=fleet)), beside)
 
 

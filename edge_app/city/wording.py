@@ -65,6 +65,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "lost_look": "the broker has lost revision {n} of the office, which the device uses, so a person must look",
     "gets_then": "it gets the candidate when that is over",
     "fetches": "it fetches the candidate",
+    "fetches_again": "it has lost the candidate, and fetches it again",
     "cannot_fetch": "cannot fetch the candidate",
     "changed_key": "somebody else has changed {key}",
     "refuses_end": "refuses the end of it",

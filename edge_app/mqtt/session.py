@@ -270,6 +270,39 @@ class Session:
         return False
 
 
+class Recall:
+    """Topics of which the broker is asked for what it retains, by their names, in portions, on each connection.
+
+    RabbitMQ retains messages for their exact topics alone: a subscription with wildcards gets none of them.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._topics: dict[str, None] = {}
+        self._waiting: deque[str] = deque()
+
+    @property
+    def pending(self) -> bool:
+        """True while the broker was not asked for all of them on this connection."""
+        return bool(self._waiting)
+
+    def add(self, topics: Sequence[str]) -> None:
+        """Ask for these, too."""
+        new = [topic for topic in topics if topic not in self._topics]
+        self._topics.update(dict.fromkeys(new))
+        self._waiting.extend(new)
+
+    def begin(self) -> None:
+        """Ask for all of them on a new connection."""
+        self._waiting = deque(self._topics)
+
+    def step(self) -> None:
+        """Ask for the next portion when the broker has answered all before it."""
+        if self._waiting and self._session.connected and not self._session.subscribing:
+            many = min(_RECALLED_AT_ONCE, len(self._waiting))
+            self._session.subscribe([self._waiting.popleft() for _ in range(many)])
+
+
 class Subscriber:
     """Inbox of everything published under some topic filters, across lost connections; it belongs to one thread."""
 
@@ -277,8 +310,7 @@ class Subscriber:
         self._session, self._topics = session, topics
         self._inbox: deque[Message] = deque()
         self._refusal = ""
-        self._recalled: dict[str, None] = {}
-        self._to_recall: deque[str] = deque()
+        self._recall = Recall(session)
 
     @property
     def connected(self) -> bool:
@@ -287,7 +319,7 @@ class Subscriber:
     @property
     def subscribing(self) -> bool:
         """True while the broker has not answered all subscriptions; what it retains comes after its answers."""
-        return bool(self._to_recall) or self._session.subscribing
+        return self._recall.pending or self._session.subscribing
 
     @property
     def problem(self) -> str:
@@ -295,13 +327,8 @@ class Subscriber:
         return self._session.problem or self._refusal
 
     def recall(self, topics: Sequence[str]) -> None:
-        """Have what is retained under these topics delivered, now and on each connection to come.
-
-        RabbitMQ retains messages for their exact topics alone: a subscription with wildcards gets none of them.
-        """
-        new = [topic for topic in topics if topic not in self._recalled]
-        self._recalled.update(dict.fromkeys(new))
-        self._to_recall.extend(new)
+        """Have what is retained under these topics delivered, now and on each connection to come; see `Recall`."""
+        self._recall.add(topics)
 
     def read(self, timeout: float) -> Message | None:
         """Return the next message, or None when none came within about `timeout` seconds."""
@@ -310,9 +337,7 @@ class Subscriber:
                 self._handle(event)
             if self._session.connected and self._session.released():
                 self._session.subscribe(self._topics)
-            if self._to_recall and self._session.connected and not self._session.subscribing:
-                many = min(_RECALLED_AT_ONCE, len(self._to_recall))
-                self._session.subscribe([self._to_recall.popleft() for _ in range(many)])
+            self._recall.step()
         return self._inbox.popleft() if self._inbox else None
 
     def _handle(self, event: Event) -> None:
@@ -321,7 +346,7 @@ class Subscriber:
         elif isinstance(event, Connected) and self._session.connected:
             self._refusal = ""
             self._session.subscribe(self._topics)
-            self._to_recall = deque(self._recalled)
+            self._recall.begin()
         elif isinstance(event, SubscriptionRefused):
             self._refusal = f"broker refuses the subscription to {event.topic} ({event.reason}); check its access list"
 

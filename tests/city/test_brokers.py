@@ -262,6 +262,34 @@ def test_what_devices_told_of_themselves_before_reaches_a_worker_that_comes_late
     database.close()
 
 
+def test_what_the_office_sets_and_devices_report_is_known_over_lost_connections(broker: Broker, root: str) -> None:
+    """No queue holds it: RabbitMQ delivers it for exact topics alone."""
+    plain = counts(root, 1)
+    topic = plain[0].topic.rsplit("/", 2)[0]
+
+    def report(revision: int) -> Message:
+        told = json.dumps(EXAMPLES["config_reported"] | {"revision": revision})
+        return Message(f"{topic}/config/reported", told.encode(), qos=1, retained=True)
+
+    publish(broker, [report(3)])
+    database = open_database("sqlite://")
+    with closing(open_inbox_with_waiting(broker, root)) as box:
+        worker = Worker(box, database, root, asking=Asking())
+        turn_until(worker, lambda: not box.problem)
+        publish(broker, plain)
+
+        def known() -> list[int]:
+            with database.connect() as connection:
+                found = connection.execute(select(DEVICE.c.reported)).scalars().all()
+            return [one["revision"] for one in found if one]
+
+        turn_until(worker, lambda: known() == [3])
+        box.drop()
+        publish(broker, [report(4)])
+        turn_until(worker, lambda: known() == [4])
+    database.close()
+
+
 def test_a_command_reaches_its_device(broker: Broker, root: str) -> None:
     topic = f"{root}/town/pole-0/commands/ping"
     with closing(open_inbox(broker, root)) as box, subscribed(broker.port, topic, name="device") as device:

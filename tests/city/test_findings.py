@@ -173,7 +173,6 @@ def worker_inbox(config: CityConfig) -> Iterator[Inbox]:
     inbox = open_inbox(config)
     try:
         eventually(lambda: not inbox.read(10, 0.05) and not inbox.problem)
-        inbox.recall(["nothing"])
         inbox.read(10, 0.3)
         yield inbox
     finally:

@@ -131,7 +131,7 @@ def inbox(
     session = Session(_endpoints(port), f"{group}-{name}", timing=timing, backoff=QUICK)
     if keep:
         return MqttInbox(session, topics(root, share=share and group, fleet=bool(fleet)))
-    beside = MqttInbox(session, beside_topics(root)) if fleet else None
+    beside = MqttInbox(session, beside_topics(root), by_names=kind == "rabbitmq") if fleet else None
     addresses, queued = _endpoints(queue_port), queued_topics(root, fleet=bool(fleet))
     if kind == "nats":
         from edge_app.city.nats_inbox import NatsQueue
