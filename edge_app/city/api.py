@@ -58,8 +58,8 @@ _HEADERS: Final = {
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
-_ASKS: Final = ("/api/", "/metrics")
-"""Paths that tell something of the city; the others are the files of the page."""
+_ASKS: Final = ("/api/", "/metrics", "/openapi.json")
+"""Paths of what is made for who asks, who must not ask too often; the others are the files of the page."""
 _FINDING: Final = 2
 """Threads that find out who asks and do nothing else: who asks too often is told so while others are answered."""
 _MOST_FOUND: Final = 300

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
+from itertools import islice
 
 import httpx
 import pytest
@@ -220,6 +221,53 @@ def test_who_guesses_at_once_gets_no_more_attempts(page: Page, monkeypatch: pyte
         at_once.wait(10)
         assert Counter(one.result() for one in attempts) == {403: 5, 429: 15}
     assert len(compared) == 5
+
+
+@pytest.mark.usefixtures("users")
+def test_logins_that_wait_hold_few_threads(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each waits in a thread that all others need too."""
+    comparing, may_go_on = threading.Semaphore(0), threading.Event()
+
+    def compare(*_: str) -> bool:
+        comparing.release()
+        return not may_go_on.wait(30)
+
+    monkeypatch.setattr("edge_app.city.access.is_password", compare)
+    access = Access(page.database, "", lambda: page.clock.now)
+
+    def attempt(number: int) -> str:
+        with pytest.raises(RefusalError) as refused:
+            access.log_in(Asked("POST", {}, {}, f"203.0.113.{number}"), "viewer", "wrong")
+        return refused.value.code
+
+    with ThreadPoolExecutor(20) as pool:
+        attempts = [pool.submit(attempt, number) for number in range(20)]
+        told = [one.result() for one in islice(as_completed(attempts, 10), 12)]
+        assert told == ["busy_logins"] * 12
+        may_go_on.set()
+        assert Counter(one.result() for one in attempts) == {"busy_logins": 12, "wrong_login": 8}
+
+
+@pytest.mark.usefixtures("users")
+def test_who_reads_much_at_once_keeps_nobody_else_waiting(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_go_on, reading = threading.Event(), threading.Semaphore(0)
+
+    def slow(*_: object) -> dict[str, object]:
+        reading.release()
+        assert may_go_on.wait(30)
+        return {}
+
+    monkeypatch.setattr("edge_app.city.routes.data.read_recent", slow)
+    viewer, engineer = page.as_user("viewer"), page.as_user("engineer")
+    with ThreadPoolExecutor(60) as pool:
+        answers = [pool.submit(page.http.get, "/api/v1/sites", headers=viewer) for _ in range(60)]
+        try:
+            assert reading.acquire(timeout=10)
+            assert page.http.get("/api/v1/devices", headers=engineer, timeout=10).status_code == 200
+            assert page.http.get("/health", timeout=10).status_code == 200
+        finally:
+            may_go_on.set()
+        assert Counter(answer.result().status_code for answer in answers) == {200: 60}
 
 
 @pytest.mark.usefixtures("users")

@@ -22,7 +22,9 @@ from edge_app.city.database.reviews import read_devices, store_reviews
 from edge_app.city.database.storing import Storing
 from edge_app.city.database.tables import DEVICE
 from edge_app.city.live import Live
+from edge_app.city.routes import kept
 from edge_app.city.routes.city import City
+from edge_app.city.routes.packed import packed_answer
 from edge_app.city.simulator.town import counters, history
 from edge_app.http.server import Server
 from edge_app.mqtt.device_messages import Health, SourceHealth, Status
@@ -140,6 +142,29 @@ def test_invented_counts_are_said_to_be_invented(address: tuple[str, str], tmp_p
             browser.open(base + path)
             browser.wait_for(f"document.getElementById('view')?.innerText.includes({messages('en')[key]!r})")
         assert browser.errors == []
+    finally:
+        browser.close()
+
+
+def test_the_public_page_waits_when_the_city_is_busy(
+    address: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not say that no street is public, and asks again."""
+    base, asked = address[0], list[object]()
+
+    def first_busy(*given: object) -> object:
+        asked.append(given)
+        if len(asked) == 1:
+            raise kept.busy()
+        return packed_answer(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("edge_app.city.routes.public.packed_answer", first_busy)
+    monkeypatch.setattr(kept, "_AGAIN_S", 1)
+    browser = Browser(tmp_path, 390, 844, touch=True)
+    try:
+        browser.open(f"{base}/public")
+        browser.wait_for(f"document.getElementById('view')?.innerText.includes({messages('en')['public.busy']!r})")
+        browser.wait_for("document.querySelectorAll('article .usual').length === 1")
     finally:
         browser.close()
 
