@@ -215,7 +215,7 @@ def test_the_command_begins_a_release_and_shows_it(
     assert main(by_hand) == 2
     alone_told = capsys.readouterr()
     assert f"{OTHER}: is left out, it takes no releases itself." in alone_told.out
-    assert "nothing was sent: of several cameras on one machine the first one takes releases" in alone_told.err
+    assert "and of several cameras on one machine the first one does" in alone_told.err
     assert "has not ended there" in rollout(*start, code=2)
     assert "--older" in rollout("start", "new.zip", "*", "--url", "https://x/y", "--older", code=2)
     assert f"release {NEXT}" in rollout("list")
