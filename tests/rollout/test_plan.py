@@ -146,6 +146,20 @@ def test_a_cascade_of_its_own() -> None:
     assert advance(Progress(), FINE, 2, HOUR, cascade).group == 1
 
 
+def in_trouble(what: str, troubled: int, of: int) -> Seen:
+    """Return a group of so many devices, of which some are in trouble of one kind."""
+    ill, well = DEVICES[:troubled], DEVICES[troubled:of]
+    return {
+        "back": Seen("wait", running=well, back=dict.fromkeys(ill, "")),
+        "refused": Seen("wait", running=well, refused=dict.fromkeys(ill, "")),
+        "failed": Seen("wait", running=well, failed=dict.fromkeys(ill, "")),
+        "gone": Seen("wait", running=well, gone=ill),
+        "lost": Seen("wait", running=well, gone=ill, lost=ill),
+        "drifted": Seen("wait", running=DEVICES[:of], drifted=ill),
+        "unwell": Seen("wait", running=DEVICES[:of], unwell=dict.fromkeys(ill, "")),
+    }[what]
+
+
 @pytest.mark.parametrize(
     ("what", "troubled", "of", "state"),
     [
@@ -159,17 +173,31 @@ def test_a_cascade_of_its_own() -> None:
     ],
 )
 def test_more_than_a_tenth_of_a_group_in_trouble_stop_it(what: str, troubled: int, of: int, state: str) -> None:
-    ill, well = DEVICES[:troubled], DEVICES[troubled:of]
-    found = {
-        "back": Seen("wait", running=well, back=dict.fromkeys(ill, "")),
-        "refused": Seen("wait", running=well, refused=dict.fromkeys(ill, "")),
-        "failed": Seen("wait", running=well, failed=dict.fromkeys(ill, "")),
-        "gone": Seen("wait", running=well, gone=ill),
-        "lost": Seen("wait", running=well, gone=ill, lost=ill),
-        "drifted": Seen("wait", running=DEVICES[:of], drifted=ill),
-        "unwell": Seen("wait", running=DEVICES[:of], unwell=dict.fromkeys(ill, "")),
-    }
-    assert advance(Progress(), found[what], 3, HOUR).state == state
+    assert advance(Progress(), in_trouble(what, troubled, of), 3, HOUR).state == state
+
+
+@pytest.mark.parametrize(
+    ("what", "troubled", "had", "state"),
+    [
+        *((what, 1, 10, "running") for what in ("lost", "unwell")),
+        *((what, 1, 9, "stopped") for what in ("lost", "unwell")),
+        *((what, 2, 20, "running") for what in ("gone", "drifted")),
+        *((what, 2, 19, "stopped") for what in ("gone", "drifted")),
+        ("refused", 9, 9, "running"),
+    ],
+)
+def test_trouble_after_it_is_a_share_of_those_that_have_it_and_not_of_those_still_to_get_it(
+    what: str, troubled: int, had: int, state: str
+) -> None:
+    found = in_trouble(what, troubled, had)
+    assert advance(Progress(), replace(found, open=DEVICES[had : 10 * had]), 3, HOUR).state == state
+
+
+def test_troubles_of_several_kinds_add_up() -> None:
+    """One of ten that went back is no more than a tenth, and one that is gone is chance; both are two of ten."""
+    both = Seen("wait", running=DEVICES[2:10], back={DEVICES[0]: ""}, gone=DEVICES[1:2])
+    assert advance(Progress(), both, 3, HOUR).state == "stopped"
+    assert advance(Progress(), replace(both, running=DEVICES[2:20]), 3, HOUR).state == "running"
 
 
 @pytest.mark.parametrize(("gone", "state"), [(0, "running"), (1, "stopped")])
