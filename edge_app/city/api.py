@@ -58,6 +58,8 @@ _HEADERS: Final = {
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
+_FOR_OTHERS: Final = {"access-control-allow-origin": "*", "access-control-expose-headers": "etag, retry-after"}
+"""With what everybody may read, also with a refusal: a page of others must see when it may ask again."""
 _ASKS: Final = ("/api/", "/metrics", "/openapi.json")
 """Paths of what is made for who asks, who must not ask too often; the others are the files of the page."""
 _FINDING: Final = 2
@@ -116,8 +118,7 @@ def build_api(city: City) -> FastAPI:
 
     api.add_middleware(BodyLimit)
 
-    @api.middleware("http")
-    async def guard(request: Request, go_on: Callable[[Request], Any]) -> Response:
+    async def guarded(request: Request, go_on: Callable[[Request], Any]) -> Response:
         try:
             access.judge_host(request.headers.get("host", ""))
             if request.url.path.startswith(PUBLIC):
@@ -137,6 +138,14 @@ def build_api(city: City) -> FastAPI:
                 return await _with_tag(request, response)
         except RefusalError as refused:
             return _answer(refused)
+
+    @api.middleware("http")
+    async def guard(request: Request, go_on: Callable[[Request], Any]) -> Response:
+        response = await guarded(request, go_on)
+        if request.url.path.startswith(PUBLIC):
+            for name, value in _FOR_OTHERS.items():
+                response.headers.setdefault(name, value)
+        return response
 
     api.add_middleware(
         CORSMiddleware,

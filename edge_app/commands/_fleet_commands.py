@@ -48,7 +48,10 @@ def run_release(arguments: argparse.Namespace, config: CityConfig, office: Offic
         print(f"{name}: is left out, {f'it gets what {leader} gets' if leader else 'it takes no releases itself'}.")
     found = [one for one in found if one.name not in following]
     if not found:
-        raise ConfigError("nothing was sent: of several cameras on one machine the first one takes releases")
+        raise ConfigError(
+            "nothing was sent: a device takes releases where the installer has put the program and release.pub lies, "
+            "and of several cameras on one machine the first one does"
+        )
     if arguments.kind == "release":
         args = release_args(arguments.archive, arguments.url, older=arguments.older)
         archive = archive_of(args)

@@ -59,4 +59,5 @@ def _roles(compared: Compared) -> str:
         return f"beside {compared.before} in service"
     if not compared.beside:
         return f"in service, {compared.before} beside it"
-    return f"and {compared.before}, each in service in some of the hours and beside the other one in the others"
+    places = f"in service on {len(compared.in_service)} devices, beside it on {len(compared.beside)}"
+    return f"compared with {compared.before}: {places}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -35,7 +35,8 @@ from tests.support.city_memory import WELL, add_figures, add_hours, add_lines
 from tests.support.fleet_city import add_device, add_release_rollout
 
 NOW = 1_796_083_200
-WEEK = 7 * 86_400
+DAY = 86_400
+WEEK = 7 * DAY
 NAMES = [f"harbour/pole-{number}" for number in range(1, 8)]
 RELEASE = WantedRelease("c" * 64, "0.2.0")
 
@@ -62,14 +63,18 @@ def judged(database: Database, hours: int) -> Any:
         return read_evidence(connection, rollout, members, {}, NOW + hours * HOUR_S + 600)
 
 
-def test_hours_that_were_not_seen_whole_are_left_out(database: Database) -> None:
+@pytest.mark.parametrize(("covered_s", "whole"), [(540.0, True), (539.0, False)])
+def test_hours_of_which_less_than_nine_tenths_were_seen_are_left_out(
+    database: Database, covered_s: float, whole: bool
+) -> None:
     remember(database, 3, {})
     with database.begin() as connection:
         line = add_lines(connection, NAMES)[NAMES[0]]
         at = QUARTER.c.line_id == line, QUARTER.c.start == NOW + HOUR_S
-        connection.execute(update(QUARTER).where(*at).values(covered_s=100.0))
+        connection.execute(update(QUARTER).where(*at).values(covered_s=covered_s))
         found = read_hours(connection, NAMES[:2], [(NOW, NOW + 2 * HOUR_S)])
-    assert sorted(found) == [(NOW, NAMES[0]), (NOW, NAMES[1]), (NOW + HOUR_S, NAMES[1])]
+    rest = [(NOW, NAMES[0]), (NOW, NAMES[1]), (NOW + HOUR_S, NAMES[1])]
+    assert sorted(found) == sorted([*rest, *[(NOW + HOUR_S, NAMES[0])] * whole])
     assert found[NOW, NAMES[0]]["car"] == 400
 
 
@@ -200,14 +205,16 @@ def test_quarters_of_an_hour_weigh_by_their_crossings_and_few_say_nothing(databa
             at = NOW + 900 * quarter
             add_figures(connection, NAMES[0], at, at + 900, output=told)
         add_figures(connection, NAMES[0], NOW + HOUR_S, NOW + 2 * HOUR_S, output=output(0.5, 4))
+        add_figures(connection, NAMES[0], NOW + 3 * HOUR_S, NOW + 3 * HOUR_S + 900, output=output(0.5, 19))
+        add_figures(connection, NAMES[0], NOW + 4 * HOUR_S, NOW + 4 * HOUR_S + 900, output=output(0.5, 20))
         add_figures(connection, NAMES[0], NOW + 2 * HOUR_S, NOW + 3 * HOUR_S, output=output(None, 20))
         add_figures(connection, NAMES[1], NOW, NOW + HOUR_S, output=output(0.5))
         figures = ("doubtful_share", "died_share")
-        found = read_output(connection, NAMES[:1], figures, NOW, NOW + 3 * HOUR_S)
+        found = read_output(connection, NAMES[:1], figures, NOW, NOW + 5 * HOUR_S)
     assert found.keys() == {NAMES[0]}
     assert found[NAMES[0]][NOW] == pytest.approx({"doubtful_share": 0.1, "died_share": 0.35})
     assert found[NAMES[0]][NOW + 2 * HOUR_S] == pytest.approx({"died_share": 0.35})
-    assert found[NAMES[0]].keys() == {NOW, NOW + 2 * HOUR_S}
+    assert found[NAMES[0]].keys() == {NOW, NOW + 2 * HOUR_S, NOW + 4 * HOUR_S}
 
 
 @pytest.mark.parametrize(
@@ -229,6 +236,53 @@ def test_output_that_is_worse_stops_a_detector_whose_counts_agree(
     assert bool(found.leans) == (decision == "wait")
     if decision == "stop":
         assert found.reasons[0].startswith("of 2 devices 2 tell a worse output than before; harbour/pole-1 30% of the")
+
+
+@pytest.mark.parametrize(("days", "decision"), [(10, "stop"), (11, "pass")])
+def test_the_usual_output_is_that_of_two_weeks(database: Database, days: int, decision: str) -> None:
+    """Four days say what is usual, and the fourth of them began `days` and four days before the roll-out."""
+    compare(database, 24, silent_from=24)
+    with database.begin() as connection:
+        for number, name in enumerate(NAMES):
+            for at in range(NOW - (days + 4) * DAY, NOW - days * DAY, HOUR_S):
+                add_figures(connection, name, at, at + HOUR_S, output=output(0.05 + 0.01 * (at // HOUR_S % 3)))
+            add_figures(connection, name, NOW, NOW + DAY, output=output(0.3 if number < 2 else 0.06))
+    assert judged_detector(database, 24).decision == decision
+
+
+def test_so_many_devices_are_read_and_no_more(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts, figures = list[Collection[str]](), list[Collection[str]]()
+
+    def read(into: list[Collection[str]]) -> Callable[..., dict[str, Any]]:
+        def noted(_: object, names: Collection[str], *__: object) -> dict[str, Any]:
+            into.append(names)
+            return {}
+
+        return noted
+
+    monkeypatch.setattr("edge_app.city.evidence.read_hours", read(counts))
+    monkeypatch.setattr("edge_app.city.evidence.read_output", read(figures))
+    have = [Member(f"h/{n}", n % 2, "running", former="f" * 64, got=float(NOW)) for n in range(300)]
+    members = {one.name: one for one in (*have, *(Member(f"h/other-{n}", 2) for n in range(100)))}
+    rollout = begun("new", WantedDetector("detector.fetched", "d" * 64), {}, Cascade(), "anna", NOW)
+    with database.connect() as connection:
+        read_evidence(connection, replace(rollout, group=1), members, {}, NOW + DAY)
+    for names, with_it, without in ((counts[0], 200, 50), (figures[0], 2 * 10, 20)):
+        others = sum("other" in name for name in names)
+        assert (len(names) - others, others) == (with_it, without)
+
+
+@pytest.mark.parametrize(("days", "told"), [(14, ""), (15, "needs 240 MB of memory, and 120 at most before")])
+def test_the_usual_figures_are_those_of_two_weeks(database: Database, days: int, told: str) -> None:
+    watch = HealthWatch(database, lambda: float(NOW), lambda: float(NOW))
+    got = NOW - HOUR_S
+    with database.begin() as connection:
+        add_device(connection, NOW, ("harbour", "pole-1"))
+        add_figures(connection, NAMES[0], got - days * DAY, got - (days - 1) * DAY, {**WELL, "memory_mb": 400.0})
+        add_figures(connection, NAMES[0], got - 13 * DAY, got, {**WELL, "memory_mb": 120.0})
+        add_figures(connection, NAMES[0], got, NOW, {**WELL, "memory_mb": 240.0})
+    watch.read(NAMES[:1], given([Member(NAMES[0], 0, "running", got=float(got))]))
+    assert watch.unwell(NAMES[0]) == told
 
 
 def given(members: list[Member]) -> list[tuple[Kind, Member]]:
@@ -311,6 +365,20 @@ def test_one_that_tells_nothing_while_others_do_is_absent_and_a_city_that_hears_
     assert look(hears=True) == ""
     never = watch.absent("harbour/pole-9", online)
     assert never == "", "who was never heard may have no worker"
+
+
+@pytest.mark.parametrize(("ago", "told"), [(299, True), (300, False)])
+def test_a_city_that_was_told_nothing_for_five_minutes_hears_nobody(database: Database, ago: int, told: bool) -> None:
+    now, (silent, other) = [float(NOW)], NAMES[:2]
+    watch = HealthWatch(database, lambda: now[0], lambda: now[0])
+    with database.begin() as connection:
+        note_heard(connection, [("harbour", "pole-1")], NOW)
+    for minutes in range(10, 140, 10):
+        now[0] = NOW + 60.0 * minutes
+        with database.begin() as connection:
+            note_heard(connection, [("harbour", "pole-2")], int(now[0]) - ago)
+        watch.read([silent, other], [])
+    assert bool(watch.absent(silent, {"state": "online"})) == told
 
 
 def test_one_that_the_broker_does_not_know_has_an_hour_to_come_back(database: Database) -> None:

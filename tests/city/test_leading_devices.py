@@ -280,3 +280,15 @@ def test_a_release_on_probation_is_called_off_and_one_that_is_judged_says_when(c
     city.has_release("h/2", "0.3.0", "rollout-2", "counts")
     city.lead(0.5)
     assert city.link.sent[1:] == ["traffic/v1/h/2/commands/rollback"]
+
+
+def test_fifty_devices_fetch_at_the_same_time(city: City) -> None:
+    names = [f"h/{number}" for number in range(51)]
+    city.keep("new", DETECTOR, *(Member(name, 0) for name in names))
+    for name in names:
+        city.link.devices[name] = KnownDevice(name, status={"state": "online"}, meta={"counting": {"model": "f" * 64}})
+    city.hear(*names)
+    city.lead()
+    assert len(city.link.sent) == 50
+    city.lead()
+    assert len(city.link.sent) == 51, "by then nobody fetches any more"

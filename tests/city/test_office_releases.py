@@ -169,10 +169,10 @@ def test_a_release_is_taken_back_by_hand_and_one_that_was_away_goes_back_later(c
     assert [len(root.carried_out) for root in first(city)] == [2, 2]
 
 
-def tell_other_processor(port: int) -> None:
-    """Let the broker know a device that none of the archives is for."""
+def tell_other(port: int, meta: Mapping[str, object]) -> None:
+    """Let the broker know a device that gets none of the archives."""
     topic = f"{ROOT}/{OTHER}"
-    told = {"status": {"state": "online", "version": OLD}, "meta": {"processor": "z80"}}
+    told = {"status": {"state": "online", "version": OLD}, "meta": meta}
     device = session(port, "other")
     run_until(device, Connected)
     for kind, fields in told.items():
@@ -202,7 +202,7 @@ def test_the_command_begins_a_release_and_shows_it(
     (tmp_path / "SHA256SUMS").write_text(sums)
     (tmp_path / "SHA256SUMS.sig").write_bytes(bytes(64))
     name = archive.name.removesuffix(".tar.xz")
-    tell_other_processor(city.port)
+    tell_other(city.port, {"processor": "z80"})
     begun = rollout(*start)
     assert f"{name}: begun, 6 devices in 2 groups (2, 4)." in begun
     assert f"1 devices have another processor than {os.uname().machine}, and are left out." in begun
@@ -211,6 +211,11 @@ def test_the_command_begins_a_release_and_shows_it(
     by_hand = ["fleet", "release", str(archive), "--to", OTHER, "--url", "https://x/y", "--config", str(toml)]
     assert main(by_hand) == 2
     assert f"{OTHER}: is z80, and {archive.name} is for another; nothing was sent" in capsys.readouterr().err
+    tell_other(city.port, {"machine": "4f1c0be27a93", "takes_releases": False})
+    assert main(by_hand) == 2
+    alone_told = capsys.readouterr()
+    assert f"{OTHER}: is left out, it takes no releases itself." in alone_told.out
+    assert "and of several cameras on one machine the first one does" in alone_told.err
     assert "has not ended there" in rollout(*start, code=2)
     assert "--older" in rollout("start", "new.zip", "*", "--url", "https://x/y", "--older", code=2)
     assert f"release {NEXT}" in rollout("list")

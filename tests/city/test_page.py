@@ -35,6 +35,7 @@ from tests.city.cases import NAME, changed, series
 from tests.city.test_reviews import review
 from tests.city.test_storing import make_site, roll
 from tests.support.browser import CHROMIUM, Browser
+from tests.support.languages import english_in
 from tests.support.local_page import AXE, violations
 from tests.support.paths import ROOT
 
@@ -91,17 +92,9 @@ def fill(database: Database, now: int) -> None:
     roll(database)
 
 
-@pytest.mark.skipif(not AXE, reason="needs axe-core (deploy/prepare.sh test fetches it where npm is)")
-@pytest.mark.parametrize(
-    ("size", "theme"),
-    [((390, 844), "dark"), ((1280, 900), "light")],  # colours are the same in both sizes
-    ids=["phone", "desktop"],
-)
-def test_people_of_all_kinds_can_use_every_view(
-    address: tuple[str, str], tmp_path: Path, size: tuple[int, int], theme: str
-) -> None:
-    base, site = address
-    views = {
+def views_of(site: str) -> dict[str, str]:
+    """Return the address of each view -> what is true in it once it is there."""
+    return {
         "/": "document.querySelectorAll('.list li').length === 1",
         f"/street/{site}": "document.querySelectorAll('.histogram rect').length > 20",
         "/fleet": "document.querySelectorAll('tbody tr').length === 1",
@@ -114,10 +107,22 @@ def test_people_of_all_kinds_can_use_every_view(
         "/inventory": "document.querySelectorAll('tbody tr').length === 1",
         f"/inventory/{site}": "document.querySelectorAll('fieldset').length === 1",
     }
+
+
+@pytest.mark.skipif(not AXE, reason="needs axe-core (deploy/prepare.sh test fetches it where npm is)")
+@pytest.mark.parametrize(
+    ("size", "theme"),
+    [((390, 844), "dark"), ((1280, 900), "light")],  # colours are the same in both sizes
+    ids=["phone", "desktop"],
+)
+def test_people_of_all_kinds_can_use_every_view(
+    address: tuple[str, str], tmp_path: Path, size: tuple[int, int], theme: str
+) -> None:
+    base, site = address
     browser = Browser(tmp_path, *size, touch=size[0] < 500)
     try:
         browser.prefer_theme(theme)
-        for path, shown in views.items():
+        for path, shown in views_of(site).items():
             browser.open(base + path)
             browser.wait_for(shown)
             assert violations(browser) == [], path
@@ -512,6 +517,21 @@ def test_dates_are_those_of_the_browsers_country(address: tuple[str, str], tmp_p
             assert browser.errors == []
         finally:
             browser.close()
+
+
+def test_no_view_tells_a_sentence_of_the_citys_own_in_english(address: tuple[str, str], tmp_path: Path) -> None:
+    base, site = address
+    browser = Browser(tmp_path, 1280, 900)
+    try:
+        browser.open(base)
+        browser.run("localStorage.setItem('language', 'de')")
+        for path, shown in views_of(site).items():
+            browser.open(f"{base}{path}{'?language=de' if path.startswith('/public') else ''}")
+            browser.wait_for(shown)
+            assert browser.run("document.documentElement.lang") == "de", path
+            assert english_in(browser.run("document.body.innerText"), "de") == [], path
+    finally:
+        browser.close()
 
 
 def test_it_speaks_every_language_and_finds_its_way(address: tuple[str, str], tmp_path: Path) -> None:

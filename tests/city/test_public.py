@@ -137,6 +137,9 @@ def test_answers_are_for_caches_and_pages_of_others(client: httpx.Client) -> Non
     answer = client.get(PATH)
     assert answer.headers["cache-control"] == "public, max-age=60"
     assert answer.headers["access-control-allow-origin"] == "*"
+    refused = client.get(f"{PATH}/nowhere")
+    assert refused.headers["access-control-allow-origin"] == "*"
+    assert "retry-after" in refused.headers["access-control-expose-headers"]
     again = client.get(PATH, headers={"if-none-match": answer.headers["etag"]})
     assert (again.status_code, again.headers["cache-control"]) == (304, "public, max-age=60")
     for path in ("/public", "/public/quay"):

@@ -258,6 +258,6 @@ def test_a_device_is_configured_asked_and_given_another_detector(city: City, tmp
     archive.write_bytes(b"archive")
     sign_release(archive)
     for order in (("release", str(archive), "--to", DEVICE, "--url", "https://localhost:1/a"), ("rollback", DEVICE)):
-        assert "failed: The program was not put here by its installer" in city.fleet(*order, code=1)
+        assert "takes releases where the installer has put the program" in city.fleet(*order, code=2)
     assert "revision" in city.fleet("config", DEVICE, "--clear")
     eventually(lambda: sha256[:12] not in city.fleet("list"), 30)

@@ -81,3 +81,50 @@ def test_the_frames_that_another_detector_shares_are_no_fault_of_the_candidate()
     assert worse(beside, GOT, NOW, BESIDE_MB) == ""
     assert worse(beside, GOT, NOW) == "needs 190 MB of memory, and 120 at most before"
     assert worse(figures({"memory_mb": 230.0}), GOT, NOW, BESIDE_MB) != ""
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "well", "told"),
+    [
+        ("frames_per_s", 15.0, 12.0, 11.9),
+        ("dropped_share", 0.01, 0.11, 0.12),
+        ("memory_mb", 120.0, 160.0, 161.0),
+        ("memory_mb", 200.0, 260.0, 261.0),
+        ("starts", 1, 4, 5),
+        ("unsent", 2, 60, 61),
+        ("unsent", 40, 80, 81),
+    ],
+)
+def test_each_figure_has_its_limit(name: str, before: float, well: float, told: float) -> None:
+    for value, is_worse in ((well, False), (told, True)):
+        known: list[Quarter] = [(begin, {**one, name: before if begin < GOT else value}) for begin, one in figures({})]
+        assert bool(worse(known, GOT, NOW)) == is_worse
+
+
+@pytest.mark.parametrize(("memory", "told"), [(210.0, False), (211.0, True)])
+def test_the_frames_that_both_detectors_share_are_50_mb(memory: float, told: bool) -> None:
+    assert bool(worse(figures({"memory_mb": memory}), GOT, NOW, BESIDE_MB)) == told
+
+
+@pytest.mark.parametrize(("quarters", "told"), [(3, False), (4, True)])
+def test_an_hour_since_is_asked_for(quarters: int, told: bool) -> None:
+    known = [one for one in figures({"frames_per_s": 1.0}) if one[0] < GOT + quarters * 900]
+    assert bool(worse(known, GOT, GOT + quarters * 900)) == told
+
+
+def test_the_newest_hour_is_judged() -> None:
+    known = figures({"frames_per_s": 1.0})
+    assert worse([*known[:-4], *((begin, WELL) for begin, _ in known[-4:])], GOT, NOW) == ""
+    assert worse([*known[:-5], *((begin, WELL) for begin, _ in known[-5:-4]), *known[-4:]], GOT, NOW) != ""
+
+
+@pytest.mark.parametrize(
+    ("apart", "days", "told"),
+    [(0, 7, False), (0, 8, True), (7200, 8, True), (-7200, 8, True), (7201, 8, False), (-7201, 8, False)],
+)
+def test_two_hours_of_the_same_time_of_the_day_are_asked_for(apart: int, days: int, told: bool) -> None:
+    """ "The same time" is two hours around it, also over midnight."""
+    late = GOT // DAY * DAY + DAY + 1800
+    before = [(int(late) - day * DAY + apart, WELL) for day in range(days, 0, -1)]
+    after = [(int(late) - 900 * quarter, WELL | {"frames_per_s": 1.0}) for quarter in range(4, 0, -1)]
+    assert bool(worse([*before, *after], late - 3600, late)) == told

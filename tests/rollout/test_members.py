@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from edge_app.rollout.members import TRIES, Member, MemberState, Told, returned, seen, step
+from edge_app.rollout.members import Member, MemberState, Told, returned, seen, step
 from edge_app.rollout.wanted_detector import SHADOW, WantedDetector
 
 KEY = "detector.fetched"
@@ -42,7 +42,8 @@ def test_a_refusal_is_believed_when_it_stays() -> None:
     told = replace(SET, report="refused", problems=("detector.fetched: no detector",))
     begun = replace(FETCHED, changed=100.0)
     assert step(begun, told, "candidate", 120.0, WANTED)[0].state == "sent"
-    after, _ = step(begun, told, "candidate", 131.0, WANTED)
+    assert step(begun, told, "candidate", 129.0, WANTED)[0].state == "sent"
+    after, _ = step(begun, told, "candidate", 130.0, WANTED)
     assert (after.state, after.reason) == ("refused", "refuses it: detector.fetched: no detector")
 
 
@@ -71,7 +72,7 @@ def test_a_device_that_has_lost_the_candidate_with_its_card_fetches_it_again_and
         assert step(asked, told, "candidate", 1_200.0, WANTED) == (asked, None)
     again, do = step(asked, LOST_CARD, "candidate", 1_700.0, WANTED)
     assert (again.tries, do) == (2, "fetch")
-    failed = replace(again, tries=TRIES, reason="failed: server.example answers 404")
+    failed = replace(again, tries=3, reason="failed: server.example answers 404")
     assert step(failed, LOST_CARD, "candidate", 2_400.0, WANTED)[0].state == "failed"
 
     fetched = replace(again, fetched=True, changed=1_800.0)
@@ -110,10 +111,11 @@ def test_a_blind_one_waits_and_one_that_goes_blind_later_is_gone() -> None:
 
 def test_a_fetch_that_fails_is_tried_again_and_given_up() -> None:
     failed = replace(FETCHED, fetched=False, reason="failed: server.example answers 404", changed=100.0)
-    assert step(failed, WELL, "candidate", 200.0, WANTED)[1] is None
-    again, do = step(failed, WELL, "candidate", 800.0, WANTED)
+    assert step(failed, WELL, "candidate", 699.0, WANTED)[1] is None
+    again, do = step(failed, WELL, "candidate", 700.0, WANTED)
     assert (do, again.tries, again.former) == ("fetch", 2, FORMER)
-    over, do = step(replace(failed, tries=TRIES), WELL, "candidate", 800.0, WANTED)
+    assert step(replace(failed, tries=2), WELL, "candidate", 700.0, WANTED)[1] == "fetch"
+    over, do = step(replace(failed, tries=3), WELL, "candidate", 700.0, WANTED)
     assert (over.state, do) == ("failed", None)
     assert "answers 404" in over.reason
 

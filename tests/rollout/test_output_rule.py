@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 
 import numpy as np
 import pytest
 
-from edge_app.rollout.output_rule import OutputRule, Usual, shifts, usual_of
+from edge_app.rollout.evidence import Evidence
+from edge_app.rollout.output_rule import FIGURES, OutputRule, Usual, shifts, usual_of
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -95,3 +97,77 @@ def test_days_that_are_too_few_say_not_what_is_usual() -> None:
     assert few.angle("died_share", BEGIN) is None
     more = usual_of({BEGIN - hour * HOUR: SHARES for hour in range(1, 97)})
     assert more.angle("died_share", BEGIN) == more.angle("died_share", BEGIN + 5 * DAY) is not None
+
+
+def angle(share: float) -> float:
+    return math.asin(math.sqrt(share))
+
+
+def steady(
+    share: float, before: float, *, of: int = 2, worse: int = 2, hours: int = 4000, spread: float = 0.05
+) -> OutputRule:
+    """Return a rule that has seen devices tell a share of doubtful crossings, in units of `spread`.
+
+    before: that is usual. worse: how many of them tell it; the others tell what is usual.
+    """
+    made, figure = OutputRule(), "doubtful_share"
+    known = Usual({(figure, hour): angle(before) for hour in range(24)}, {figure: spread})
+    for hour in range(hours):
+        for number in range(of):
+            told = share if number < worse else before
+            made.add(f"h/{number}", BEGIN + hour * HOUR, {figure: told}, known, {figure: 0.0})
+    return made
+
+
+@pytest.mark.parametrize(
+    ("before", "share", "stopped"),
+    [(0.1, 0.149, False), (0.1, 0.151, True), (0.02, 0.0395, False), (0.02, 0.0405, True)],
+)
+def test_half_as_many_again_and_two_points_more_are_tolerated(before: float, share: float, stopped: bool) -> None:
+    assert bool(steady(share, before).reasons()) == stopped
+
+
+@pytest.mark.parametrize(
+    ("worse", "of", "stopped"),
+    [(1, 2, False), (2, 2, True), (3, 10, False), (4, 10, True), (4, 20, False), (5, 20, True)],
+)
+def test_more_devices_are_worse_than_chance_brings(worse: int, of: int, stopped: bool) -> None:
+    assert bool(steady(0.9, 0.1, of=of, worse=worse, hours=24).reasons()) == stopped
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_a_device_is_worse_by_chance_in_five_of_a_hundred_cases_and_seems_so_at_even_odds(figure: str) -> None:
+    """Each of the three figures has its third of that."""
+    made, evidence, told = OutputRule(), Evidence(), list[tuple[bool, bool]]()
+    known = Usual({(figure, hour): angle(0.2) for hour in range(24)}, {figure: 1.0})
+    for hour in range(500):
+        for name in ("h/0", "h/1"):
+            made.add(name, BEGIN + hour * HOUR, {figure: 0.35}, known, {figure: 0.0})
+        evidence.add(angle(0.35) - angle(0.3))
+        told.append((bool(made.reasons()), bool(made.leans())))
+        assert told[-1] == (evidence.strength >= math.log(60), evidence.strength >= math.log(6))
+    assert (told[0], told[-1]) == ((False, False), (True, True))
+
+
+@pytest.mark.parametrize(("others", "known"), [(2, False), (3, True)])
+def test_three_devices_without_it_say_how_an_hour_differs(others: int, known: bool) -> None:
+    usual_one = Usual({("died_share", hour): angle(0.3) for hour in range(24)}, {"died_share": 0.05})
+    names = [f"h/{number}" for number in range(others)]
+    told = shifts(BEGIN, {name: {"died_share": 0.4} for name in names}, dict.fromkeys(names, usual_one))
+    assert told == ({"died_share": pytest.approx(angle(0.4) - angle(0.3))} if known else {})
+
+
+@pytest.mark.parametrize(("days", "known"), [(7, False), (8, True)])
+def test_48_hours_say_how_much_one_usually_differs(days: int, known: bool) -> None:
+    hours = [(hour, 4) for hour in range(1, 11)] + [(11, days)]
+    told = usual_of({BEGIN - day * DAY + hour * HOUR: SHARES for hour, many in hours for day in range(1, many + 1)})
+    assert (told.angle("died_share", BEGIN + HOUR) is not None) == known
+
+
+def test_how_much_an_hour_differs_is_robust_and_never_less_than_chance() -> None:
+    def spread(apart: float) -> float:
+        angles = {BEGIN - hour * HOUR: 0.6 + apart * (hour // 24 % 3 - 1) for hour in range(1, 24 * 12 + 1)}
+        return usual_of({at: {"died_share": math.sin(one) ** 2} for at, one in angles.items()}).spread["died_share"]
+
+    assert spread(0.0) == spread(0.03) == 0.05
+    assert spread(0.1) == pytest.approx(0.14826)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from edge_app.rollout.plan import Cascade, Progress, Seen, advance, groups
+from edge_app.rollout.stop_rule import Decision
 
 DEVICES = [f"harbour/pole-{n}" for n in range(1000)]
 HOUR = 3600.0
 FINE = Seen("pass", running=DEVICES[:10])
+CERTAIN = ("back", "refused", "failed", "lost", "unwell")
+TROUBLES = (*CERTAIN, "gone", "drifted")
 
 
 def test_one_percent_then_ten_then_all() -> None:
@@ -139,3 +144,82 @@ def test_a_cascade_of_its_own() -> None:
     cascade = Cascade(shares=(0.5, 1.0), least=1, hours=1.0)
     assert [len(part) for part in groups(DEVICES[:4], "a", cascade)] == [2, 2]
     assert advance(Progress(), FINE, 2, HOUR, cascade).group == 1
+
+
+def in_trouble(what: str, troubled: int, of: int) -> Seen:
+    """Return a group of so many devices, of which some are in trouble of one kind."""
+    ill, well = DEVICES[:troubled], DEVICES[troubled:of]
+    return {
+        "back": Seen("wait", running=well, back=dict.fromkeys(ill, "")),
+        "refused": Seen("wait", running=well, refused=dict.fromkeys(ill, "")),
+        "failed": Seen("wait", running=well, failed=dict.fromkeys(ill, "")),
+        "gone": Seen("wait", running=well, gone=ill),
+        "lost": Seen("wait", running=well, gone=ill, lost=ill),
+        "drifted": Seen("wait", running=DEVICES[:of], drifted=ill),
+        "unwell": Seen("wait", running=DEVICES[:of], unwell=dict.fromkeys(ill, "")),
+    }[what]
+
+
+@pytest.mark.parametrize(
+    ("what", "troubled", "of", "state"),
+    [
+        *((what, 10, 100, "running") for what in TROUBLES),
+        *((what, 11, 100, "stopped") for what in TROUBLES),
+        *((what, 1, 10, "running") for what in CERTAIN),
+        *((what, 1, 9, "stopped") for what in CERTAIN),
+        *((what, 1, 2, "running") for what in ("gone", "drifted")),
+        *((what, 2, 20, "running") for what in ("gone", "drifted")),
+        *((what, 2, 19, "stopped") for what in ("gone", "drifted")),
+    ],
+)
+def test_more_than_a_tenth_of_a_group_in_trouble_stop_it(what: str, troubled: int, of: int, state: str) -> None:
+    assert advance(Progress(), in_trouble(what, troubled, of), 3, HOUR).state == state
+
+
+@pytest.mark.parametrize(
+    ("what", "troubled", "had", "state"),
+    [
+        *((what, 1, 10, "running") for what in ("lost", "unwell")),
+        *((what, 1, 9, "stopped") for what in ("lost", "unwell")),
+        *((what, 2, 20, "running") for what in ("gone", "drifted")),
+        *((what, 2, 19, "stopped") for what in ("gone", "drifted")),
+        ("refused", 9, 9, "running"),
+    ],
+)
+def test_trouble_after_it_is_a_share_of_those_that_have_it_and_not_of_those_still_to_get_it(
+    what: str, troubled: int, had: int, state: str
+) -> None:
+    found = in_trouble(what, troubled, had)
+    assert advance(Progress(), replace(found, open=DEVICES[had : 10 * had]), 3, HOUR).state == state
+
+
+def test_troubles_of_several_kinds_add_up() -> None:
+    """One of ten that went back is no more than a tenth, and one that is gone is chance; both are two of ten."""
+    both = Seen("wait", running=DEVICES[2:10], back={DEVICES[0]: ""}, gone=DEVICES[1:2])
+    assert advance(Progress(), both, 3, HOUR).state == "stopped"
+    assert advance(Progress(), replace(both, running=DEVICES[2:20]), 3, HOUR).state == "running"
+
+
+@pytest.mark.parametrize(("gone", "state"), [(0, "running"), (1, "stopped")])
+def test_devices_of_all_groups_in_trouble_stop_it_together(gone: int, state: str) -> None:
+    """One of five that is gone is chance in each group; two of ten are none."""
+    first = Seen("pass", running=DEVICES[1:5], gone=DEVICES[:1])
+    present = Seen("wait", running=DEVICES[5 + gone : 10], gone=DEVICES[5 : 5 + gone])
+    assert advance(Progress(group=1), present, 3, HOUR, earlier=[first]).state == state
+
+
+@pytest.mark.parametrize(("devices", "sizes"), [(100, [2, 8, 90]), (201, [3, 18, 180]), (1000, [10, 90, 900])])
+def test_groups_are_1_and_10_percent_and_two_devices_at_least(devices: int, sizes: list[int]) -> None:
+    assert [len(part) for part in groups(DEVICES[:devices], "a")] == sizes
+
+
+@pytest.mark.parametrize("counts", ["wait", "pass"])
+def test_after_fourteen_days_a_person_is_asked(counts: Decision) -> None:
+    late = Seen(counts, running=DEVICES[:5], open=DEVICES[5:10])
+    assert advance(Progress(), late, 3, 336 * HOUR - 1).state == "running"
+    assert advance(Progress(), late, 3, 336 * HOUR).state == "paused"
+
+
+def test_a_group_lasts_for_24_hours() -> None:
+    assert advance(Progress(), FINE, 3, 24 * HOUR - 1).group == 0
+    assert advance(Progress(), FINE, 3, 24 * HOUR).group == 1

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 
 import numpy as np
 import pytest
 
-from edge_app.rollout.stop_rule import ALL, StopRule
+from edge_app.rollout.evidence import Evidence
+from edge_app.rollout.stop_rule import ALL, NIGHT, StopRule
 
 
 def hours(many: int, found: Mapping[str, float], vehicles: Mapping[str, int], seed: int = 1) -> StopRule:
@@ -115,3 +117,95 @@ def test_what_is_open_is_told_by_class() -> None:
     assert rule.open() == []
     rule.next_group()
     assert rule.open() == [ALL]
+
+
+def steady(candidate: float, *, of: str = ALL, hours: int = 1000) -> StopRule:
+    """Return a rule that has seen the same counts for weeks.
+
+    candidate: vehicles that it finds of 1,000 of a class, or at night. Both detectors find ten times as many of another
+    class, or by day.
+    """
+    rule = StopRule()
+    for _ in range(hours):
+        if of == "motorcycle":
+            rule.add({"car": 10_000.0, of: candidate}, {"car": 10_000.0, of: 1000.0})
+            continue
+        rule.add({"car": candidate}, {"car": 1000.0}, night=of == NIGHT)
+        if of == NIGHT:
+            rule.add({"car": 10_000.0}, {"car": 10_000.0})
+    return rule
+
+
+@pytest.mark.parametrize(
+    ("of", "candidate", "told"),
+    [
+        (ALL, 971.0, ""),
+        (ALL, 970.0, "fewer"),
+        (ALL, 1030.0, ""),
+        (ALL, 1031.0, "more"),
+        *((of, candidate, told) for of in ("motorcycle", NIGHT) for candidate, told in ((905.0, ""), (904.0, "fewer"))),
+        *(
+            (of, candidate, told)
+            for of in ("motorcycle", NIGHT)
+            for candidate, told in ((1105.0, ""), (1106.0, "more"))
+        ),
+    ],
+)
+def test_3_percent_of_all_and_10_of_a_class_or_of_the_night_are_tolerated(of: str, candidate: float, told: str) -> None:
+    """Shares are of the mean of both counts, so 10 % are reached at 904.8 and at 1,105.3 of 1,000."""
+    reasons = steady(candidate, of=of).reasons()
+    assert [re.findall(rf"of {of} it counts [\d.]+% (\w+) than", reason) for reason in reasons] == [[told]] * bool(told)
+
+
+@pytest.mark.parametrize(
+    ("of", "candidate", "passes"),
+    [
+        (ALL, 905.0, True),
+        (ALL, 904.0, False),
+        *(
+            (of, candidate, passes)
+            for of in ("motorcycle", NIGHT)
+            for candidate, passes in ((740.0, True), (739.0, False))
+        ),
+    ],
+)
+def test_who_misses_10_percent_of_all_or_30_of_a_class_or_of_the_night_never_passes(
+    of: str, candidate: float, passes: bool
+) -> None:
+    assert steady(candidate, of=of).open() == [of] * (not passes)
+
+
+@pytest.mark.parametrize(("vehicles", "asked"), [(99.0, False), (100.0, True)])
+@pytest.mark.parametrize("of", ["motorcycle", NIGHT])
+def test_a_class_and_the_night_are_asked_to_pass_from_100_vehicles_on(of: str, vehicles: float, asked: bool) -> None:
+    rule = steady(1000.0, hours=100)
+    kind = "car" if of == NIGHT else of
+    rule.add({kind: vehicles}, {kind: vehicles}, night=of == NIGHT)
+    assert rule.open() == [of] * asked
+
+
+def weighing(strength: float) -> Evidence:
+    """Return evidence of such a strength."""
+    found = Evidence(squares=1e4)
+    step = 1e4
+    while step > 1e-6:
+        found.sum += step if found.strength < strength else -step
+        step /= 2
+    return found
+
+
+@pytest.mark.parametrize(("of", "one_of"), [(ALL, 100), (NIGHT, 600), ("car", 600), ("bicycle", 600)])
+@pytest.mark.parametrize("way", ["fewer", "more"])
+def test_of_a_hundred_equal_candidates_four_are_stopped_over_all_tests(of: str, one_of: int, way: str) -> None:
+    """Two tests of all vehicles, and two of each of five classes and the night: 2 / 100 + 12 / 600 = 4 %."""
+    for many, told in ((0.98, 0), (1.02, 1)):
+        rule = StopRule()
+        setattr(rule.of[of], way, weighing(math.log(many * one_of)))
+        assert len(rule.reasons()) == told
+
+
+def test_a_group_passes_wrongly_in_four_of_a_hundred_cases() -> None:
+    rule = steady(1000.0)
+    for many, still_open in ((0.98, [ALL]), (1.02, [])):
+        rule.of[ALL].enough = weighing(math.log(many * 25))
+        assert rule.open() == still_open

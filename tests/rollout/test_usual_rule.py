@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
+
+from edge_app.rollout.evidence import Evidence
+from edge_app.rollout.plan import Cascade
+from edge_app.rollout.stop_rule import ALL, NIGHT
 from edge_app.rollout.usual_rule import Hour, UsualRule, expected, usual_hour
 
 HOUR = 3600
@@ -18,6 +25,8 @@ def test_the_usual_hour_is_the_median_of_those_of_the_week_before_it_began() -> 
     assert (usual_hour(hours | {(at, "h/a"): {"car": 0.0}}, "h/a", later, BEGIN) or {})["car"] == 125.0
     assert usual_hour(hours, "h/b", at, BEGIN) is None
     assert usual_hour({(at - WEEK, "h/a"): {"car": 9.0}}, "h/a", at, BEGIN) is None, "one week says too little"
+    two = {(at - week * WEEK, "h/a"): {"car": 9.0} for week in (1, 4)}
+    assert (usual_hour(two, "h/a", at, BEGIN) or {})["car"] == 9.0
 
 
 def test_the_usual_hour_is_the_same_one_by_the_clock_on_either_side_of_a_change() -> None:
@@ -112,3 +121,94 @@ def test_devices_of_an_earlier_group_stop_it_beside_many_others() -> None:
             share = 1.0 if late else 0.5
             made.add(f"h/{number}", {"car": share * 150.0 + hour % 3}, {"car": 151.0}, night=False, group=int(late))
     assert made.reasons()[0].startswith("of 2 devices of group 1 2 count otherwise than is usual there; h/0 50% fewer")
+
+
+@pytest.mark.parametrize(("others", "known"), [(2, False), (3, True)])
+def test_three_devices_without_it_say_how_an_hour_is(others: int, known: bool) -> None:
+    few = dict(list(OTHERS.items())[:others]) | {"h/a": {"car": 200.0}}
+    assert bool(expected(Hour(few, few, {"h/a"}))) == known
+
+
+@pytest.mark.parametrize(("buses", "known"), [(19.0, ["car"]), (20.0, ["car", "bus"])])
+def test_a_class_is_compared_from_twenty_on_that_are_usual_on_the_others(buses: float, known: list[str]) -> None:
+    hour = OTHERS | {name: {"car": 400.0, "bus": buses / 4} for name in OTHERS} | {"h/a": {"car": 200.0, "bus": 50.0}}
+    assert [*expected(Hour(hour, hour, {"h/a"}))["h/a"][1]] == known
+
+
+def steady(counted: float, *, of: str = ALL) -> UsualRule:
+    """Return a rule that has seen the same counts of two devices for weeks. counted: of 100 usual vehicles of a class,
+    or at night; ten times as many are as usual in other classes, or by day."""
+    made = UsualRule(0.1)
+    for _ in range(1000):
+        for name in ("h/0", "h/1"):
+            if of == "bus":
+                made.add(name, {"car": 1000.0, of: counted}, {"car": 1000.0, of: 100.0}, night=False)
+                continue
+            made.add(name, {"car": counted}, {"car": 100.0}, night=of == NIGHT)
+            if of == NIGHT:
+                made.add(name, {"car": 1000.0}, {"car": 1000.0}, night=False)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("of", "counted", "told"),
+    [
+        (ALL, 76.0, ""),
+        (ALL, 74.0, "26% fewer"),
+        (ALL, 124.0, ""),
+        (ALL, 126.0, "26% more"),
+        *((of, counted, told) for of in ("bus", NIGHT) for counted, told in ((51.0, ""), (49.0, "51% fewer"))),
+        *((of, counted, told) for of in ("bus", NIGHT) for counted, told in ((149.0, ""), (151.0, "51% more"))),
+    ],
+)
+def test_25_percent_of_all_and_50_of_a_class_or_of_the_night_are_tolerated(of: str, counted: float, told: str) -> None:
+    reasons = steady(counted, of=of).reasons()
+    assert [f"h/0 {told} of {of} (" in reason for reason in reasons] == [True] * bool(told)
+
+
+@pytest.mark.parametrize(
+    ("of", "counted", "passes"),
+    [
+        (ALL, 67.0, True),
+        (ALL, 66.0, False),
+        *((of, counted, passes) for of in ("bus", NIGHT) for counted, passes in ((49.0, True), (48.0, False))),
+    ],
+)
+def test_who_counts_a_third_less_of_all_or_half_of_a_class_or_of_the_night_never_passes(
+    of: str, counted: float, passes: bool
+) -> None:
+    assert steady(counted, of=of).all.open() == [of] * (not passes)
+
+
+def test_it_is_certain_as_evidence_has_it_in_standard_deviations_of_15_percent_and_chance() -> None:
+    made, evidence, told = UsualRule(0.1), Evidence(), list[bool]()
+    for _ in range(100):
+        for name in ("h/0", "h/1"):
+            made.add(name, {"car": 60.0}, {"car": 100.0}, night=False)
+        evidence.add((40.0 - 25.0) / math.sqrt(100 + 15**2))
+        told.append(bool(made.reasons()))
+        assert told[-1] == (evidence.strength >= math.log(100))
+    assert any(told)
+    assert not told[0]
+
+
+@pytest.mark.parametrize(
+    ("counted", "usual", "told"), [(4.9, 100.0, True), (5.0, 100.0, False), (0.0, 33.3, False), (0.0, 33.4, True)]
+)
+def test_next_to_nothing_is_less_than_a_twentieth_of_at_least_a_hundred(
+    counted: float, usual: float, told: bool
+) -> None:
+    made = UsualRule(0.1)
+    for _ in range(3):
+        for name in ("h/0", "h/1"):
+            made.add(name, {"car": counted}, {"car": usual}, night=False)
+    assert bool(made.reasons()) == told
+
+
+@pytest.mark.parametrize(("odd", "of", "stopped"), [(1, 2, False), (2, 19, True), (2, 20, False), (3, 20, True)])
+def test_more_than_a_tenth_and_more_than_one_stop_it(odd: int, of: int, stopped: bool) -> None:
+    made = UsualRule(Cascade().failed)
+    for _ in range(3):
+        for number in range(of):
+            made.add(f"h/{number}", {"car": 0.0 if number < odd else 100.0}, {"car": 100.0}, night=False)
+    assert bool(made.reasons()) == stopped

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from edge_app.rollout.members import AGAIN_S, TRIES, Aim, Do, Member, MemberState, Told, returned, seen, step
-from edge_app.rollout.wanted_release import BACK, COMES_BACK_S, NEWS, SOON_S, WantedRelease
+from edge_app.rollout.members import Aim, Do, Member, MemberState, Told, returned, seen, step
+from edge_app.rollout.wanted_release import BACK, NEWS, WantedRelease
 
 WANTED = WantedRelease("c" * 64, "0.2.0")
 ORDER = "rollout-1"
+TRIES, SOON_S, AGAIN_S, COMES_BACK_S, TAKEN_S = 3, 60.0, 600.0, 3600.0, 7200.0
+"""As documented, so that a test fails when the program has another one."""
 NEW = Member("harbour/pole-1", 0)
 WELL = Told(online=True, version="0.1.0")
 SENT = replace(NEW, state="sent", tries=1, former="0.1.0", order=ORDER, changed=100.0)
@@ -39,6 +41,7 @@ def test_without_an_answer_the_same_order_is_sent_again_and_after_a_refusal_anot
     refused = replace(SENT, order="", reason="failed: The disk has 9 MB free")
     again, do = stepped(refused, WELL, 100.0 + AGAIN_S)
     assert (do, again.order) == ("release", "")
+    assert stepped(replace(refused, tries=TRIES - 1), WELL, 100.0 + AGAIN_S)[1] == "release"
     over, do = stepped(replace(refused, tries=TRIES), WELL, 100.0 + AGAIN_S)
     assert (over.state, do) == ("failed", None)
     assert "9 MB free" in over.reason
@@ -97,7 +100,9 @@ def test_one_that_goes_away_before_it_reports_is_lost_too() -> None:
 
 
 def test_one_whose_installer_does_not_take_it_is_told() -> None:
-    late, _ = stepped(replace(SENT, fetched=True), WELL, 100.0 + 7200.0)
+    lies = replace(SENT, fetched=True)
+    assert stepped(lies, WELL, 100.0 + TAKEN_S - 1) == (lies, None)
+    late, _ = stepped(lies, WELL, 100.0 + TAKEN_S)
     assert (late.state, late.reason) == ("failed", "has the release, and its installer does not take it")
 
 
@@ -113,7 +118,9 @@ def test_it_goes_back_by_one_order() -> None:
     assert (sent.state, sent.order, sent.fetched, do) == ("sent", BACK, False, "rollback")
     assert stepped(GOING_BACK, replace(KEPT, busy=True), aim="former") == (GOING_BACK, None)
     taken = replace(GOING_BACK, fetched=True, changed=300.0)
-    assert stepped(taken, KEPT, 400.0, "former") == (taken, None)
+    assert stepped(taken, KEPT, 300.0 + TAKEN_S - 1, "former") == (taken, None)
+    silent, _ = stepped(taken, KEPT, 300.0 + TAKEN_S, "former")
+    assert (silent.state, silent.reason) == ("stuck", "has kept the candidate, a person must look: it tells nothing")
     reports = replace(KEPT, order=taken.order, order_state="judging")
     assert stepped(taken, reports, 400.0, "former")[0].state == "sent"
     after, do = stepped(taken, replace(reports, order_state="kept", version="0.1.0"), 500.0, "former")
@@ -142,6 +149,7 @@ def test_a_refusal_to_go_back_is_tried_again_and_told_in_the_end() -> None:
     assert (do, again.order, again.tries) == ("rollback", BACK, 2)
     assert stepped(again, KEPT, 300.0 + SOON_S + AGAIN_S - 1, "former")[1] is None
     assert stepped(again, KEPT, 300.0 + SOON_S + AGAIN_S, "former")[1] == "rollback"
+    assert stepped(replace(refused, tries=TRIES - 1), KEPT, 300.0 + AGAIN_S, "former")[1] == "rollback"
     stuck, do = stepped(replace(refused, tries=TRIES), KEPT, 300.0 + AGAIN_S, "former")
     assert (stuck.state, do) == ("stuck", None)
     assert "a person must look: failed: Another release" in stuck.reason
@@ -159,6 +167,7 @@ def test_what_is_on_its_way_is_waited_for_before_it_is_taken_back() -> None:
     assert waits.reason == "it is installed, and has to count: it goes back when that is over"
     restarts, do = stepped(TRYING, replace(judged, online=False), 300.0, "former")
     assert (restarts.state, restarts.reason, do) == ("trying", "it restarts: it goes back when that is over", None)
+    assert stepped(TRYING, replace(judged, online=False), 99.0 + COMES_BACK_S, "former")[0].state == "trying"
     assert stepped(TRYING, replace(judged, online=False), 100.0 + COMES_BACK_S, "former")[0].state == "gone"
     absent = replace(judged, online=False, absent="not heard of since yesterday")
     assert stepped(TRYING, absent, aim="former")[0].reason.startswith("not heard of since yesterday: it goes back")
@@ -169,6 +178,7 @@ def test_what_is_on_its_way_is_waited_for_before_it_is_taken_back() -> None:
     silent, _ = stepped(SENT, WELL, 200.0, "former")
     assert (silent.state, silent.reason) == ("gone", "does not say whether it has the release")
     assert stepped(silent, replace(WELL, version="0.2.0"), 900.0, "former")[1] == "rollback"
+    assert stepped(silent, WELL, 200.0 + 86_399.0, "former")[0].state == "gone"
     assert stepped(silent, WELL, 200.0 + 86_400.0, "former")[0].state == "returned"
 
 

@@ -176,6 +176,8 @@ class FieldDevice:
         self.present = ""
         """Detector in service, empty while it is off."""
         self.connected = False
+        self.looks = 0
+        """How often it has looked at what there is to do."""
         self._seq = 0
         self._comparing: Callable[[str, str], None] | None = None
         self._device: Device | None = None
@@ -268,6 +270,7 @@ class FieldDevice:
             publisher.step(0.02)
             office.step()
             self.connected = publisher.connected
+            self.looks += 1
             if self.root.step() if self.first is None else self.root.version != device.version:
                 again.set()
         self._comparing, self.connected = None, False

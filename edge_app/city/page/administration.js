@@ -2,7 +2,7 @@
 import { ask, send } from "/page/requests.js";
 import { may } from "/page/login.js";
 import { named } from "/page/refusals.js";
-import { element, has, moment, stacked, text } from "/page/texts.js";
+import { element, has, moment, stacked, text, whoText } from "/page/texts.js";
 
 const ROLES = ["viewer", "engineer", "administrator"];
 const SCOPES = ["read", "write", "admin"];
@@ -73,7 +73,7 @@ export function auditCard(entries, address = "/api/v1/audit?") {
   const older = element("button", { type: "button", onclick: async () => add((await ask(`${address}before=${last}`)).entries) }, text("city.older"));
   let last = null;
   const add = (found) => {
-    body.append(...found.map((one) => stacked(heads, [moment(one.at), one.who, changed(one)].map((cell) => element("td", { class: "text" }, cell)))));
+    body.append(...found.map((one) => stacked(heads, [moment(one.at), whoText(one.who), changed(one)].map((cell) => element("td", { class: "text" }, cell)))));
     last = found.at(-1)?.id;
     older.hidden = !found.length || last === 1;
   };

@@ -6,7 +6,7 @@ import { may } from "/page/login.js";
 import { drawPicture, followOrders, isOpen, newestPicture, officeNote, orderTable, place } from "/page/orders.js";
 import { ask } from "/page/requests.js";
 import { withStyle } from "/page/styles.js";
-import { element, has, moment, number, stacked, text } from "/page/texts.js";
+import { element, has, moment, number, stacked, text, whoText } from "/page/texts.js";
 
 const EVERY_MS = 15000;
 const HOURS = 24;
@@ -99,12 +99,12 @@ function layerCard({ state, desired, origin, reported }) {
   const list = (items) => element("ul", { class: "changes" }, items.map((item) => element("li", {}, item)));
   const layer = (key) => (has(`fleet.layer_name.${key}`) ? text(`fleet.layer_name.${key}`) : key);
   const conflicts = (reported?.conflicts ?? []).map((one) => [text("fleet.conflict", { key: one.key, used: layer(one.used), ignored: layer(one.ignored) }), one.ignored_is_newer ? ` (${text("fleet.newer")})` : ""].join(""));
-  const layers = (reported?.layers ?? []).map((one) => text("fleet.layer", { name: layer(one.name), revision: one.revision, author: one.author || "–", at: moment(one.at) }));
+  const layers = (reported?.layers ?? []).map((one) => text("fleet.layer", { name: layer(one.name), revision: one.revision, author: whoText(one.author ?? "") || "–", at: moment(one.at) }));
   return element("section", { class: "card" }, element("h2", {}, text("fleet.office_sets")),
     element("p", {}, element("span", { class: `state ${["refused", "rolled_back"].includes(state) ? "offline" : state === "trying" ? "late" : state === "applied" ? "counting" : "unknown"}` }, text(`fleet.office.${state}`))),
     reported?.problems?.length ? [element("p", {}, text("fleet.says")), list(reported.problems)] : null,
     origin ? element("p", { class: ["foreign", "older"].includes(origin) ? "note" : "muted" }, text(`fleet.origin.${origin}`)) : null,
-    desired ? element("p", { class: "muted" }, text("fleet.set_by", { n: number(desired.revision), who: desired.author || "–", at: desired.at ? moment(desired.at) : "–" })) : null,
+    desired ? element("p", { class: "muted" }, text("fleet.set_by", { n: number(desired.revision), who: whoText(desired.author ?? "") || "–", at: desired.at ? moment(desired.at) : "–" })) : null,
     rows.length ? list(rows) : element("p", { class: "muted" }, text("fleet.sets_nothing")),
     conflicts.length ? [element("h3", {}, text("fleet.conflicts")), list(conflicts)] : null,
     layers.length ? [element("h3", {}, text("fleet.layers")), list(layers)] : null);

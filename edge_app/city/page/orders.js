@@ -1,7 +1,7 @@
 // Orders to the office's process, which has the signing key: place them, and show what becomes of them.
 import { inWords } from "/page/refusals.js";
 import { ask, send } from "/page/requests.js";
-import { element, has, moment, number, stacked, text } from "/page/texts.js";
+import { element, has, moment, number, stacked, text, whoText } from "/page/texts.js";
 
 const EXPIRES_MS = 600000;
 const LIVELY_MS = 1500;
@@ -51,7 +51,7 @@ export function orderTable(orders) {
   const heads = ["city.when", "city.who", "fleet.asked", "fleet.became", "fleet.answer"];
   if (!orders.length) return element("p", { class: "muted" }, text("fleet.no_orders"));
   return element("div", { class: "scroll", tabindex: "0" }, element("table", { class: "stack" }, element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col", class: "text" }, text(head))))),
-    element("tbody", {}, orders.map((order) => stacked(heads, [moment(order.at), order.who, orderText(order), stateOf(order), answerText(order)].map((cell) => element("td", { class: "text" }, cell)))))));
+    element("tbody", {}, orders.map((order) => stacked(heads, [moment(order.at), whoText(order.who), orderText(order), stateOf(order), answerText(order)].map((cell) => element("td", { class: "text" }, cell)))))));
 }
 
 // The device's own words are English, behind what they mean in the language of the page.

@@ -4,7 +4,7 @@ import { followOrders, isOpen, officeNote, orderTable, place } from "/page/order
 import { className, inWords } from "/page/refusals.js";
 import { ask } from "/page/requests.js";
 import { withStyle } from "/page/styles.js";
-import { element, has, moment, number, searchField, stacked, text } from "/page/texts.js";
+import { element, has, moment, number, searchField, stacked, text, whoText } from "/page/texts.js";
 
 const EVERY_MS = 10000;
 const MOST_ROWS = 200;
@@ -41,7 +41,6 @@ function head(rollout) {
 }
 
 const givenText = (rollout) => (rollout.kind === "release" ? text("fleet.release", { version: rollout.version }) : text("fleet.candidate", { model: rollout.candidate.slice(0, 12) }));
-const whoText = (who) => (who === "rule" ? text("fleet.rule") : who);
 
 // A bar for each group: its devices by state.
 function groups(rollout) {

@@ -44,6 +44,13 @@ export function element(name, attributes = {}, ...children) {
   return made;
 }
 
+// Who has done something: a person or token by name, a place or program in words.
+export function whoText(who) {
+  const [, kind, name] = who.match(/^(user|token) (.+)$/) ?? who.match(/^(command line) \((.+)\)$/) ?? [null, who, ""];
+  const key = `who.${kind.replaceAll(" ", "_")}`;
+  return has(key) ? text(key, { name }) : who;
+}
+
 export const searchField = (attributes = {}) => element("input", { type: "search", "aria-label": text("city.search"), placeholder: text("city.search"), ...attributes });
 
 // A line below a list that shows at most so many: told how many were found, it says how many more there are.

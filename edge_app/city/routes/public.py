@@ -44,7 +44,7 @@ _MOST_WAITING: Final = 100
 """Readers who wait for the first answer, of a server's 400 connections."""
 _JSON: Final = "application/json"
 _HOUR_S: Final = 3600
-_CACHED: Final = {"cache-control": f"public, max-age={KEPT_S}", "access-control-allow-origin": "*"}
+_CACHED: Final = {"cache-control": f"public, max-age={KEPT_S}"}
 _EMBEDDED: Final = {
     "cache-control": f"public, max-age={KEPT_S}",
     "content-security-policy": "default-src 'self'; img-src 'self' data:; frame-ancestors *; base-uri 'none'; "
