@@ -75,7 +75,7 @@ def _add_datex2(routes: APIRouter, city: City, seen: Kept[_Seen]) -> None:
         if not observed:
             raise RefusalError(
                 HTTPStatus.NOT_FOUND,
-                "no site has a quarter of an hour that is over, began within the last hour and was seen by half, and "
+                "no site has a recent quarter of an hour that is over and was seen by half, and "
                 "DATEX II has no empty list",
                 code="nothing_seen",
             )
