@@ -156,7 +156,7 @@ def test_what_was_asked_for_is_forgotten_when_it_closes_under_the_next_worker_to
     (closed,) = world.http.get("/api/v1/gaps").json()["closed"]
     assert (closed["asked"], closed["closed"], closed["lost"]) == (at(BEGIN + 40), at(BEGIN + 50), 0)
     figures = world.http.get("/metrics").text
-    assert "edge_app_city_gaps{" not in figures
+    assert 'edge_app_city_gaps{state="asked"} 0.0' in figures
 
 
 def test_nothing_is_written_because_somebody_looks(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
