@@ -168,8 +168,9 @@ def test_a_topic_that_is_no_text_or_has_signs_of_a_protocol_stops_nothing(broker
     """
     sent = counts(root, 3)
     with closing(open_inbox(broker, root)) as box:
-        for name in (b"q\tz", b"q\r\nz", b"q\t1\t2\r\n", b"\xff\xfe", b"\x01", b"", b"*", b"n" * 100):
-            publish_raw(broker.port, f"{root}/harbour/pole-7/counts/".encode() + name)
+        names = (b"q\tz", b"q\r\nz", b"q\t1\t2\r\n", b"\xff\xfe", b"\x01", b"", b"*", b"n" * 100)
+        for number, name in enumerate(names, start=1):
+            publish_raw(broker.port, f"{root}/harbour/pole-7/counts/".encode() + name, b"odd-%d" % number)
         publish(broker, sent)
         got = list[Message]()
         while not {*content(sent)} <= {*content(got)}:
@@ -179,10 +180,13 @@ def test_a_topic_that_is_no_text_or_has_signs_of_a_protocol_stops_nothing(broker
         assert box.problem == ""
 
 
-def publish_raw(port: int, topic: bytes) -> None:
-    """Publish under a topic that no client of ours would send; return when the broker has answered, or ended it."""
+def publish_raw(port: int, topic: bytes, client: bytes) -> None:
+    """Publish under a topic that no client of ours would send; return when the broker has answered, or ended it.
+
+    client: five bytes, another for each call: NATS refuses a name whose last connection it has not yet put away.
+    """
     with socket.create_connection((HOST, port), 10) as connection:
-        who = b"\x00\x04MQTT\x04\x02\x00\x3c\x00\x05odd-1"
+        who = b"\x00\x04MQTT\x04\x02\x00\x3c\x00\x05" + client
         connection.sendall(bytes([0x10, len(who)]) + who)
         assert connection.recv(4) == b"\x20\x02\x00\x00"
         rest = len(topic).to_bytes(2, "big") + topic + b"\x00\x01" + b"{}"
