@@ -1,7 +1,9 @@
-"""A cluster of three NATS nodes on the shipped files: what a device sends arrives whichever node is killed."""
+"""NATS on the shipped files, of three nodes: what a device sends arrives whichever node is killed, time after time."""
 
 from __future__ import annotations
 
+import asyncio
+import re
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,10 +17,11 @@ from edge_app.mqtt.events import Acked, Connected, Lost, Message, Timing
 from edge_app.mqtt.identity import ROOT as TOPICS
 from edge_app.mqtt.session import Session
 from tests.deploy.test_city_brokers import users
-from tests.support.brokers import QUICK, eventually, needs_openssl, run_until
+from tests.support.brokers import QUICK, eventually, needs_openssl, run_until, subscribed
 from tests.support.city import City, new_city
-from tests.support.nats_cluster import nats_cluster
-from tests.support.nats_server import needs_nats
+from tests.support.nats_cluster import SHIPPED, nats_cluster
+from tests.support.nats_server import PLAIN, nats_server, needs_nats
+from tests.support.ports import free_port
 
 pytestmark = [
     pytest.mark.servers,
@@ -64,6 +67,29 @@ def test_what_a_device_sends_arrives_whichever_node_is_killed(tmp_path: Path) ->
                     node.kill()
                     deliver(device, f"{number} without".encode())
                     node.start()
+
+
+def test_what_a_lost_connection_leaves_behind_is_forgotten(tmp_path: Path) -> None:
+    """Each kill of a node leaves some: in half an hour they were twice as many as devices, and none came in."""
+    import nats
+
+    (line,) = re.findall(r"\n *consumer_inactive_threshold: .*", (SHIPPED / "nats.conf").read_text("utf-8"))
+    port, queue_port = free_port(), free_port()
+    text = PLAIN.format(host=HOST, folder=tmp_path, port=port, queue_port=queue_port)
+    text = text.replace("mqtt {", "mqtt {" + line.replace("10m", "2s") + "\n")
+
+    async def left() -> int:
+        client = await nats.connect(f"nats://{HOST}:{queue_port}")
+        try:
+            return (await client.jetstream().stream_info("$MQTT_msgs")).state.consumer_count
+        finally:
+            await client.close()
+
+    with nats_server(tmp_path / "broker", text, port=port, queue_port=queue_port):
+        with subscribed(port, OWN, keep=3600):
+            assert asyncio.run(left()) == 1
+        assert asyncio.run(left()) == 1
+        eventually(lambda: asyncio.run(left()) == 0, 30.0)
 
 
 def deliver(device: Session, payload: bytes) -> None:
