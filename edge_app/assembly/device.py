@@ -76,6 +76,7 @@ def build_session(config: Config, device: Device, installation: Callable[[], str
         config.mqtt.client_id or device.client_id,
         protocol=config.mqtt.protocol,
         will=lambda: will(device, time.time(), installation()),
+        qos=config.mqtt.command_qos,
         timing=Timing(
             keepalive=config.mqtt.keepalive_s, max_packet=MAX_OFFICE_PACKET if config.office.keys else MAX_PACKET
         ),

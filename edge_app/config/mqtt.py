@@ -183,6 +183,11 @@ class BrokerAccess(Table):
 class MqttConfig(BrokerAccess):
     """The MQTT broker, and how this device logs in to it."""
 
+    command_qos: Literal[0, 1] = Field(
+        default=1,
+        description="QoS at which this device subscribes to what is sent to it: 0 at a cluster of NATS, whose nodes "
+        "have to agree on every subscription of QoS 1.",
+    )
     crossings: bool = Field(
         default=False, description="Publish each crossing at once too, on crossings/LINE with QoS 0; never stored."
     )

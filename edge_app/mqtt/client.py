@@ -301,15 +301,15 @@ class Client:
         info = self._paho.publish(message.topic, message.payload, message.qos, message.retained, properties)
         return info.mid
 
-    def subscribe(self, topics: Sequence[str], *, fresh: bool) -> int:
-        """Subscribe to topic filters at QoS 1; return the number that the answer bears. fresh: see `Connection`."""
+    def subscribe(self, topics: Sequence[str], *, fresh: bool, qos: int) -> int:
+        """Subscribe to topic filters; return the number that the answer bears. fresh: see `Connection`."""
         if fresh and self._protocol == "5":
             options = SubscribeOptions(
-                qos=1, retainAsPublished=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND
+                qos=qos, retainAsPublished=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND
             )
             _, mid = self._paho.subscribe([(topic, options) for topic in topics])
         else:
-            _, mid = self._paho.subscribe([(topic, 1) for topic in topics])
+            _, mid = self._paho.subscribe([(topic, qos) for topic in topics])
         return mid or 0
 
     def ask(self, topic: str) -> int:

@@ -37,6 +37,7 @@ class _Item:
     topic: str
     message: Message | None = None
     filters: tuple[str, ...] = ()
+    qos: int = 1
     fresh: bool = False
 
 
@@ -124,14 +125,14 @@ class Connection:
             self._flush(client)
         return self._tokens
 
-    def subscribe(self, topics: Sequence[str], *, fresh: bool = False) -> None:
-        """Subscribe to topic filters at QoS 1; a refusal arrives as `SubscriptionRefused`.
+    def subscribe(self, topics: Sequence[str], *, fresh: bool = False, qos: int = 1) -> None:
+        """Subscribe to topic filters; a refusal arrives as `SubscriptionRefused`.
 
         fresh: receive no retained messages, and see which of the others were published as such (MQTT 5 only).
         Raises BrokerError: when there is no connection.
         """
         client = self._require_client()
-        item = _Item(0, f"the subscription to {', '.join(topics)}", None, tuple(topics), fresh)
+        item = _Item(0, f"the subscription to {', '.join(topics)}", None, tuple(topics), qos, fresh)
         refused = self._suspects.refusal(item.topic)
         if refused:
             self._events += [SubscriptionRefused(topic, refused) for topic in topics]
@@ -312,7 +313,7 @@ class Connection:
     def _send(self, client: Client, item: _Item) -> None:
         sent = _Sent(item, self._clock())
         if item.message is None:
-            self._sent[client.subscribe(item.filters, fresh=item.fresh)] = self._subscribed = sent
+            self._sent[client.subscribe(item.filters, fresh=item.fresh, qos=item.qos)] = self._subscribed = sent
             return
         message = item.message.within(self.limits)
         try:

@@ -51,8 +51,8 @@ class Session:
         throws out the older of two clients with one id.
     protocol: "auto" tries MQTT 5 first in each connection and 3.1.1 only where the broker refuses 5, because over
         3.1.1 a message that the broker's access list forbids is acknowledged and lost without notice.
-    will: builds the last will, once for each connection. timing: time-outs of a connection. backoff: waits between
-        attempts.
+    will: builds the last will, once for each connection. qos: of subscriptions. timing: time-outs of a connection.
+        backoff: waits between attempts.
     clock: monotonic seconds.
     Raises ConfigError: when the TLS files cannot be used.
 
@@ -69,6 +69,7 @@ class Session:
         *,
         protocol: ProtocolChoice = "auto",
         will: Callable[[], Message] | None = None,
+        qos: int = 1,
         timing: Timing = _TIMING,
         backoff: Backoff = _BACKOFF,
         clock: Callable[[], float] = time.monotonic,
@@ -76,7 +77,7 @@ class Session:
         self.problem, self.failures, self.connections = "", 0, 0
         self._addresses = (to,) if isinstance(to, Endpoint) else tuple(to)
         self._turn = 0
-        self._client_id, self._choice, self._will = client_id, protocol, will
+        self._client_id, self._choice, self._will, self._qos = client_id, protocol, will, qos
         self._timing, self._backoff, self._clock = timing, backoff, clock
         self._tls = tls_context(self._to.tls) if self._to.tls else None
         self._suspects = Suspects(clock)
@@ -134,12 +135,12 @@ class Session:
         return self._require_connection().publish(message)
 
     def subscribe(self, topics: Sequence[str], *, fresh: bool = False) -> None:
-        """Subscribe at QoS 1 for the present connection only; a refusal arrives as an event.
+        """Subscribe for the present connection only; a refusal arrives as an event.
 
         fresh: see `Connection.subscribe`.
         Raises BrokerError: when there is no connection.
         """
-        self._require_connection().subscribe(topics, fresh=fresh)
+        self._require_connection().subscribe(topics, fresh=fresh, qos=self._qos)
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
         """Acknowledge messages that came since the last `Connected` event (`Timing.by_hand`).

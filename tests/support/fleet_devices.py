@@ -45,11 +45,12 @@ _SERIES: Final = "SELECT installation, line, seq, totals FROM series WHERE seq >
 
 @dataclass(frozen=True)
 class Way:
-    """How devices reach the broker. ports: of MQTT, of each node of a cluster."""
+    """How devices reach the broker. ports: of MQTT, of each node of a cluster. command_qos: see `MqttConfig`."""
 
     ports: Sequence[int]
     protocol: ProtocolChoice
     interval_s: int
+    command_qos: int = 1
 
 
 class FleetDevice(Protocol):
@@ -143,6 +144,7 @@ class LeanDevice:
             device.client_id,
             protocol=self._way.protocol,
             will=lambda: will(device, self._utc(), self._ledger.installation),
+            qos=self._way.command_qos,
             timing=_TIMING,
         )
         self._publisher = LeanPublisher(
