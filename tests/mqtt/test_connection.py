@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from edge_app.assembly.device import build_device, build_session
+from edge_app.config.model import Config
 from edge_app.errors import BrokerError
 from edge_app.mqtt.embedded_broker import HOST
 from edge_app.mqtt.endpoint import Backoff, Endpoint
@@ -40,6 +42,27 @@ def test_a_published_message_is_acknowledged_and_received(broker: Mosquitto) -> 
         assert run_until(sender, Acked) == [Acked(token)]
         assert collect(reader, bool) == [Message("a/b", "né".encode(), qos=1)]
         sender.close()
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+@pytest.mark.parametrize("qos", [0, 1])
+def test_a_device_subscribes_with_the_qos_of_its_configuration(broker: Mosquitto, protocol: str, qos: int) -> None:
+    mqtt = {"host": HOST, "port": broker.port, "command_qos": qos, "protocol": protocol}
+    config = Config.model_validate({"mqtt": mqtt})
+    device = build_session(config, build_device(config, "0" * 64), lambda: "")
+    sender = session(broker.port)
+    run_until(device, Connected)
+    device.subscribe(["commands/#"], fresh=True)
+    run_until(sender, Connected)
+    eventually(lambda: not device.poll(0.05) and not device.subscribing)
+    sender.publish(Message("commands/ping", b"{}", qos=1))
+    run_until(sender, Acked)
+    (came,) = run_until(device, Message)
+    assert isinstance(came, Message)
+    assert came.qos == qos
+    device.close()
+    sender.close()
 
 
 @needs_mosquitto
