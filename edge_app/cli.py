@@ -75,7 +75,7 @@ _WRONG_PATH: Final = {
 }
 """Errors of a path that somebody has given, and the exit code: 2 for a name that no file can have."""
 STOP: Final = threading.Event()
-"""Set by the first SIGTERM or SIGINT; every command that may run for long ends when it is set."""
+"""Set by the first SIGTERM, SIGINT or SIGHUP; every command that may run for long ends when it is set."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,6 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Before anything slow: a stop during start-up must end cleanly too.
     signal.signal(signal.SIGTERM, _on_signal)
     signal.signal(signal.SIGINT, _on_signal)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup has it ignored
+        signal.signal(signal.SIGHUP, _on_hangup)
     _show_any_character()
     parsed = _parser().parse_args(arguments)
     try:
@@ -158,6 +160,11 @@ def _on_signal(_signal: int, _frame: FrameType | None) -> None:
         if select.select([], [2], [], 0)[1]:  # else nobody reads it, and writing would wait for ever
             os.write(2, b"edge-app: stopped at once\n")
         os._exit(130)
+    STOP.set()
+
+
+def _on_hangup(_signal: int, _frame: FrameType | None) -> None:
+    """Ask the program to stop. A terminal that is closed says so more than once: the second one forces nothing."""
     STOP.set()
 
 

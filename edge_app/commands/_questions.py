@@ -156,7 +156,7 @@ def ask_new_password(prompt: str) -> str:
 def read_line(prompt: str, *, secret: bool = False) -> str:
     """Show a prompt and return what is typed, without blanks around it. secret: what is typed is not shown.
 
-    Raises StoppedError: when the terminal is closed instead, Ctrl-C is pressed, or SIGTERM comes.
+    Raises StoppedError: when the terminal is closed instead, Ctrl-C is pressed, or SIGTERM or SIGHUP comes.
     Raises ConfigError: for a secret of bytes that are no text.
     """
     # Without echo before it is asked, or a quick answer is shown.
@@ -193,8 +193,8 @@ def _wait_for_line() -> None:
 
 @contextlib.contextmanager
 def _until_stopped() -> Iterator[None]:
-    """End a read by Ctrl-C or SIGTERM, which elsewhere only ask the program to stop: a read would go on for ever."""
-    stops = (signal.SIGINT, signal.SIGTERM)
+    """End a read by signals that elsewhere only ask the program to stop: a read would go on for ever."""
+    stops = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(stop, signal.default_int_handler) for stop in stops]
     try:
         yield

@@ -101,10 +101,12 @@ def _demo(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.city.demo import running
     from edge_app.city.live import Live
     from edge_app.city.routes.city import City
+    from edge_app.http.server import require_free
     from edge_app.system import logging as logs
     from edge_app.system.threads import wait_for_stop
 
     logs.setup("warning")
+    require_free("127.0.0.1", arguments.port, _OTHER_PORT)  # before a whole city has started
     live = Live()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-app-city-")))

@@ -92,6 +92,11 @@ class Server:
         return self._thread.is_alive()
 
 
+def require_free(host: str, port: int, remedy: str) -> None:
+    """Make sure that one can listen there. Raises ServeError: as `Server` does, before anything else was started."""
+    _listening(host, port, remedy).close()
+
+
 def _listening(host: str, port: int, remedy: str) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -25,7 +25,7 @@ HOST: Final = "127.0.0.1"
 _START_S: Final = 10.0
 _STOP_S: Final = 5.0
 _LOOK_S: Final = 0.05
-_HELD: Final = (signal.SIGINT, signal.SIGTERM)
+_HELD: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that go to the parent alone."""
 _CHILD: Final = """
 import logging, os, sys, threading

@@ -20,7 +20,8 @@ from pathlib import Path
 
 def main(memory: int) -> None:
     """Count until standard input ends. memory: descriptor of the shared memory."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # meant for the service, whose end ends standard input
+    # What is meant for the service, whose end ends standard input.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     refused = step_aside()
     from edge_app.rollout.candidate_counting import count, refuse  # loads the runtime: only at the lowest priority

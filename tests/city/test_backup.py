@@ -18,6 +18,7 @@ from edge_app.city.database.engine import open_database
 from edge_app.city.database.missing import find_gaps
 from edge_app.city.database.storing import Storing
 from edge_app.city.database.tables import INTERVAL
+from edge_app.city.database.worker_lock import worker_lock
 from edge_app.city.records import Gap, Interval
 from edge_app.errors import StoreError
 from tests.city.cases import NAME, START, series
@@ -123,6 +124,20 @@ def test_what_cannot_be_done_is_one_sentence_and_changes_nothing(
         assert "pg_dump is not installed" in refused("backup")
     assert not (tmp_path / "saved").exists()
     assert sorted(path.name for path in tmp_path.iterdir() if ".part" in path.name) == []
+    assert store(url, []) == 10
+
+
+def test_nobody_is_at_work_on_a_file_that_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A worker would go on in the file that was there before, and nobody would find what it has acknowledged."""
+    url = f"sqlite:///{tmp_path}/city.sqlite3"
+    (tmp_path / "city.toml").write_text('[database]\nurl = "sqlite:///city.sqlite3"\n')
+    store(url, SERIES[:10])
+    assert city(tmp_path, "backup") == 0
+    with worker_lock(url, "edge-app-city-1"):
+        assert city(tmp_path, "restore", "--replace") == 2
+        assert "Stop the city's services, then restore" in " ".join(capsys.readouterr().err.split())
+        assert store(url, SERIES[10:20]) == 20
+    assert city(tmp_path, "restore", "--replace") == 0
     assert store(url, []) == 10
 
 

@@ -103,6 +103,17 @@ def test_sigterm_during_start_up(moment: str, tmp_path: Path) -> None:
     assert "Traceback" not in err
 
 
+def test_a_closed_terminal_ends_it_cleanly_however_often_that_is_said(tmp_path: Path) -> None:
+    """Kernel and shell both say so, and a second Ctrl-C would end it at once, with what it keeps for a while."""
+    with running(tmp_path) as process:
+        eventually(lambda: time.sleep(0.002) or has_come(process.pid, MOMENTS[-1]), 60.0)  # type: ignore[func-returns-value]
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGHUP)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+
+
 def has_come(pid: int, moment: str) -> bool:
     """Return whether a process has come to one of the moments; how long that takes says how busy the machine is."""
     process = Path(f"/proc/{pid}")

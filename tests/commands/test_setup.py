@@ -210,7 +210,7 @@ def test_each_question_is_shown_when_it_is_asked(tmp_path: Path) -> None:
     assert (tmp_path / "edge-app.mqtt_password").stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stop_ends_at_once(number: int, tmp_path: Path) -> None:
     (tmp_path / "city.p12").touch()
     wizard = Wizard(tmp_path / "edge-app.toml")

@@ -18,11 +18,12 @@ from edge_app.mqtt.events import Acked, Connected, Message
 from edge_app.mqtt.session import probe
 from tests.support.brokers import collect, eventually, needs_iotcore, run_until, session, subscribed
 
-# SIGTERM does as Ctrl-C does. It sleeps briefly: a signal that comes just before a sleep begins is told when that ends.
+# All signals do as Ctrl-C does. It sleeps briefly: one that comes just before a sleep begins is told when that ends.
 PARENT = """
 import signal, time
 from edge_app.mqtt.embedded_broker import embedded
 signal.signal(signal.SIGTERM, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.default_int_handler)
 with embedded() as port:
     announced = False
     while True:
@@ -71,9 +72,9 @@ def test_a_missing_iotcore_is_explained(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @needs_iotcore
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_survives_what_ends_the_parent_and_ends_with_a_killed_one(sent: signal.Signals) -> None:
-    """A terminal sends Ctrl-C to the whole process group, and systemd SIGTERM to all processes of a service."""
+    """A terminal sends Ctrl-C, and its end, to a whole process group, and systemd SIGTERM to all of a service."""
     command = (sys.executable, "-c", PARENT)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as parent:
         assert parent.stdout is not None

@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL, make_url
 
 from edge_app.city.database.engine import open_database
 from edge_app.city.database.server_backup import TABLES, dump, opened, restore_server
+from edge_app.city.database.worker_lock import workers_at
 from edge_app.errors import ConfigError, EdgeAppError, StoreError
 
 
@@ -48,7 +49,8 @@ def restore(url: str, file: Path, *, replace: bool) -> None:
     """Bring a database back from a file of `back_up`; nothing is changed where that fails.
 
     replace: also where there are tables already, which are lost.
-    Raises ConfigError: for a file that is no backup, or a database with tables and no `replace`.
+    Raises ConfigError: for a file that is no backup, a database with tables and no `replace`, or one of SQLite that
+    somebody works on.
     Raises StoreError: when it cannot be read or written.
     """
     parsed = make_url(url)
@@ -66,6 +68,8 @@ def _restore_file(database: Path, file: Path, *, replace: bool) -> None:
         raise ConfigError(f"{file} is no backup of a city's SQLite database")
     if database.exists() and not replace:
         raise ConfigError(f"{database} is there already: `--replace` puts the backup in its place")
+    if workers := workers_at(database):  # it would go on in a file that nobody finds any more
+        raise ConfigError(f"a worker is at work on {database}: {workers[0]}. Stop the city's services, then restore")
     part = database.with_name(f".{database.name}.part")
     try:
         part.touch(mode=0o600)  # it holds every count

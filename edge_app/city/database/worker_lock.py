@@ -10,9 +10,10 @@ import fcntl
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
+from glob import escape
 from pathlib import Path
 from typing import Final, Protocol
 from zlib import crc32
@@ -56,6 +57,21 @@ def worker_lock(url: str, name: str, *, clock: Callable[[], float] = time.monoto
         yield lock
     finally:
         lock.close()
+
+
+def workers_at(database: Path) -> Sequence[str]:
+    """Return who is at work on a database of SQLite, in words."""
+    return [who for file in sorted(database.parent.glob(f"{escape(database.name)}-*.lock")) if (who := _at_work(file))]
+
+
+def _at_work(file: Path) -> str:
+    """Return who has the lock on a file, "" when nobody has."""
+    with suppress(FileNotFoundError), file.open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return lock.read(400).decode("utf-8", "replace")
+    return ""
 
 
 def _me() -> str:
