@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -15,10 +16,10 @@ from edge_app.city.database.engine import Connection
 from edge_app.city.database.figures import read_output
 from edge_app.city.database.hours import read_hours
 from edge_app.rollout.leading import Evidence, Rollout, evidence_of
-from edge_app.rollout.members import Member
+from edge_app.rollout.members import OUT, Member
 from edge_app.rollout.output_rule import FIGURES, OutputRule, shifts, usual_of
 from edge_app.rollout.stop_rule import Decision, StopRule
-from edge_app.rollout.usual_rule import WEEKS, Hour, UsualRule, expected, usual_hour
+from edge_app.rollout.usual_rule import WEEKS, Hour, UsualRule, Vehicles, expected, usual_hour
 
 _LATE_S: Final = 300
 """An hour is looked at when it is over for so long: its last intervals have come."""
@@ -109,9 +110,12 @@ def _usual(
     begin = -(-int(rollout.begins[0]) // HOUR_S) * HOUR_S
     until = (int(now) - _LATE_S) // HOUR_S * HOUR_S
     hours = read_hours(connection, names, _spans(begin, until)) if names and until > begin else {}
+    lines: Mapping[str, list[str]] = {name: [] for name in names}
+    for line in sorted({line for _, line in hours}):
+        lines[line.rpartition("/")[0]].append(line)
     rule = UsualRule(rollout.cascade.failed, more=rollout.wanted.kind == "release", group=rollout.group)
     for hour in range(begin, until, HOUR_S):
-        of_hour = _hour(hours, [members[name] for name in names], zones, hour, begin)
+        of_hour = _hour(hours, lines, members, zones, hour, begin)
         for name, (counted, usual) in sorted(expected(of_hour).items()):
             night = is_night(hour, zones.get(name, _UTC))
             rule.add(name, counted, usual, night=night, group=members[name].group)
@@ -129,23 +133,41 @@ def _spans(begin: int, until: int) -> list[tuple[int, int]]:
 
 
 def _judged(members: Mapping[str, Member]) -> list[str]:
-    """Return the devices whose counts are read: of those that have it, and of others by which an hour is judged."""
-    have = [one.name for one in members.values() if one.got]
+    """Return the devices whose counts are read: of those that have it, and of others by which an hour is judged.
+
+    One that took it back, or on which a person has changed it, counts with something else.
+    """
+    have = [one.name for one in members.values() if one.got and one.state not in OUT]
     others = [one.name for one in members.values() if not one.got]
     return have[:_MOST_JUDGED] + others[:: max(1, len(others) // _MOST_OTHERS)][:_MOST_OTHERS]
 
 
 def _hour(
-    hours: Mapping[tuple[int, str], Mapping[str, float]], members: list[Member], zones: Zones, hour: int, begin: int
+    hours: Mapping[tuple[int, str], Vehicles],
+    lines: Mapping[str, Sequence[str]],
+    members: Mapping[str, Member],
+    zones: Zones,
+    hour: int,
+    begin: int,
 ) -> Hour:
-    """Return what is known of an hour; a device that got it in that hour is left out. begin: of the roll-out."""
-    present = [one for one in members if (hour, one.name) in hours and not hour < one.got < hour + HOUR_S]
-    usual = {
-        one.name: usual_hour(hours, one.name, hour, begin, partial(offset_s, tz=zones.get(one.name, _UTC)))
-        for one in present
-    }
-    return Hour(
-        counted={one.name: hours[hour, one.name] for one in present},
-        usual={name: known for name, known in usual.items() if known is not None},
-        with_it={one.name for one in present if one.got and one.got <= hour},
-    )
+    """Return what is known of an hour, of lines that have counted in it and before: people draw lines, and remove them.
+
+    A device that got it in that hour is left out. lines: of each device. begin: of the roll-out.
+    """
+    counted, usual = dict[str, Vehicles](), dict[str, Vehicles]()
+    for name, its_lines in lines.items():
+        offset, got = partial(offset_s, tz=zones.get(name, _UTC)), members[name].got
+        present = [] if hour < got < hour + HOUR_S else [line for line in its_lines if (hour, line) in hours]
+        before = {line: usual_hour(hours, line, hour, begin, offset) for line in present}
+        known = {line: of_line for line, of_line in before.items() if of_line is not None}
+        if known:
+            counted[name] = _added(hours[hour, line] for line in known)
+            usual[name] = _added(known.values())
+    return Hour(counted, usual, {name for name in counted if 0.0 < members[name].got <= hour})
+
+
+def _added(parts: Iterable[Vehicles]) -> Vehicles:
+    sums = Counter[str]()
+    for part in parts:
+        sums.update(part)
+    return dict(sums)

@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, select, update
 
 from edge_app.city.database.comparing import HOUR_S, note_compared
 from edge_app.city.database.engine import Database
@@ -17,7 +17,7 @@ from edge_app.city.database.figures import forget_figures, read_output
 from edge_app.city.database.fleet import note_heard
 from edge_app.city.database.hours import read_hours
 from edge_app.city.database.rollouts import change_rollout, find_rollout, read_led, read_members
-from edge_app.city.database.tables import QUARTER
+from edge_app.city.database.tables import LINE, QUARTER
 from edge_app.city.evidence import read_evidence
 from edge_app.city.health_watch import HealthWatch
 from edge_app.city.office import KnownDevice
@@ -26,7 +26,7 @@ from edge_app.errors import ConfigError
 from edge_app.mqtt.count_messages import ShadowMessage
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.rollout.leading import Evidence, begun
-from edge_app.rollout.members import Kind, Member
+from edge_app.rollout.members import Kind, Member, MemberState
 from edge_app.rollout.plan import Cascade
 from edge_app.rollout.wanted_detector import WantedDetector
 from edge_app.rollout.wanted_release import WantedRelease
@@ -53,12 +53,11 @@ def remember(database: Database, hours: int, shares: Mapping[str, float]) -> Non
                 add_hours(connection, {(line, NOW + hour * HOUR_S): counts})
 
 
-def judged(database: Database, hours: int) -> Any:
-    """Return the evidence of a release that the first two devices have had from the begin."""
+def judged(database: Database, hours: int, state: MemberState = "running") -> Any:
+    """Return the evidence of a release that the first two devices have had from the begin. state: of these."""
     rollout = begun("next", RELEASE, {}, Cascade(), "anna", NOW)
-    members = {
-        name: Member(name, 0 if at < 2 else 1, got=float(NOW) if at < 2 else 0.0) for at, name in enumerate(NAMES)
-    }
+    members = {name: Member(name, 0, state, got=float(NOW)) for name in NAMES[:2]}
+    members |= {name: Member(name, 1) for name in NAMES[2:]}
     with database.connect() as connection:
         return read_evidence(connection, rollout, members, {}, NOW + hours * HOUR_S + 600)
 
@@ -73,9 +72,10 @@ def test_hours_of_which_less_than_nine_tenths_were_seen_are_left_out(
         at = QUARTER.c.line_id == line, QUARTER.c.start == NOW + HOUR_S
         connection.execute(update(QUARTER).where(*at).values(covered_s=covered_s))
         found = read_hours(connection, NAMES[:2], [(NOW, NOW + 2 * HOUR_S)])
-    rest = [(NOW, NAMES[0]), (NOW, NAMES[1]), (NOW + HOUR_S, NAMES[1])]
-    assert sorted(found) == sorted([*rest, *[(NOW + HOUR_S, NAMES[0])] * whole])
-    assert found[NOW, NAMES[0]]["car"] == 400
+    first, second = (f"{name}/main" for name in NAMES[:2])
+    rest = [(NOW, first), (NOW, second), (NOW + HOUR_S, second)]
+    assert sorted(found) == sorted([*rest, *[(NOW + HOUR_S, first)] * whole])
+    assert found[NOW, first]["car"] == 400
 
 
 @pytest.mark.parametrize(("share", "rain", "decision"), [(1.0, 1.0, "pass"), (0.5, 0.5, "pass"), (0.5, 1.0, "stop")])
@@ -86,6 +86,32 @@ def test_counts_are_compared_with_the_usual_ones_and_with_others(
     found = judged(database, 24)
     assert (found.decision, found.hours) == (decision, 48)
     assert found.sums["car"][0] == pytest.approx(share * sum(400 + hour for hour in range(24)) * 2, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("state", "decision", "hours"),
+    [("running", "stop", 60), ("gone", "stop", 60), ("changed", "pass", 0), ("back", "pass", 0)],
+)
+def test_a_device_that_runs_something_else_by_now_counts_for_nothing(
+    database: Database, state: MemberState, decision: str, hours: int
+) -> None:
+    remember(database, 30, dict.fromkeys(NAMES[:2], 0.3))
+    found = judged(database, 30, state)
+    assert (found.decision, found.hours) == (decision, hours)
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_a_line_that_is_drawn_or_removed_meanwhile_is_no_other_count(database: Database, *, drawn: bool) -> None:
+    remember(database, 30, {})
+    with database.begin() as connection:
+        for row in connection.execute(select(LINE).where(LINE.c.device.in_(("pole-1", "pole-2")))).mappings().all():
+            values = {**row, "name": "second"}
+            del values["id"]
+            line = connection.execute(insert(LINE).values(values).returning(LINE.c.id)).scalar_one()
+            hours = range(NOW, NOW + 24 * HOUR_S, HOUR_S)
+            weeks = (0,) if drawn else range(1, 5)
+            add_hours(connection, {(line, at - week * WEEK): {"car": 300} for at in hours for week in weeks})
+    assert judged(database, 30).decision == "pass"
 
 
 def test_what_is_usual_is_that_of_the_same_clock_where_clocks_have_been_changed(database: Database) -> None:
