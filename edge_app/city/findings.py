@@ -22,6 +22,7 @@ from edge_app.city.database.lost import lost_files
 from edge_app.city.running import Running, ask_running
 from edge_app.city.service import client_id_of, open_queue, opened, queue_addresses, timing_of
 from edge_app.city.tiles import read_tiles
+from edge_app.config.secrets import login_files
 from edge_app.errors import ConfigError, StoreError
 from edge_app.monitoring.certificate import expiry_warning
 from edge_app.web.line_check import Finding
@@ -52,7 +53,7 @@ def findings(config: CityConfig, folder: Path) -> Iterator[Finding]:
         sentence = f"{unread[0]}: the user of the service cannot read it; copy it to {folder}, readable by all."
         yield Finding("FAIL", "certificates", sentence)
     elif files:
-        warning = expiry_warning(files, time.time())
+        warning = expiry_warning([*dict.fromkeys((*files, *login_files(folder)))], time.time())
         yield Finding("warn" if warning else "ok", "certificates", as_sentence(warning or "none ends within 30 days"))
     yield _page(config, running)
     if config.page.tiles:
