@@ -15,14 +15,13 @@ from typing import Final
 from edge_app.assembly.broker import endpoints_of
 from edge_app.checks.broker import try_broker
 from edge_app.checks.sentence import as_sentence
-from edge_app.city.config import CityConfig, database_url
+from edge_app.city.config import CityConfig, database_url, login_files
 from edge_app.city.database.archived import all_files
 from edge_app.city.database.engine import Tables, state_of
 from edge_app.city.database.lost import lost_files
 from edge_app.city.running import Running, ask_running
 from edge_app.city.service import client_id_of, open_queue, opened, queue_addresses, timing_of
 from edge_app.city.tiles import read_tiles
-from edge_app.config.secrets import login_files
 from edge_app.errors import ConfigError, StoreError
 from edge_app.monitoring.certificate import expiry_warning
 from edge_app.web.line_check import Finding

@@ -88,12 +88,6 @@ def login_file(process: str) -> str:
     return f"login-{process}.pem"
 
 
-def login_files(folder: Path) -> Sequence[Path]:
-    """Return the files with the certificates of single processes. folder: of the configuration."""
-    places = (folder, folder / "credentials")
-    return [file for place in places for file in sorted(place.glob(login_file("*"))) if _is_login(file)]
-
-
 def _is_login(path: Path) -> bool:
     """Return False also for what a unit hands over where there is no file: systemd takes no empty text for one."""
     return _has_content(path) and _first_line(path) != "none"
