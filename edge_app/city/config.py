@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -282,6 +282,11 @@ def load(path: Path, environment: Mapping[str, str] = os.environ, *, process: st
     if process:
         fill_login(tables, path.parent, environment, process)
     return validated(tables, path.parent, environment)
+
+
+def login_files(folder: Path) -> Sequence[Path]:
+    """Return the files with the certificates of single processes. folder: of the configuration."""
+    return [file for place in (folder, folder / "credentials") for file in sorted(place.glob(login_file("*")))]
 
 
 def shared_login(config: CityConfig, process: str) -> str:

@@ -15,7 +15,7 @@ from typing import Final
 from edge_app.assembly.broker import endpoints_of
 from edge_app.checks.broker import try_broker
 from edge_app.checks.sentence import as_sentence
-from edge_app.city.config import CityConfig, database_url
+from edge_app.city.config import CityConfig, database_url, login_files
 from edge_app.city.database.archived import all_files
 from edge_app.city.database.engine import Tables, state_of
 from edge_app.city.database.lost import lost_files
@@ -52,7 +52,7 @@ def findings(config: CityConfig, folder: Path) -> Iterator[Finding]:
         sentence = f"{unread[0]}: the user of the service cannot read it; copy it to {folder}, readable by all."
         yield Finding("FAIL", "certificates", sentence)
     elif files:
-        warning = expiry_warning(files, time.time())
+        warning = expiry_warning([*dict.fromkeys((*files, *login_files(folder)))], time.time())
         yield Finding("warn" if warning else "ok", "certificates", as_sentence(warning or "none ends within 30 days"))
     yield _page(config, running)
     if config.page.tiles:

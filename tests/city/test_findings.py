@@ -27,7 +27,17 @@ from edge_app.mqtt.endpoint import Endpoint
 from edge_app.mqtt.events import Acked, Connected, Message
 from edge_app.mqtt.session import Session
 from edge_app.system.signatures import make_key
-from tests.support.brokers import SHORT, Mosquitto, eventually, mosquitto, needs_mosquitto, password_file, run_until
+from tests.support.brokers import (
+    SHORT,
+    Authority,
+    Mosquitto,
+    eventually,
+    mosquitto,
+    needs_mosquitto,
+    needs_openssl,
+    password_file,
+    run_until,
+)
 from tests.support.disks import small_disk
 from tests.support.nats_server import nats_server, needs_nats
 from tests.support.ports import free_port
@@ -82,6 +92,24 @@ def test_the_room_is_that_of_the_disk_on_which_the_database_will_lie(
     url = f"sqlite:///{small_disk / 'not made yet' / 'city.sqlite3'}"
     (tmp_path / "city.toml").write_text(f'[mqtt]\nport = {free_port()}\n[database]\nurl = "{url}"\n')
     assert "warn room: 0 MB are free where the database is" in " ".join(check(tmp_path, capsys)[1])
+
+
+@needs_openssl
+@pytest.mark.parametrize("place", [".", "credentials"])
+def test_the_certificate_of_each_process_is_looked_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setattr("edge_app.city.findings.hidden", lambda _: False)  # the unit sees nothing of /tmp
+    authority = Authority(tmp_path)
+    worker, key = authority.sign("city", days=400)
+    office, office_key = authority.sign("office", days=3)
+    mqtt = f'[mqtt]\nport = {free_port()}\ntls = true\ncert_file = "{worker}"\nkey_file = "{key}"\n'
+    (tmp_path / "city.toml").write_text(f"{mqtt}[page]\nport = {free_port()}\n")
+    assert "ok certificates: none ends within 30 days" in " ".join(check(tmp_path, capsys)[1])
+    login = tmp_path / place / "login-office.pem"
+    login.parent.mkdir(exist_ok=True)
+    login.write_bytes(office.read_bytes() + office_key.read_bytes())
+    assert f"warn certificates: certificate {login} ends on" in " ".join(check(tmp_path, capsys)[1])
 
 
 def test_a_file_that_the_user_of_the_service_cannot_read_is_told(
