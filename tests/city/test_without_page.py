@@ -1,4 +1,4 @@
-"""`edge-app city serve` with page.enabled = false: devices are asked and days archived, and nobody is shown anything."""
+"""`edge-app city serve` with page.enabled = false: devices are asked, days archived, and nothing is shown."""
 
 from __future__ import annotations
 
