@@ -160,6 +160,7 @@ def build_publisher(
         health,
         interval_s=config.counting.interval_s,
         installation=installation,
+        latest=config.mqtt.latest,
         crossings=config.mqtt.crossings,
         birth_messages=build_announcement(config, device, lines).birth_messages,
         office=office,

@@ -345,6 +345,14 @@ class Config(Table):
             raise ValueError("pictures leave this device only with office.pictures = true and a key in office.keys")
         return value
 
+    @field_validator("homeassistant")
+    @classmethod
+    def _has_values(cls, value: HomeAssistantConfig, info: ValidationInfo) -> HomeAssistantConfig:
+        mqtt = info.data.get("mqtt")
+        if value.enabled and mqtt is not None and not mqtt.latest:
+            raise ValueError("Home Assistant would get no counts, which it reads from `latest`: set mqtt.latest = true")
+        return value
+
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret text, so that nothing shows it."""

@@ -188,6 +188,11 @@ class MqttConfig(BrokerAccess):
         description="QoS at which this device subscribes to what is sent to it: 0 at a cluster of NATS, whose nodes "
         "have to agree on every subscription of QoS 1.",
     )
+    latest: bool = Field(
+        default=True,
+        description="Publish the newest interval once more, retained, on latest/LINE; false halves what is sent, and "
+        "takes back what was retained. Home Assistant needs it.",
+    )
     crossings: bool = Field(
         default=False, description="Publish each crossing at once too, on crossings/LINE with QoS 0; never stored."
     )

@@ -58,7 +58,8 @@ USUAL_PACE: Final = Pace()
 class IntervalDelivery:
     """Sender of the outbox's intervals, in the publisher's thread. Every method may raise StoreError.
 
-    held_back, in_flight, configs: shared with the publisher. told: the configured lines. publish: sends a message.
+    held_back, in_flight, configs: shared with the publisher. told: the lines that get a retained `latest`, others lose
+        theirs. publish: sends a message.
     installation: returns the id under which intervals are numbered now. utc, clock: UTC seconds and monotonic seconds.
 
     Attribute: `delivered` counts the intervals that the broker has acknowledged since the start.
@@ -159,12 +160,12 @@ class IntervalDelivery:
         return True
 
     def _is_latest(self, row: Outgoing, prefix: str) -> bool:
-        """Return True for the highest number of a configured line under the present installation."""
+        """Return True for the highest number of a line with `latest` under the present installation."""
         present = prefix == self._device.prefix and row.installation == self._installation()
         return present and row.line in self._told and row.seq == self._outbox.newest_seq(row.installation, row.line)
 
     def take_back(self) -> None:
-        """Remove the retained `latest` of lines that are no longer configured, once in a connection."""
+        """Remove the retained `latest` of lines that have none any more, once in a connection."""
         if self._taken_back:
             return
         self._taken_back = True

@@ -66,6 +66,7 @@ class Publisher:
     pace: how fast intervals are sent.
     refused_retry_s: seconds until a line whose topic was refused is tried again; the other lines go on.
     store_retry_s: seconds until a store that cannot be used is tried again.
+    latest: the newest interval of a line is published retained too; else what was retained is taken back.
     crossings: `tell` is going to be called.
     office: takes configurations from the office; None where the device has no key of one.
     follows: this program has said `online` before, so a stop must be said whatever happens until then.
@@ -91,6 +92,7 @@ class Publisher:
         pace: Pace = USUAL_PACE,
         refused_retry_s: float = 60.0,
         store_retry_s: float = 5.0,
+        latest: bool = True,
         crossings: bool = False,
         office: Office | None = None,
         follows: bool = False,
@@ -111,7 +113,7 @@ class Publisher:
         self._delivery = IntervalDelivery(
             outbox,
             device,
-            lines_of(meta),
+            lines_of(meta) if latest else frozenset(),
             self._publish,
             held_back=self._held_back,
             in_flight=self._in_flight,

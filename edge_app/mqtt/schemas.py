@@ -83,9 +83,9 @@ _CHANNELS: Final = (
         CountsMessage,
         1,
         True,
-        "Only the newest closed interval",
+        "Only the newest closed interval; none with `mqtt.latest = false`",
         "The highest `seq` of the current installation; a late delivery never overwrites it. An empty payload takes it"
-        " back when the line is no longer configured.",
+        " back when the line is no longer configured, or `latest` was switched off.",
     ),
     _Channel(
         "flows",

@@ -243,6 +243,13 @@ def test_a_discovery_prefix_may_have_levels(toml: Path) -> None:
     assert read(toml, '[homeassistant]\nprefix = "ha/city_1"').homeassistant.prefix == "ha/city_1"
 
 
+def test_home_assistant_is_not_announced_values_that_nobody_publishes(toml: Path) -> None:
+    (problem,) = problems(toml, "[mqtt]\nlatest = false\n[homeassistant]\nenabled = true")
+    assert problem.startswith("homeassistant: ")
+    assert "mqtt.latest = true" in problem
+    assert not read(toml, "[mqtt]\nlatest = false").mqtt.latest
+
+
 def test_the_example_has_the_defaults_and_names_every_key(toml: Path) -> None:
     assert read(toml, example()) == read(toml, "")
     for name, model in TABLES.items():

@@ -257,6 +257,21 @@ def test_the_latest_of_a_removed_line_is_taken_back(state: State, port: int) -> 
         assert any(m.topic.endswith("/counts/c") for m in found.messages)
 
 
+def test_without_latest_none_is_published_and_what_was_retained_is_taken_back(state: State, port: int) -> None:
+    state.close_intervals(2)
+    topic = f"{DEVICE.prefix}/latest/a"
+    with city(state, port) as found:
+        found.until(lambda: any(m.topic == topic and m.payload for m in found.messages))
+    state.close_intervals(1)
+    with city(state, port, latest=False) as found:
+        found.until(lambda: state.outbox.memory.retained() == [])
+        found.until(lambda: any(m.topic == topic and not m.payload for m in found.messages))
+        assert [json.loads(m.payload)["seq"] for m in found.messages if "/counts/" in m.topic][-1] == 3
+        assert not any("/latest/" in m.topic and m.payload and not m.retained for m in found.messages)
+    with subscribed(port, topic, name="later") as later:
+        assert later.read(0.2) is None, "somebody reads a stale value"
+
+
 def test_an_interval_is_not_offered_before_its_end_and_blocks_no_other(state: State, port: int) -> None:
     from tests.support.publisher_cases import START, Clock
 
