@@ -83,7 +83,7 @@ def open_inbox(config: CityConfig) -> Inbox:
         )
     by_names = config.broker.by_names
     beside = MqttInbox(_session(config, keep=False), beside_topics(root), by_names=by_names) if fleet else None
-    return BesideMqtt(open_queue(config, queued_topics(root, fleet=fleet)), beside)
+    return BesideMqtt(open_queue(config, queued_topics(root, fleet=fleet), makes=fleet), beside)
 
 
 def queue_addresses(config: CityConfig) -> list[Endpoint]:
@@ -92,15 +92,18 @@ def queue_addresses(config: CityConfig) -> list[Endpoint]:
     return [replace(address, port=port) for address in endpoints_of(config.mqtt)]
 
 
-def open_queue(config: CityConfig, topics: Sequence[str]) -> Queue:
-    """Return the queue of a broker with one, NATS or RabbitMQ; otherwise like `open_inbox`."""
+def open_queue(config: CityConfig, topics: Sequence[str], *, makes: bool = True) -> Queue:
+    """Return the queue of a broker with one, NATS or RabbitMQ; otherwise like `open_inbox`.
+
+    makes: it makes sure of what the broker needs for it, rather than use what is there.
+    """
     if config.broker.kind == "nats":
         from edge_app.city.nats_inbox import NatsQueue
 
-        return NatsQueue(queue_addresses(config), topics)
+        return NatsQueue(queue_addresses(config), topics, makes=makes)
     from edge_app.city.rabbitmq_inbox import RabbitMqQueue
 
-    return RabbitMqQueue(queue_addresses(config), topics)
+    return RabbitMqQueue(queue_addresses(config), topics, makes=makes)
 
 
 def _session(config: CityConfig, *, keep: bool) -> Session:
