@@ -217,6 +217,21 @@ def check_binds_nothing(city: City, broker: Broker) -> None:
             connection.channel().basic_consume("edge-app-city-fleet", lambda *_: None)
 
 
+def check_waits(city: City, broker: Broker) -> None:
+    """See that a worker that comes first to RabbitMQ says so, and goes on as soon as the office has made the queue."""
+    import pika
+
+    from edge_app.city.rabbitmq_inbox import parameters
+
+    way = parameters(Endpoint(HOST, broker.queue_port, tls=city.tls("control.city")))
+    with closing(pika.BlockingConnection([way])) as connection:
+        connection.channel().queue_delete("edge-app-city-counts")
+    with closing(queue_of_counts(city, broker)) as box:
+        eventually(lambda: (box.read(1, 0.02), "has no queue of counts yet" in box.problem)[1])
+        worker(city, broker).close()
+        eventually(lambda: (box.read(1, 0.02), not box.problem)[1])
+
+
 def until(box: Inbox, wanted: str, *others: Session) -> list[Message]:
     """Read until a message with this payload has come, and return all, acknowledged."""
     got: list[Message] = []
@@ -322,6 +337,7 @@ def test_a_workers_certificate_takes_counts_and_reads_nothing_else(city_and_brok
         assert {one.topic for one in taken} == {f"{OWN}/counts/a"}
     if broker.kind == "rabbitmq":
         check_binds_nothing(city, broker)
+        check_waits(city, broker)
 
 
 @needs_nats
