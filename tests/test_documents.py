@@ -48,8 +48,9 @@ SPAN = re.compile(r"`([^`]+)`")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"^(?: {4}|\t).*$", re.MULTILINE)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-FILE_ENDINGS = {"jsonl", "json", "html", "md", "py", "sock", "toml"}
+FILE_ENDINGS = {"jsonl", "json", "html", "md", "py", "sh", "sock", "toml"}
 TABLES = {name for name, field in Config.model_fields.items() if hasattr(field.annotation, "model_fields")}
+TABLES |= set(city.TABLES)
 MADE_LATER = ("models/.cache", "models/artefacts/registry/store", "edge_app/models")
 """Folders that commands make, the last in the wheel alone; git does not know them."""
 WANTED = {
@@ -199,9 +200,9 @@ def test_configuration_blocks_have_only_keys_that_exist(document: Path) -> None:
 
 
 def keys_of(table: str) -> set[str]:
-    """`source` names a table of the configuration and a part of the health message."""
-    model = LineConfig if table == "lines" else Config.model_fields[table].annotation
-    keys = set(getattr(model, "model_fields", {}))
+    """Return the keys of a table, of a device or of the city; `source` is a part of the health message too."""
+    device = LineConfig if table == "lines" else getattr(Config.model_fields.get(table), "annotation", None)
+    keys = {key for model in (device, city.TABLES.get(table)) for key in getattr(model, "model_fields", {})}
     return keys | set(SourceHealth.model_fields) if table == "source" else keys
 
 

@@ -94,7 +94,9 @@ def build_api(city: City) -> FastAPI:
     )
     access, callers = Access(city.database, city.origin, city.utc), Readers(_FINDING, _MOST_FOUND)
     places = Places(_READING, _READING_OF_ONE, _MOST_READING)
-    told = (
+    page = (
+        file_routes(),
+        people_routes(city, access),
         data_routes(city),
         gap_routes(city),
         fleet_routes(city),
@@ -107,10 +109,9 @@ def build_api(city: City) -> FastAPI:
         map_routes(city),
         review_routes(city),
         public_routes(city),
-        watching_routes(city),
     )
     api.state.routes = []
-    for routes in (file_routes(), people_routes(city, access), *told):
+    for routes in (*(page if city.page else ()), watching_routes(city)):
         api.include_router(routes)
         api.state.routes += routes.routes
     for kind, handler in _HANDLERS.items():

@@ -124,6 +124,11 @@ class IngestConfig(Table):
 class PageConfig(Table):
     """The page and the API. Others reach them through a proxy with TLS, whose address is `origin`."""
 
+    enabled: bool = Field(
+        default=True,
+        description="false: no page, API and feeds, /health and /metrics alone; devices are asked and days archived as "
+        "ever.",
+    )
     host: OwnAddress = Field(default="127.0.0.1", description="Address of loopback to listen on.")
     port: int = Field(default=8800, ge=0, le=65535, description="TCP port, 0 for a free one.")
     origin: str = Field(

@@ -55,7 +55,7 @@ def findings(config: CityConfig, folder: Path) -> Iterator[Finding]:
         warning = expiry_warning([*dict.fromkeys((*files, *login_files(folder)))], time.time())
         yield Finding("warn" if warning else "ok", "certificates", as_sentence(warning or "none ends within 30 days"))
     yield _page(config, running)
-    if config.page.tiles:
+    if config.page.enabled and config.page.tiles:
         yield _tiles(config.page.tiles)
     if config.signing.key_file:
         yield _signing(config, config.signing.key_file, folder)
@@ -157,7 +157,8 @@ def _asked(running: Running, where: str) -> Finding:
 def _page(config: CityConfig, running: Running | None) -> Finding:
     where = f"{config.page.host} port {config.page.port}"
     if running is not None and running.there:
-        return Finding("ok", "page", f"the running service answers at {where}.")
+        without = "" if config.page.enabled else ", without a page (page.enabled = false)"
+        return Finding("ok", "page", f"the running service answers at {where}{without}.")
     with socket.socket(socket.AF_INET6 if ":" in config.page.host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

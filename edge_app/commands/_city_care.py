@@ -73,25 +73,25 @@ def tell_status(arguments: argparse.Namespace, _: threading.Event) -> int:
     from edge_app.system.unit import installed_unit
 
     page = load(arguments.config).page
-    found = ask_running(page.host, page.port)
+    found, what = ask_running(page.host, page.port), "page" if page.enabled else "service"
     unit = arguments.config == CITY and bool(installed_unit("edge-app-city"))
     log = "journalctl -u edge-app-city" if unit else "its log says why"
     match found.state:
         case "well":
-            print(f"page and database answer at {found.address}, release {found.version}")
+            print(f"{what} and database answer at {found.address}, release {found.version}")
             if not found.broker:
                 print(f"it has no connection to its broker: {log}")
         case "no database":
-            print(f"the page at {found.address} answers, and its database does not: {log}")
+            print(f"the {what} at {found.address} answers, and its database does not: {log}")
         case "fault":
-            print(f"the page at {found.address} answers with a fault ({found.why}): {log}")
+            print(f"the {what} at {found.address} answers with a fault ({found.why}): {log}")
         case "another":
             other = f"but another program ({found.why}): see page.port"
             print(f"nothing of the city side answers at {found.address}, {other}")
         case "none":
             named = shlex.quote(str(arguments.config))
-            what = "systemctl status edge-app-city" if unit else f"edge-app city serve --config {named} starts it"
-            print(f"nothing of the city side answers at {found.address} ({found.why}): {what}")
+            remedy = "systemctl status edge-app-city" if unit else f"edge-app city serve --config {named} starts it"
+            print(f"nothing of the city side answers at {found.address} ({found.why}): {remedy}")
     return 0 if found.state == "well" else 1 if found.there else _NOT_RUNNING
 
 

@@ -34,6 +34,7 @@ HELP = "the city side: counts of all devices, kept whole and shown; `city demo` 
 _PORT: Final = 8800
 _OTHER_PORT: Final = 'choose another with --port N (make city CITY_ARGS="--port N"), 0 for a free one'
 _LOOK_S: Final = 0.5
+_NO_PAGE: Final = "There is no page (page.enabled = false); {0}health and {0}metrics tell how it is"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -140,11 +141,12 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
     if named and (shared := shared_login(config, named)):
         logging.getLogger(__name__).warning("%s", shared)
     live = Live()
-    tiles = read_tiles(config.page.tiles) if config.page.tiles and arguments.kind == "serve" else None
+    shown = config.page.enabled and arguments.kind == "serve"
+    tiles = read_tiles(config.page.tiles) if config.page.tiles and shown else None
     with ExitStack() as stack:
         database = stack.enter_context(opened(config, arguments.config.parent))
         lock = stack.enter_context(working_alone(config, arguments.config.parent))
-        on_stored = stack.enter_context(telling(config, database, live)) if arguments.kind == "serve" else live.tell
+        on_stored = stack.enter_context(telling(config, database, live)) if shown else live.tell
         worker = stack.enter_context(ingesting(config, database, on_stored))
         if arguments.kind == "serve":  # of all workers the one that asks devices also archives
             overdue, page = stack.enter_context(archiving(config, database)), config.page
@@ -157,6 +159,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
                 overdue=overdue,
                 broker=lambda: worker.broker_problem,
                 worker=lambda: worker.state,
+                page=shown,
                 datex2=publisher_of(config.feeds),
                 fiware=config.feeds.fiware,
                 sensorthings=config.feeds.sensorthings,
@@ -165,8 +168,8 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
                 is_genuine=known_genuine(config),
             )
             remedy = f"name another page.port in {arguments.config}"
-            print(f"The page is at {stack.enter_context(_page(city, page.host, page.port, remedy))}", flush=True)
-            print(_who_may(city), flush=True)
+            address = stack.enter_context(_page(city, page.host, page.port, remedy))
+            print(f"The page is at {address}\n{_who_may(city)}" if shown else _NO_PAGE.format(address), flush=True)
         notify("READY=1")
         while not stop.wait(_LOOK_S):
             worker.raise_fault()

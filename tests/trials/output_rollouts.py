@@ -13,7 +13,7 @@ equal candidate is stopped too often, or one with three times the doubtful cross
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -80,33 +80,50 @@ class Streets:
         ]
 
 
+class Output:
+    """Output of a fleet in a roll-out, and the rule that sees it. parts: names of its devices by group.
+
+    factors: figure -> by which its share is larger with the candidate.
+    """
+
+    def __init__(
+        self, parts: Sequence[Sequence[str]], world: Fleet, factors: Mapping[str, float], random: np.random.Generator
+    ) -> None:
+        self.rule = OutputRule()
+        self._group_of = {name: number for number, part in enumerate(parts) for name in part}
+        judged = [name for part in parts for name in part[:_EACH]]
+        judged += [name for part in reversed(parts) for name in part if name not in set(judged)][:_OTHERS]
+        self._judged, self._streets = judged, Streets(world, [int(name) for name in judged], random)
+        self._larger, nobody = np.array([factors.get(name, 1.0) for name in FIGURES]), np.zeros(len(judged), bool)
+        before = [self._streets.told(hour, self._larger, nobody) for hour in range(-_BEFORE_H, 0)]
+        self._usual: dict[str, Usual] = {
+            name: usual_of({at * _HOUR_S: told[row] for at, told in enumerate(before)})
+            for row, name in enumerate(judged)
+        }
+
+    def pass_hour(self, hour: int, group: int) -> None:
+        """Let an hour pass. hour: from the begin of the roll-out. group: the newest that has the candidate."""
+        at = (hour + _BEFORE_H) * _HOUR_S
+        with_it = np.array([self._group_of[name] <= group for name in self._judged])
+        told = dict(zip(self._judged, self._streets.told(hour, self._larger, with_it), strict=True))
+        others = [name for name in self._judged if self._group_of[name] > group][-_OTHERS:]
+        shifted = shifts(at, {name: told[name] for name in others}, self._usual)
+        for name in self._judged:
+            if self._group_of[name] <= group:
+                self.rule.add(name, at, told[name], self._usual[name], shifted, group=self._group_of[name])
+
+
 def run(devices: int, factors: Mapping[str, float], random: np.random.Generator) -> Run:
     """Roll a candidate out until it is stopped or done. factors: figure -> by which its share is larger."""
     cascade = Cascade()
     parts = groups([str(n) for n in range(devices)], str(random.integers(2**32)), cascade)
-    group_of = {name: number for number, part in enumerate(parts) for name in part}
-    judged = [name for part in parts for name in part[:_EACH]]
-    judged += [name for part in reversed(parts) for name in part if name not in set(judged)][:_OTHERS]
-    streets = Streets(fleet(devices, random), [int(name) for name in judged], random)
-    larger, nobody = np.array([factors.get(name, 1.0) for name in FIGURES]), np.zeros(len(judged), bool)
-    before = [streets.told(hour, larger, nobody) for hour in range(-_BEFORE_H, 0)]
-    usual: dict[str, Usual] = {
-        name: usual_of({at * _HOUR_S: told[row] for at, told in enumerate(before)}) for row, name in enumerate(judged)
-    }
-    progress, rule, hours = Progress(), OutputRule(), 0
+    output, progress, hours = Output(parts, fleet(devices, random), factors, random), Progress(), 0
     while progress.state == "running":
-        at = (hours + _BEFORE_H) * _HOUR_S
-        with_it = np.array([group_of[name] <= progress.group for name in judged])
-        told = dict(zip(judged, streets.told(hours, larger, with_it), strict=True))
-        others = [name for name in judged if group_of[name] > progress.group][-_OTHERS:]
-        shifted = shifts(at, {name: told[name] for name in others}, usual)
-        for name in judged:
-            if group_of[name] <= progress.group:
-                rule.add(name, at, told[name], usual[name], shifted, group=group_of[name])
+        output.pass_hour(hours, progress.group)
         hours += 1
-        reasons = rule.reasons()
+        reasons = output.rule.reasons()
         running = [name for part in parts[: progress.group + 1] for name in part]
-        state = Seen("stop" if reasons else "wait" if rule.leans() else "pass", reasons, running=running)
+        state = Seen("stop" if reasons else "wait" if output.rule.leans() else "pass", reasons, running=running)
         progress = advance(progress, state, len(parts), float(hours * _HOUR_S), cascade)
     return Run(progress.state, progress.group, hours)
 

@@ -31,6 +31,7 @@ class City:
     read the API. utc: UTC s. done: what the worker of this process has done since its start, for metrics. overdue: days
     that should be in the archive by now. broker: why the worker has no connection to the broker, "" with one.
     worker: how it keeps up.
+    page: False leaves page and API out: there is only what tells how the service is.
     datex2: who publishes; None: the feed is off. fiware, sensorthings: the feed is on. tiles: of the map; None: none.
     demo: the public page may show what is invented, and says so. root: beginning of all topics. is_genuine: tells what
     the office has signed; None: its public key is not known.
@@ -45,6 +46,7 @@ class City:
     overdue: Callable[[], int] = field(default=int)
     broker: Callable[[], str] = field(default=str)
     worker: Callable[[], State] = field(default=State)
+    page: bool = True
     datex2: Publisher | None = None
     fiware: bool = False
     sensorthings: bool = False
