@@ -149,6 +149,8 @@ class Outcome:
     repeated: int = 0
     aside: int = 0
     contradictions: list[Contradiction] = field(default_factory=list)
+    new: list[Interval] = field(default_factory=list)
+    """Those that are stored, without repeated ones."""
     changed: set[tuple[int, int]] = field(default_factory=set)
     """Line and start of each quarter of an hour that has changed."""
 
