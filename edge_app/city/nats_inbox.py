@@ -297,6 +297,15 @@ class _Client(Client):
     word at what it cannot read, such as a topic that is no UTF-8, which NATS takes of any device.
     """
 
+    _headers: bytes = b""
+    _parsed: Any = None
+
+    async def _process_headers(self, headers: bytes) -> Any:
+        """Return what is in them. All messages of QoS 1 have the same, and reading them is a parser of e-mail."""
+        if headers and headers != self._headers:
+            self._headers, self._parsed = headers, await super()._process_headers(headers)
+        return self._parsed if headers else None
+
     def _connect_command(self) -> bytes:
         if "tls" in self.options and not self._server_info.get("tls_required"):
             raise Error("offers no TLS, which mqtt.tls wants")
