@@ -127,7 +127,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What has changed at a site. at: UTC s. kind: line, drawn, model, config or installation.
+    """What has changed at a site. at: UTC s. kind: line, place, drawn, model, config or installation.
 
     breaks: counts before and after cannot be compared. before, after: what it is the change of. reason: text for
     people, may be empty.
