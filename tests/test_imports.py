@@ -264,7 +264,7 @@ VENDORS = {
     "uvicorn": "http.server",
     "python_multipart": "serve.multipart",
     "httpx": "serve.client",
-    "cryptography": "system.signatures",
+    "cryptography": r"system\.signatures|city\.certificate_name",
     "tomllib": "config.files",
     "tomli": "config.files",
 }

@@ -34,36 +34,50 @@ nats() {
         for (i = 1; i <= n; i++) of = of (i > 1 ? ", " : "") "\"" all[i] "\""
         return "[" of "]"
     }
-    function user(name, writes, reads) {
-        printf "    {user: \"CN=%s\", permissions: {\n        publish: {allow: %s}\n        subscribe: {allow: %s}\n    }}\n",
+    # by: what is said before the permissions.
+    function user(name, writes, reads, by) {
+        printf "    {user: \"CN=%s\", " by "permissions: {\n        publish: {allow: %s}\n        subscribe: {allow: %s}\n    }}\n",
             name, list(writes), list(reads)
     }
+    function takes(consumer) {
+        return "$JS.API.CONSUMER.INFO.$MQTT_msgs." consumer " $JS.API.CONSUMER.MSG.NEXT.$MQTT_msgs." consumer \
+            " $JS.ACK.$MQTT_msgs." consumer ".>"
+    }
     BEGIN {
-        # What a worker sends to take messages out of the stream.
-        taken = "$JS.API.CONSUMER.DURABLE.CREATE.$MQTT_msgs.* $JS.API.CONSUMER.MSG.NEXT.$MQTT_msgs.* $JS.ACK.$MQTT_msgs.>"
+        # What a worker sends to take messages out of the stream. Whoever may make a consumer reads everything: its
+        # subject does not tell which messages it is for. So only `control` may, and a worker takes from those of counts.
+        makes = "$JS.API.CONSUMER.DURABLE.CREATE.$MQTT_msgs.* " takes("*")
+        counts = takes("edge-app-city-traffic-v1-each-each-counts-each") " " takes("edge-app-city-traffic-v1-each-each-flows")
         print "authorization { users: ["
     }
-    # $MQTT.sub.> is where the server delivers a subscription of QoS 1; it lets no client subscribe to it.
+    # $MQTT.sub.> is where the server delivers a subscription of QoS 1, to everybody. It lets no client of MQTT listen
+    # there; one of NATS it would. So devices may speak MQTT alone.
     /\// {
         own = "traffic.v1." $0; sub(/\//, ".", own)
         user($0, own ".status " own ".meta " own ".meta.* " own ".health " own ".counts.* " own ".latest.* " \
             own ".flows " own ".crossings.* " own ".shadow.* " own ".reviews.* " own ".replies.> " own ".pieces.* " own ".config.reported", \
-            own ".commands " own ".commands.> " own ".config.desired $MQTT.sub.>")
+            own ".commands " own ".commands.> " own ".config.desired $MQTT.sub.>", \
+            "allowed_connection_types: [\"MQTT\"], ")
     }
     /^reader\./ { user($0, "$NOBODY", "traffic.v1.> $MQTT.sub.>") }
-    /^control\./ { user($0, "traffic.v1.*.*.commands.> traffic.v1.*.*.config.desired " taken, "traffic.v1.> $MQTT.sub.> _INBOX.>") }
-    /^worker\./ { user($0, taken, "_INBOX.>") }
+    /^control\./ { user($0, "traffic.v1.*.*.commands.> traffic.v1.*.*.config.desired " makes, "traffic.v1.> $MQTT.sub.> _INBOX." $0 ".>") }
+    # Where the server gives a worker what it asks for, nobody else listens.
+    /^worker\./ { user($0, counts, "_INBOX." $0 ".>") }
     END { print "] }" }'
 }
 
 rabbitmq() {
     names "$1" | awk '
     function add(to, what) { return to (to == "" ? "" : ",") "\n  " what }
-    # own: pattern of the topics, with two backslashes before a dot. queues: pattern of the queues that it may use.
-    function user(name, writes, reads, queues) {
+    # makes, writes, reads: patterns of the queues and exchanges that it may make, write to (also: bind) and read.
+    function allow(name, makes, writes, reads) {
         users = add(users, "{\"name\": \"" name "\", \"password_hash\": \"\", \"tags\": []}")
-        may = add(may, "{\"user\": \"" name "\", \"vhost\": \"/\", \"configure\": \"^(" queues ")$\", \"write\": \"^(amq\\\\.topic|" \
-            queues ")$\", \"read\": \"^(amq\\\\.topic|" queues ")$\"}")
+        may = add(may, "{\"user\": \"" name "\", \"vhost\": \"/\", \"configure\": \"^" makes "$\", \"write\": \"^" writes \
+            "$\", \"read\": \"^" reads "$\"}")
+    }
+    # writes, reads: patterns of the topics, with two backslashes before a dot. queues: of the queues that it may use.
+    function user(name, writes, reads, queues) {
+        allow(name, "(" queues ")", "(amq\\\\.topic|" queues ")", "(amq\\\\.topic|" queues ")")
         topics = add(topics, "{\"user\": \"" name "\", \"vhost\": \"/\", \"exchange\": \"amq.topic\", \"write\": \"" writes \
             "\", \"read\": \"" reads "\"}")
     }
@@ -86,8 +100,9 @@ rabbitmq() {
     /^control\./ {
         user($0, "^traffic\\\\.v1\\\\.[^.]*\\\\.[^.]*\\\\.(commands\\\\..*|config\\\\.desired)$", "^traffic\\\\.v1\\\\..*$", "(mqtt-subscription-)?edge-app-city-.*")
     }
-    # It makes sure of the binding of its queue, which needs the right to read those topics.
-    /^worker\./ { user($0, "^$", "^traffic\\\\.v1\\\\..*$", "edge-app-city-counts") }
+    # It takes what lies in the queue of counts, and may bind nothing: whoever may puts anything into it.
+    /^worker\./ { allow($0, "", "", "edge-app-city-counts"); topics = add(topics, "{\"user\": \"" $0 "\", \"vhost\": \"/\", " \
+        "\"exchange\": \"amq.topic\", \"write\": \"^$\", \"read\": \"^$\"}") }
     END {
         queue("counts"); queue("fleet")
         bind("counts", "counts.*"); bind("counts", "flows")

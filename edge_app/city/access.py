@@ -67,18 +67,24 @@ NOBODY: Final = Caller("", Right.NONE)
 HERE: Final = Caller("this machine", Right.ADMIN)
 """Whoever is on the machine of a city without users."""
 PROXIED: Final = Caller("somebody behind a proxy that page.origin does not name", Right.READ)
-_OF_PROXIES: Final = {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"}
+_OF_PROXIES: Final = {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"}
 """Headers that a proxy adds: whoever comes through one need not be on this machine."""
+_OF_DIRECT: Final = "1.1"
+"""The HTTP of browsers, curl and programs without TLS. A proxy that adds no header often asks by 1.0, as nginx."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What of a request says who asks. headers: by lower-case name. cookies: by name. peer: address of the client."""
+    """What of a request says who asks. headers: by lower-case name. cookies: by name. peer: address of the client.
+
+    http: version that is spoken, as 1.1.
+    """
 
     method: str
     headers: Mapping[str, str]
     cookies: Mapping[str, str]
     peer: str
+    http: str = _OF_DIRECT
 
 
 class Access:
@@ -160,7 +166,7 @@ class Access:
                 return Caller(f"user {login.name}", RIGHT_OF_ROLE[login.role], login.csrf, login.name)
             if self._origin or accounts.has_accounts(connection):
                 return NOBODY
-        return PROXIED if asked.headers.keys() & _OF_PROXIES else HERE
+        return HERE if asked.http == _OF_DIRECT and not asked.headers.keys() & _OF_PROXIES else PROXIED
 
     def _judge_page(self, asked: Asked, found: Caller) -> None:
         """Raise RefusalError where another page makes a browser change something."""

@@ -166,7 +166,7 @@ def _who_reads(request: Request) -> str:
 
 def _asked(request: Request, access: Access) -> Asked:
     peer = access.peer(request.client.host if request.client else "", request.headers.getlist("x-forwarded-for"))
-    return Asked(request.method, dict(request.headers), request.cookies, peer)
+    return Asked(request.method, dict(request.headers), request.cookies, peer, request.scope["http_version"])
 
 
 async def _with_tag(request: Request, response: Response) -> Response:

@@ -18,6 +18,7 @@ from edge_app.city.database.comparing import forget_compared
 from edge_app.city.database.contradictions import forget_contradictions
 from edge_app.city.database.engine import Connection, Database
 from edge_app.city.database.figures import forget_figures
+from edge_app.city.database.live_batches import forget_batches
 from edge_app.city.database.orders import expire_late, forget_files
 from edge_app.city.database.reviews import forget_reviews
 from edge_app.city.database.rolling import roll_up
@@ -43,6 +44,7 @@ _ROLL_MOST: Final = 2_000
 _RECALL_EVERY_S: Final = 5.0
 _LAYERS_EVERY_S: Final = 60.0
 _FORGET_EVERY_S: Final = 3600.0
+_FORGET_LIVE_EVERY_S: Final = 30.0
 _MOST_ASIDE: Final = 50_000
 """Messages that stay kept aside, the newest: 800 MB at most."""
 _MOST_CONTRADICTIONS: Final = 50_000
@@ -74,6 +76,7 @@ class Chores:
         self._utc, self._clock = utc, clock
         self._rolling = Portion(_ROLL_LEAST, _ROLL_MOST)
         self._ask_at = self._roll_at = self._recall_at = self._forget_at = 0.0
+        self._forget_live_at = 0.0
         self._layers_at = 0.0
         self._resumed = False
 
@@ -87,6 +90,10 @@ class Chores:
         if now >= self._forget_at:
             self._forget()
             self._forget_at = now + _FORGET_EVERY_S
+        if now >= self._forget_live_at:
+            self._forget_live_at = now + _FORGET_LIVE_EVERY_S
+            with self._database.begin() as connection:
+                forget_batches(connection, int(self._utc()))
         if self._asking and now >= self._recall_at:
             self._recall_at = now + _RECALL_EVERY_S
             self._recall(now)

@@ -52,7 +52,7 @@ _DAY_S: Final = 86_400
 def running(folder: Path, *, on_stored: Callable[[Sequence[Interval]], None] = lambda _: None) -> Iterator[Database]:
     """Run everything but the page within the context and yield the database.
 
-    folder: for the database and the state of the devices. on_stored: gets every batch of new intervals.
+    folder: for the database and the state of the devices. on_stored: gets the new intervals of each batch.
     Raises BrokerError, StoreError.
     """
     with ExitStack() as stack:

@@ -96,7 +96,7 @@ def _room(database: Path) -> Finding:
     # its folder is made at the first start, and is not open to everybody then
     folder = next(one for one in database.absolute().parents if os.access(one, os.F_OK))
     free = shutil.disk_usage(folder).free / 1e6
-    sentence = f"{free:.0f} MB are free where the database is; a line needs some 70 MB a year."
+    sentence = f"{free:.0f} MB are free where the database is; a line needs some 80 MB a year."
     return Finding("ok" if free > _ROOM_MB else "warn", "room", sentence)
 
 

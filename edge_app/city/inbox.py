@@ -15,10 +15,16 @@ log = logging.getLogger(__name__)
 GROUP: Final = "edge-app-city"
 """Name under which workers share messages, and beginning of the names of queues and consumers."""
 MAY_NOT: Final = (
-    "does not let this login take what devices send: a worker's certificate is of kind `worker` or `control`, and "
-    "`users.sh` is run after it was made (docs/deploy/city-brokers.md)"
+    "does not let this login take what devices send: the certificate of the worker that asks devices is of kind "
+    "`control`, that of each other of kind `worker`, and `users.sh` is run after it was made "
+    "(docs/deploy/city-brokers.md)"
 )
 """What follows the name of a broker with queues whose access list refuses a worker."""
+NOT_YET: Final = (
+    "has no queue of counts yet, and this certificate may make none: the worker that asks devices makes it when it "
+    "connects (docs/deploy/city-brokers.md)"
+)
+"""The same where a worker waits for another one."""
 _COUNTS: Final = ("counts/+", "flows")
 _LASTING: Final = ("replies/+", "status", "meta", "meta/+", "shadow/+", "reviews/+")
 _RETAINED: Final = ("status", "meta", "meta/+", "config/desired", "config/reported")

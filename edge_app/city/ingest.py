@@ -7,6 +7,7 @@ its commit: a message of a batch that fails is never acknowledged, and comes aga
 from __future__ import annotations
 
 import gc
+import json
 import logging
 import time
 from collections import Counter
@@ -18,10 +19,12 @@ from edge_app.city.asking import Asking, DeviceName
 from edge_app.city.chores import Chores
 from edge_app.city.database import fleet
 from edge_app.city.database.engine import Connection, Database, ValueRefusedError
+from edge_app.city.database.live_batches import note_batch
 from edge_app.city.database.reading import is_there
 from edge_app.city.database.storing import Storing, keep_aside
 from edge_app.city.device_news import DeviceNews
 from edge_app.city.inbox import Inbox
+from edge_app.city.live import told
 from edge_app.city.pace import Pace, State
 from edge_app.city.reading import (
     UnreadableError,
@@ -69,8 +72,9 @@ class Tally:
 class Worker:
     """Ingest of one worker.
 
-    root: beginning of all topics. pictures_s: time, s, for which pictures for reviews are kept. utc, clock: UTC seconds
-    and monotonic seconds.
+    root: beginning of all topics. on_stored: gets the new intervals of each batch. shares: pages of other processes
+    are told of them too. pictures_s: time, s, for which pictures for reviews are kept. utc, clock: UTC seconds and
+    monotonic seconds.
     """
 
     def __init__(
@@ -81,13 +85,14 @@ class Worker:
         *,
         asking: Asking | None = None,
         on_stored: Callable[[Sequence[Interval]], None] = lambda _: None,
+        shares: bool = False,
         pictures_s: int = 30 * 86_400,
         utc: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.tally = Tally()
         self._inbox, self._database, self._root = inbox, database, root
-        self._on_stored, self._utc, self._clock = on_stored, utc, clock
+        self._on_stored, self._shares, self._utc, self._clock = on_stored, shares, utc, clock
         self._storing, counts = Storing(database.archive), self.tally.counts
         self._news = DeviceNews(self._storing, asking, counts, refuse=self._refuse, clock=clock)
         self._chores = Chores(
@@ -221,6 +226,10 @@ class Worker:
             devices = {(i.name.site, i.name.device) for i in intervals}
             due = [one for one in devices if arrived - self._noted.get(one, 0.0) >= _HEARD_EVERY_S]
             fleet.note_heard(connection, sorted(due), int(arrived))
+            new = [one for one in outcome.new if one.name.line != FLOWS and not one.aside]
+            if self._shares and new:
+                note_batch(connection, json.dumps(list(map(told, new))), int(arrived))
+        self._on_stored(new)  # at once: what fails from here on comes again, and is not new then
         if others:  # apart: who holds rows of devices while it waits for those of lines makes others wait for ever
             with self._database.begin() as connection:
                 self._news.take(connection, others, arrived)
@@ -234,7 +243,6 @@ class Worker:
         self.tally.counts["contradictions"] += len(outcome.contradictions)
         for contradiction in outcome.contradictions:
             log.warning("%s: %s", "/".join(contradiction.name), contradiction.what)
-        self._on_stored([one for one in intervals if one.name.line != FLOWS and not one.aside])
 
     def _refuse(self, connection: Connection, message: Message, why: str, arrived: float) -> None:
         self.tally.counts["poison"] += 1

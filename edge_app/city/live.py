@@ -1,12 +1,12 @@
-"""Hand new intervals from the thread that stores them to the pages that watch, without waiting for any of them."""
+"""Hand new intervals from the thread that has them to the pages that watch, without waiting for any of them."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from edge_app.city.records import Interval
 from edge_app.records import DIRECTIONS, VEHICLES
@@ -22,7 +22,7 @@ _LAST: Final = ": the end\n\n"
 
 
 class Live:
-    """New intervals as server-sent events. Any thread may call `tell`."""
+    """New intervals as server-sent events. Any thread may call `tell` and `offer`."""
 
     def __init__(self) -> None:
         self._watching: dict[asyncio.Queue[str], asyncio.AbstractEventLoop] = {}
@@ -33,17 +33,21 @@ class Live:
         """Whether no further page may watch."""
         return len(self._watching) >= WATCHERS
 
-    def tell(self, intervals: Sequence[Interval]) -> None:
+    def tell(self, intervals: Iterable[Interval]) -> None:
         """Tell of new intervals."""
-        if self._watching:
-            self._offer("".join(map(_event, intervals)))
+        self.offer(map(told, intervals))
+
+    def offer(self, intervals: Iterable[Mapping[str, Any]]) -> None:
+        """Tell of new intervals, each as `told` has it."""
+        if self._watching and (text := "".join(f"data: {json.dumps(one)}\n\n" for one in intervals)):
+            self._send(text)
 
     def end(self) -> None:
         """End all streams, so that a server that stops does not wait for pages that are open."""
         self._ended = True
-        self._offer(_LAST)
+        self._send(_LAST)
 
-    def _offer(self, text: str) -> None:
+    def _send(self, text: str) -> None:
         for queue, loop in list(self._watching.items()):
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(_offer, queue, text)
@@ -72,10 +76,11 @@ def _offer(queue: asyncio.Queue[str], text: str) -> None:
         queue.put_nowait(text)
 
 
-def _event(interval: Interval) -> str:
+def told(interval: Interval) -> dict[str, Any]:
+    """Return an interval as pages are told of it."""
     by_way = [sum(interval.counts[side :: len(DIRECTIONS)]) for side in range(len(DIRECTIONS))]
     by_class = [sum(interval.counts[at : at + 2]) for at in range(0, len(interval.counts), 2)]
-    content: dict[str, object] = {
+    return {
         "device": f"{interval.name.site}/{interval.name.device}",
         "line": interval.name.line,
         "start": interval.start,
@@ -84,4 +89,3 @@ def _event(interval: Interval) -> str:
         **dict(zip(tuple[str, ...](DIRECTIONS), by_way, strict=True)),
         "classes": dict(zip(VEHICLES, by_class, strict=True)),
     }
-    return f"data: {json.dumps(content)}\n\n"

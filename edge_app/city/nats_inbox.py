@@ -1,7 +1,8 @@
 """Read messages of devices from NATS, whose MQTT server keeps them in a stream. Only this file knows nats-py.
 
 Each topic filter has a durable consumer from which all workers of a group pull. What a worker does not acknowledge the
-server gives to another after `ack_wait_s`.
+server gives to another after `ack_wait_s`. Consumers are made by the worker that may: with the right to make one comes
+that to read everything, so a worker that takes counts alone has it not.
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ import logging
 import re
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 from nats.aio.client import Client
 from nats.errors import Error
+from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import NotFoundError
 from nats.protocol import parser
 
-from edge_app.city.inbox import GROUP, MAY_NOT, Attempts, topic_in
+from edge_app.city.certificate_name import user_in
+from edge_app.city.inbox import GROUP, MAY_NOT, NOT_YET, Attempts, topic_in
 from edge_app.mqtt.endpoint import Backoff, Endpoint, explain_unreachable, tls_context
 from edge_app.mqtt.events import Message
 
@@ -47,6 +50,8 @@ _AT_ONCE: Final = 2_000
 _ACK_PENDING: Final = 50_000
 """Messages of all workers that may wait for their acknowledgement."""
 _NS: Final = 1_000_000_000
+_NO_CONSUMER: Final = 10_014
+"""Code of an error: the stream is there, the consumer is not."""
 _NO_WORK: Final = ("404", "408")
 """Status of a request that ran out, or found nothing."""
 
@@ -65,8 +70,9 @@ class NatsQueue:
     """Queue of one worker.
 
     addresses: host and port of NATS, of each node of a cluster, with login and TLS; the next one is tried after each
-    loss. topics: filters, see `queued_topics`. ack_wait_s: after so
-    long without an acknowledgement a message goes to another worker.
+    loss. topics: filters, see `queued_topics`. ack_wait_s: after so long without an acknowledgement a message goes to
+    another worker. makes: it makes sure of its consumers; a worker that does not takes those that are there, and makes
+    what is missing where its login may.
     """
 
     def __init__(
@@ -76,13 +82,18 @@ class NatsQueue:
         *,
         group: str = GROUP,
         ack_wait_s: float = 60.0,
+        makes: bool = True,
         backoff: Backoff | None = None,
     ) -> None:
         self._addresses, self._topics, self._group = addresses, topics, group
         self._turn_of = 0
-        self._ack_wait_s = ack_wait_s
+        self._ack_wait_s, self._makes = ack_wait_s, makes
         self._attempts = Attempts(addresses[0], backoff or Backoff())
         self._tls = tls_context(addresses[0].tls) if addresses[0].tls else None
+        # Nobody else may listen there: the server would give him what is meant for this worker.
+        user = user_in(addresses[0].tls.cert_file) if addresses[0].tls and addresses[0].tls.cert_file else ""
+        self._inboxes = f"_INBOX.{user}" if user else "_INBOX"
+        self._refusal: asyncio.Future[None] | None = None
         self._loop = asyncio.new_event_loop()
         self._client: Any = None
         self._consumers: list[_Consumer] = []
@@ -160,6 +171,7 @@ class NatsQueue:
             reconnect_time_wait=0,
             connect_timeout=int(_CONNECT_S),
             error_cb=self._note_fault,
+            inbox_prefix=self._inboxes,
             user=to.username or None,
             password=to.password or None,
             tls=self._tls,
@@ -168,27 +180,65 @@ class NatsQueue:
         stream = self._client.jetstream(timeout=_CONNECT_S)
         for topic in self._topics:
             name = self._name(topic)
-            await stream.add_consumer(
-                _STREAM,
-                ConsumerConfig(
-                    durable_name=name,
-                    ack_policy=AckPolicy.EXPLICIT,
-                    ack_wait=self._ack_wait_s,
-                    filter_subject=_SUBJECTS + topic.replace("/", ".").replace("+", "*"),
-                    max_ack_pending=_ACK_PENDING,
-                ),
-            )
+            await self._make_sure(stream, name, topic)
             consumer = _Consumer(name, self._client.new_inbox())
             await self._client.subscribe(consumer.inbox, cb=partial(self._take, consumer))
             self._consumers.append(consumer)
         self._attempts.succeeded()
         log.info("broker %s: connected with NATS", to)
 
+    async def _make_sure(self, stream: JetStreamContext, name: str, topic: str) -> None:
+        is_there = None if self._makes else await self._is_there(stream, name)
+        if is_there:
+            return
+        config = ConsumerConfig(
+            durable_name=name,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=self._ack_wait_s,
+            filter_subject=_SUBJECTS + topic.replace("/", ".").replace("+", "*"),
+            max_ack_pending=_ACK_PENDING,
+        )
+        try:
+            await self._asked(stream.add_consumer(_STREAM, config))
+        except _RefusedError:
+            self._fault = f"{self._who}: {MAY_NOT if is_there is None else NOT_YET}"
+            raise
+
+    async def _is_there(self, stream: JetStreamContext, name: str) -> bool | None:
+        """Return whether there is such a consumer; None where the login may not know, as users of old are."""
+        try:
+            await self._asked(stream.consumer_info(_STREAM, name))
+        except NotFoundError as error:
+            if error.err_code != _NO_CONSUMER:
+                raise
+            return False
+        except _RefusedError:
+            return None
+        return True
+
+    async def _asked(self, request: Coroutine[Any, Any, Any]) -> None:
+        """Wait for an answer. To what the login may not ask there is none, only a word beside it: see `_note_fault`."""
+        self._refusal = refusal = self._loop.create_future()
+        asked = self._loop.create_task(request)
+        try:
+            await asyncio.wait({asked, refusal}, return_when=asyncio.FIRST_COMPLETED)
+            if not asked.done():
+                raise _RefusedError
+            asked.result()
+        finally:
+            self._refusal = None
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
+
     def _name(self, topic: str) -> str:
         """Return the name of the consumer of a filter, which may have neither dots nor wildcards."""
         return f"{self._group}-{re.sub('[^A-Za-z0-9_+-]', '-', topic).replace('+', 'each')}"
 
     async def _note_fault(self, error: Exception) -> None:
+        if self._refusal is not None and _REFUSED in str(error).lower():
+            if not self._refusal.done():
+                self._refusal.set_result(None)
+            return
         self._fault = self._fault or self._explain(error)
 
     def _explain(self, error: Exception) -> str:
@@ -197,7 +247,7 @@ class NatsQueue:
         if isinstance(error, OSError):
             return explain_unreachable(error, self._to, _CONNECT_S)
         words = " ".join(str(error).removeprefix("nats: ").split())[:200]
-        known = MAY_NOT if "permissions violation" in words.lower() else _WORDS.get(words)
+        known = MAY_NOT if _REFUSED in words.lower() else _WORDS.get(words)
         return f"{self._who}: {known or words or type(error).__name__}"
 
     async def _turn(self, timeout: float) -> None:
@@ -272,6 +322,11 @@ class _Client(Client):
             await self._process_op_err(error)
 
 
+class _RefusedError(Error):
+    """The login may not ask this."""
+
+
+_REFUSED: Final = "permissions violation"
 _WORDS: Final = {
     "'Authorization Violation'": "refuses the login; check user name, password or certificate",
     "unexpected EOF": "connection lost",

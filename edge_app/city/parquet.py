@@ -135,7 +135,7 @@ def write_intervals(rows: Path, known: Path | None, strays: Sequence[Path], file
         stored = f"* REPLACE (nullif(id, {MADE_ID.format(start='start')}) AS id, to_timestamp(start) AS start)"
         connection.execute(
             f"COPY (SELECT {stored} FROM whole ORDER BY {', '.join(KEY)}) TO '{_quoted(file)}'"
-            f" (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 9, PARQUET_VERSION 'V2',"
+            f" (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 9, PARQUET_VERSION 'V2', WRITE_BLOOM_FILTER false,"
             f" DICTIONARY_SIZE_LIMIT {DICTIONARY}, KV_METADATA {{edge_app: '{NOTE}'}})"
         )
         meant = _one(connection, f"SELECT {WHOLE} FROM whole")

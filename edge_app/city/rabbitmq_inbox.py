@@ -1,7 +1,8 @@
 """Read messages of devices from RabbitMQ: from quorum queues over AMQP. Only this file knows pika.
 
 Its MQTT plugin publishes to the exchange `amq.topic`, with dots between the levels of a topic. All workers of a group
-consume the same queues; what a worker did not acknowledge goes to another as soon as its connection ends.
+consume the same queues; what a worker did not acknowledge goes to another as soon as its connection ends. Queues are
+made and bound by the worker that may: whoever may bind reads everything, so a worker that takes counts alone may not.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import pika
-from pika.exceptions import AMQPError
+from pika.exceptions import AMQPError, ChannelClosedByBroker
 
-from edge_app.city.inbox import GROUP, MAY_NOT, Attempts, topic_in
+from edge_app.city.inbox import GROUP, MAY_NOT, NOT_YET, Attempts, topic_in
 from edge_app.mqtt.endpoint import Backoff, Endpoint, Tls, explain_unreachable, tls_context
 from edge_app.mqtt.events import Message
 
@@ -24,6 +25,8 @@ logging.getLogger("pika").setLevel(logging.CRITICAL)  # it logs with tracebacks 
 
 _EXCHANGE: Final = "amq.topic"
 _CONNECT_S: Final = 5.0
+_REFUSED: Final = 403
+_NOT_FOUND: Final = 404
 _HEARTBEAT_S: Final = 60
 _AT_ONCE: Final = 4_000
 """Messages that the broker sends ahead of their acknowledgement."""
@@ -36,6 +39,8 @@ class RabbitMqQueue:
 
     addresses: host and port of AMQP, with login and TLS; a certificate without a login is the login.
     topics: filters, see `queued_topics`; those of counts and those of all else have a queue each.
+    makes: it makes sure of its queues; a worker that does not takes those that are there, and makes what is missing
+    where its login may.
     """
 
     def __init__(
@@ -44,11 +49,12 @@ class RabbitMqQueue:
         topics: Sequence[str],
         *,
         group: str = GROUP,
+        makes: bool = True,
         backoff: Backoff | None = None,
     ) -> None:
-        self._addresses, self._topics, self._group = addresses, topics, group
+        self._addresses, self._topics, self._group, self._makes = addresses, topics, group, makes
         self._attempts = Attempts(addresses[0], backoff or Backoff())
-        self._ways = [_parameters(address) for address in addresses]
+        self._ways = [parameters(address) for address in addresses]
         self._connection: Any = None
         self._channel: Any = None
         self._waiting: deque[Message] = deque()
@@ -110,17 +116,43 @@ class RabbitMqQueue:
 
     def _connect(self) -> None:
         self._connection = pika.BlockingConnection(self._ways)
-        self._channel = channel = self._connection.channel()
-        channel.basic_qos(prefetch_count=_AT_ONCE)
         self._before = self._newest
-        for kind in sorted({self._kind(topic) for topic in self._topics}):
-            channel.queue_declare(kind, durable=True, arguments={"x-queue-type": "quorum"})
-        for topic in self._topics:
-            channel.queue_bind(self._kind(topic), _EXCHANGE, topic.replace("/", ".").replace("+", "*"))
-        for kind in sorted({self._kind(topic) for topic in self._topics}):
-            channel.basic_consume(kind, self._take)
+        if self._makes or not self._consumes():
+            self._make()
+            self._consumes()
         self._attempts.succeeded()
         log.info("broker %s: connected with AMQP", self._addresses[0])
+
+    def _consumes(self) -> bool:
+        """Consume the queues; return whether they are there."""
+        self._channel = channel = self._connection.channel()
+        channel.basic_qos(prefetch_count=_AT_ONCE)
+        try:
+            for kind in self._kinds:
+                channel.basic_consume(kind, self._take)
+        except ChannelClosedByBroker as error:
+            if error.reply_code != _NOT_FOUND:
+                raise
+            return False
+        return True
+
+    def _make(self) -> None:
+        """Make sure of the queues, and of what comes into them."""
+        channel = self._connection.channel()
+        try:
+            for kind in self._kinds:
+                channel.queue_declare(kind, durable=True, arguments={"x-queue-type": "quorum"})
+            for topic in self._topics:
+                channel.queue_bind(self._kind(topic), _EXCHANGE, topic.replace("/", ".").replace("+", "*"))
+        except ChannelClosedByBroker as error:
+            if error.reply_code == _REFUSED and not self._makes:
+                raise AMQPError(NOT_YET) from None
+            raise
+        channel.close()
+
+    @property
+    def _kinds(self) -> list[str]:
+        return sorted({self._kind(topic) for topic in self._topics})
 
     def _kind(self, topic: str) -> str:
         counts = topic.rpartition("/+/+/")[2] in ("counts/+", "flows")
@@ -149,7 +181,8 @@ def _context(tls: Tls) -> ssl.SSLContext:
     return context
 
 
-def _parameters(to: Endpoint) -> pika.ConnectionParameters:
+def parameters(to: Endpoint) -> pika.ConnectionParameters:
+    """Return how to reach a node and log in there."""
     login: Any = pika.PlainCredentials(to.username or _GUEST, to.password or _GUEST)
     if to.tls and to.tls.cert_file and not to.username:
         login = pika.credentials.ExternalCredentials()

@@ -127,7 +127,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What has changed at a site. at: UTC s. kind: line, drawn, model, config or installation.
+    """What has changed at a site. at: UTC s. kind: line, place, drawn, model, config or installation.
 
     breaks: counts before and after cannot be compared. before, after: what it is the change of. reason: text for
     people, may be empty.
@@ -149,6 +149,8 @@ class Outcome:
     repeated: int = 0
     aside: int = 0
     contradictions: list[Contradiction] = field(default_factory=list)
+    new: list[Interval] = field(default_factory=list)
+    """Those that are stored, without repeated ones."""
     changed: set[tuple[int, int]] = field(default_factory=set)
     """Line and start of each quarter of an hour that has changed."""
 

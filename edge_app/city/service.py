@@ -14,8 +14,10 @@ from edge_app.city.config import CityConfig, FeedsConfig, database_url
 from edge_app.city.database.engine import Database, open_database
 from edge_app.city.database.worker_lock import WorkerLock, worker_lock
 from edge_app.city.feeds.datex2 import Publisher
+from edge_app.city.following import following
 from edge_app.city.inbox import GROUP, BesideMqtt, Inbox, Queue, beside_topics, queued_topics, topics
 from edge_app.city.ingest import Worker
+from edge_app.city.live import Live
 from edge_app.city.mqtt_inbox import MqttInbox
 from edge_app.city.records import Interval
 from edge_app.errors import ConfigError
@@ -57,6 +59,24 @@ def publisher_of(config: FeedsConfig) -> Publisher | None:
     return Publisher(config.country or "", config.publisher or "", config.language)
 
 
+def shares(config: CityConfig) -> bool:
+    """Return whether other workers may store what this one does not: they are dealt the same messages."""
+    return config.ingest.shared or config.broker.kind != "mqtt"
+
+
+@contextmanager
+def telling(config: CityConfig, database: Database, live: Live) -> Iterator[Callable[[Sequence[Interval]], None]]:
+    """Tell pages what is stored within the context, and yield what this process's worker is to call.
+
+    Where other workers store too, all of it is read from the database.
+    """
+    if not shares(config):
+        yield live.tell
+        return
+    with following(database, live):
+        yield lambda _: None
+
+
 def client_id_of(config: CityConfig) -> str:
     """Return the name by which the broker keeps messages for this worker."""
     return config.mqtt.client_id or f"{GROUP}-{config.ingest.worker}"
@@ -83,7 +103,7 @@ def open_inbox(config: CityConfig) -> Inbox:
         )
     by_names = config.broker.by_names
     beside = MqttInbox(_session(config, keep=False), beside_topics(root), by_names=by_names) if fleet else None
-    return BesideMqtt(open_queue(config, queued_topics(root, fleet=fleet)), beside)
+    return BesideMqtt(open_queue(config, queued_topics(root, fleet=fleet), makes=fleet), beside)
 
 
 def queue_addresses(config: CityConfig) -> list[Endpoint]:
@@ -92,15 +112,18 @@ def queue_addresses(config: CityConfig) -> list[Endpoint]:
     return [replace(address, port=port) for address in endpoints_of(config.mqtt)]
 
 
-def open_queue(config: CityConfig, topics: Sequence[str]) -> Queue:
-    """Return the queue of a broker with one, NATS or RabbitMQ; otherwise like `open_inbox`."""
+def open_queue(config: CityConfig, topics: Sequence[str], *, makes: bool = True) -> Queue:
+    """Return the queue of a broker with one, NATS or RabbitMQ; otherwise like `open_inbox`.
+
+    makes: it makes sure of what the broker needs for it, rather than use what is there.
+    """
     if config.broker.kind == "nats":
         from edge_app.city.nats_inbox import NatsQueue
 
-        return NatsQueue(queue_addresses(config), topics)
+        return NatsQueue(queue_addresses(config), topics, makes=makes)
     from edge_app.city.rabbitmq_inbox import RabbitMqQueue
 
-    return RabbitMqQueue(queue_addresses(config), topics)
+    return RabbitMqQueue(queue_addresses(config), topics, makes=makes)
 
 
 def _session(config: CityConfig, *, keep: bool) -> Session:
@@ -114,7 +137,7 @@ def _session(config: CityConfig, *, keep: bool) -> Session:
 def ingesting(
     config: CityConfig, database: Database, on_stored: Callable[[Sequence[Interval]], None] = lambda _: None
 ) -> Iterator[Worker]:
-    """Run one worker in a thread within the context. on_stored: gets every batch of new intervals.
+    """Run one worker in a thread within the context. on_stored: gets the new intervals of each batch.
 
     Raises ConfigError: when the TLS files cannot be used.
     """
@@ -122,7 +145,9 @@ def ingesting(
     inbox = open_inbox(config)
     root = root_below(config.mqtt.prefix)
     asking, pictures_s = Asking() if ingest.ask else None, config.reviews.keep_days * 86_400
-    worker = Worker(inbox, database, root, asking=asking, on_stored=on_stored, pictures_s=pictures_s)
+    worker = Worker(
+        inbox, database, root, asking=asking, on_stored=on_stored, shares=shares(config), pictures_s=pictures_s
+    )
     stop = threading.Event()
     thread = threading.Thread(target=worker.run, args=(stop.is_set,), name="ingest", daemon=True)
     start_thread(thread)

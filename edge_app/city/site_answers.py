@@ -75,8 +75,10 @@ class ChangeAnswer(Answer):
 
     at: AwareDatetime
     kind: Annotated[
-        Literal["line", "drawn", "model", "config", "installation"],
-        Field(description="Another line, the line drawn anew, another model or configuration, numbers that begin anew"),
+        Literal["line", "place", "drawn", "model", "config", "installation"],
+        Field(
+            description="Another line, the same elsewhere or drawn anew, another model or configuration, numbers anew"
+        ),
     ]
     breaks: Annotated[bool, Field(description="Counts before and after cannot be compared")]
     before: str

@@ -127,7 +127,7 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
     from edge_app.city.config import load, shared_login
     from edge_app.city.live import Live
     from edge_app.city.routes.city import City
-    from edge_app.city.service import archiving, ingesting, opened, publisher_of, working_alone
+    from edge_app.city.service import archiving, ingesting, opened, publisher_of, telling, working_alone
     from edge_app.city.tiles import read_tiles
     from edge_app.mqtt.identity import root_below
     from edge_app.system import logging as logs
@@ -146,7 +146,8 @@ def _serve(arguments: argparse.Namespace, stop: threading.Event) -> int:
     with ExitStack() as stack:
         database = stack.enter_context(opened(config, arguments.config.parent))
         lock = stack.enter_context(working_alone(config, arguments.config.parent))
-        worker = stack.enter_context(ingesting(config, database, live.tell))
+        on_stored = stack.enter_context(telling(config, database, live)) if shown else live.tell
+        worker = stack.enter_context(ingesting(config, database, on_stored))
         if arguments.kind == "serve":  # of all workers the one that asks devices also archives
             overdue, page = stack.enter_context(archiving(config, database)), config.page
             city = City(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -109,6 +110,31 @@ def test_a_proxy_that_nobody_has_named_brings_readers_alone(page: Page) -> None:
     assert (answer.status_code, "page.origin" in answer.json()["detail"]) == (403, True)
     first = {"name": "eve", "role": "administrator", "password": PASSWORD}
     assert page.http.post("/api/v1/users", json=first, headers=through).status_code == 403
+
+
+def as_nginx_asks(page: Page, ask: str, body: str = "", version: str = "1.0") -> str:
+    """Return the answer to a request as nginx sends it with a bare proxy_pass: no header of its own, HTTP/1.0."""
+    where = page.http.base_url
+    head = f"{ask} HTTP/{version}\r\nHost: {where.netloc.decode()}\r\nConnection: close\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n" if body else "\r\n"
+    with socket.create_connection((where.host, where.port or 0), timeout=60) as connection:
+        connection.sendall((head + body).encode())
+        return b"".join(iter(lambda: connection.recv(65_536), b"")).decode()
+
+
+def test_a_proxy_that_adds_no_header_brings_readers_alone(page: Page) -> None:
+    told = as_nginx_asks(page, "GET /api/v1/me")
+    assert '"right":"read"' in told
+    assert '"open":false' in told
+    token = '{"name": "eve", "scope": "admin"}'
+    told = as_nginx_asks(page, "POST /api/v1/tokens", token)
+    assert " 403 " in told.partition("\r\n")[0]
+    assert "page.origin" in told
+    first = f'{{"name": "eve", "role": "administrator", "password": "{PASSWORD}"}}'
+    assert " 403 " in as_nginx_asks(page, "POST /api/v1/users", first).partition("\r\n")[0]
+    # The same words by a browser's HTTP are of somebody on this machine: a program that says no more than that is one.
+    assert '"open":true' in as_nginx_asks(page, "GET /api/v1/me", version="1.1")
+    assert " 204 " in as_nginx_asks(page, "POST /api/v1/users", first, "1.1").partition("\r\n")[0]
 
 
 def test_behind_a_proxy_nobody_gets_in_without_a_user(behind_proxy: Page) -> None:

@@ -114,6 +114,7 @@ REVISIONS = (
     "0013",
     "0014",
     "0015",
+    "0016",
 )
 """Tables of the releases so far."""
 

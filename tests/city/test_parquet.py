@@ -76,6 +76,17 @@ def test_every_value_comes_back_and_the_id_of_a_device_takes_no_room(tmp_path: P
     assert [one.interval for one in found] == [regular[1]]
 
 
+def test_a_file_of_few_lines_has_nothing_that_no_reader_asks_for(tmp_path: Path) -> None:
+    """Filters for single values were a sixth of a line's day."""
+    file = tmp_path / "day.parquet"
+    write_intervals(written(tmp_path, of_a_device(60, NAME)), None, [], file)
+    with duckdb.connect() as connection:
+        question = "SELECT count(*), count(bloom_filter_length) FROM parquet_metadata(?)"
+        columns, filters = connection.execute(question, [str(file)]).fetchone() or (0, -1)
+    assert columns > 20
+    assert filters == 0
+
+
 def test_what_is_no_file_of_intervals_is_refused(tmp_path: Path) -> None:
     (tmp_path / "none.parquet").write_bytes(b"PAR1")
     with pytest.raises(OSError, match="too small"):

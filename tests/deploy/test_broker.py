@@ -164,6 +164,18 @@ def test_who_only_reads_writes_nothing(city: City, broker: Mosquitto, name: str)
             assert answer(reader, f"traffic/v1/harbour/pole-7/{part}") == "Not authorized", part
 
 
+def test_a_further_worker_reads_counts_and_nothing_else(city: City, broker: Mosquitto) -> None:
+    city.run("worker", "city-2")
+    place, endpoint = "traffic/v1/harbour/pole-7", Endpoint(HOST, broker.port, tls=city.tls("worker.city-2"))
+    worker = Reader(Session(endpoint, "city-2", timing=SHORT, backoff=QUICK), ["traffic/v1/#"])
+    with closing(worker), closing(connected(city, broker, "harbour.pole-7")) as device:
+        eventually(worker.connect)
+        for part in (*PARTS, "flows"):
+            assert answer(device, f"{place}/{part}") == ""
+        got = collect(worker, lambda messages: any(one.topic == f"{place}/flows" for one in messages))
+    assert [one.topic for one in got] == [f"{place}/counts/a", f"{place}/flows"]
+
+
 def test_control_commands_every_device_and_reads_everything(city: City, broker: Mosquitto) -> None:
     """A consumer that asks for intervals again needs both; it must not publish as a device."""
     place = "traffic/v1/harbour/pole-7"

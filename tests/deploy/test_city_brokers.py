@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +27,7 @@ from edge_app.cli import main
 from edge_app.commands._office_serving import session_of
 from edge_app.errors import BrokerError
 from edge_app.mqtt.embedded_broker import HOST
-from edge_app.mqtt.endpoint import Endpoint
+from edge_app.mqtt.endpoint import Endpoint, tls_context
 from edge_app.mqtt.events import Acked, Connected, Message, Timing
 from edge_app.mqtt.examples import EXAMPLES
 from edge_app.mqtt.identity import ROOT as TOPICS
@@ -140,6 +142,96 @@ def further_worker(city: City, broker: Broker, folder: Path, kind: str = "worker
     return open_inbox(load(folder / "city.toml", {}, process="2"))
 
 
+def queue_of_counts(city: City, broker: Broker, *, name: str = "worker.city-2") -> Queue:
+    """Return the queue of a further worker."""
+    return queue_with(city, broker, name, queued_topics(TOPICS, fleet=False), makes=False)
+
+
+def queue_with(city: City, broker: Broker, name: str, wanted: Sequence[str], *, makes: bool) -> Queue:
+    addresses = [Endpoint(HOST, broker.queue_port, tls=city.tls(name))]
+    if broker.kind == "nats":
+        from edge_app.city.nats_inbox import NatsQueue
+
+        return NatsQueue(addresses, wanted, makes=makes, ack_wait_s=2.0, backoff=QUICK)
+    from edge_app.city.rabbitmq_inbox import RabbitMqQueue
+
+    return RabbitMqQueue(addresses, wanted, makes=makes, backoff=QUICK)
+
+
+class NatsSpy:
+    """Whoever speaks NATS with a certificate of his own, and what came to him."""
+
+    def __init__(self, city: City, broker: Broker, name: str) -> None:
+        from nats.aio.client import Client
+
+        self.heard: list[tuple[str, bytes]] = []
+        self.refused: list[str] = []
+        self._loop, self._client = asyncio.new_event_loop(), Client()
+        way = self._client.connect(
+            f"nats://{HOST}:{broker.queue_port}",
+            tls=tls_context(city.tls(name)),
+            tls_hostname=HOST,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,
+            error_cb=self._note,
+        )
+        self._loop.run_until_complete(way)
+
+    def listen(self, subject: str) -> None:
+        self._loop.run_until_complete(self._client.subscribe(subject, cb=self._hear))
+
+    def ask(self, subject: str, body: bytes, reply: str) -> None:
+        self._loop.run_until_complete(self._client.publish(subject, body, reply=reply))
+
+    def wait(self, seconds: float = 0.02) -> None:
+        self._loop.run_until_complete(asyncio.sleep(seconds))
+
+    def close(self) -> None:
+        self._loop.run_until_complete(self._client.close())
+        self._loop.close()
+
+    async def _hear(self, message: Any) -> None:
+        self.heard.append((message.subject, message.data))
+
+    async def _note(self, error: Exception) -> None:
+        self.refused.append(str(error))
+
+
+def check_binds_nothing(city: City, broker: Broker) -> None:
+    """See that a worker puts nothing else into the queue that it reads of RabbitMQ, and reads no other."""
+    import pika
+    from pika.exceptions import ChannelClosedByBroker
+
+    from edge_app.city.rabbitmq_inbox import parameters
+
+    way = parameters(Endpoint(HOST, broker.queue_port, tls=city.tls("worker.city-2")))
+    refused = partial(pytest.raises, ChannelClosedByBroker, match="ACCESS_REFUSED")
+    with closing(pika.BlockingConnection([way])) as connection:
+        for key in ("traffic.v1.*.*.pieces.*", "traffic.v1.*.*.counts.*", "#"):
+            with refused():
+                connection.channel().queue_bind("edge-app-city-counts", "amq.topic", key)
+        for queue in ("edge-app-city-fleet", "mqtt-subscription-worker.city-2qos1", ""):
+            with refused():
+                connection.channel().queue_declare(queue, durable=True)
+        with refused():
+            connection.channel().basic_consume("edge-app-city-fleet", lambda *_: None)
+
+
+def check_waits(city: City, broker: Broker) -> None:
+    """See that a worker that comes first to RabbitMQ says so, and goes on as soon as the office has made the queue."""
+    import pika
+
+    from edge_app.city.rabbitmq_inbox import parameters
+
+    way = parameters(Endpoint(HOST, broker.queue_port, tls=city.tls("control.city")))
+    with closing(pika.BlockingConnection([way])) as connection:
+        connection.channel().queue_delete("edge-app-city-counts")
+    with closing(queue_of_counts(city, broker)) as box:
+        eventually(lambda: (box.read(1, 0.02), "has no queue of counts yet" in box.problem)[1])
+        worker(city, broker).close()
+        eventually(lambda: (box.read(1, 0.02), not box.problem)[1])
+
+
 def until(box: Inbox, wanted: str, *others: Session) -> list[Message]:
     """Read until a message with this payload has come, and return all, acknowledged."""
     got: list[Message] = []
@@ -181,8 +273,9 @@ def test_a_further_worker_takes_counts_with_its_own_certificate_and_commands_nob
 ) -> None:
     city, broker = city_and_broker
     with ExitStack() as stack:
-        box = stack.enter_context(closing(further_worker(city, broker, tmp_path / "city")))
         own = stack.enter_context(closing(device(city, broker, "pole-7")))
+        worker(city, broker).close()  # it makes what the further one takes from
+        box = stack.enter_context(closing(further_worker(city, broker, tmp_path / "city")))
         eventually(lambda: (own.poll(0.01), box.read(10, 0.05), not box.problem)[2], 20.0)
         own.publish(Message(f"{OWN}/counts/a", b"for the second", qos=1))
         until(box, "for the second", own)
@@ -205,6 +298,113 @@ def test_a_further_worker_takes_counts_with_its_own_certificate_and_commands_nob
         eventually(obeyed, 20.0)
         assert set(heard) == {b"true"}
     assert not [one for one in caplog.records if one.name == "asyncio"]  # at the end of TLS
+
+
+def test_a_workers_certificate_takes_counts_and_reads_nothing_else(city_and_broker: tuple[City, Broker]) -> None:
+    """Neither the pictures in `pieces` nor those in `reviews`, by whatever consumer or queue."""
+    city, broker = city_and_broker
+    foreign = [f"{TOPICS}/+/+/{kind}" for kind in ("pieces/+", "reviews/+", "status")]
+    with ExitStack() as stack:
+        office = stack.enter_context(closing(worker(city, broker)))
+        thieves = [
+            stack.enter_context(closing(queue_with(city, broker, "worker.city-2", [topic], makes=makes)))
+            for topic in foreign
+            for makes in (True, False)
+        ]
+        box = stack.enter_context(closing(queue_of_counts(city, broker)))
+        own = stack.enter_context(closing(device(city, broker, "pole-7")))
+        for kind in ("pieces/a", "reviews/a", "status", "counts/a"):
+            own.publish(Message(f"{OWN}/{kind}", f"of {kind}".encode(), qos=1))
+        taken: list[Message] = []
+
+        def came() -> bool:
+            own.poll(0.01)
+            for one in (office, box):
+                new = list(one.read(100, 0.02))
+                one.acknowledge(new)
+                taken.extend(new if one is box else ())
+            if b"of counts/a" not in {one.payload for one in taken}:
+                own.publish(Message(f"{OWN}/counts/a", b"of counts/a", qos=1))  # the office takes of them, too
+            return all("does not let this login take" in one.problem for one in thieves) and bool(taken)
+
+        def looked() -> bool:
+            for thief in thieves:
+                assert not thief.read(10, 0.01)
+            return came()
+
+        eventually(looked, 40.0)
+        assert not box.problem
+        assert {one.topic for one in taken} == {f"{OWN}/counts/a"}
+    if broker.kind == "rabbitmq":
+        check_binds_nothing(city, broker)
+        check_waits(city, broker)
+
+
+@needs_nats
+def test_who_speaks_nats_hears_nothing_that_is_meant_for_another(tmp_path: Path) -> None:
+    """Where a worker has its messages sent nobody else may listen, and only `control` makes consumers."""
+    from nats.errors import Error
+
+    city = new_city(tmp_path / "ca")
+    city.run("worker", "city-2")
+    city.run("worker", "city-3")
+    with shipped("nats", city, tmp_path / "broker") as broker, ExitStack() as stack:
+        first = stack.enter_context(closing(queue_of_counts(city, broker)))
+        eventually(lambda: (first.read(1, 0.02), "holds no messages yet" in first.problem)[1])
+        own = stack.enter_context(closing(device(city, broker, "pole-7")))
+        own.subscribe([f"{OWN}/commands/#"])
+        eventually(lambda: (first.read(1, 0.02), "has no queue of counts yet" in first.problem)[1])
+        office = stack.enter_context(closing(worker(city, broker)))
+        eventually(lambda: (first.read(1, 0.02), office.read(1, 0.02), not first.problem)[2])
+        spies = [
+            stack.enter_context(closing(NatsSpy(city, broker, name))) for name in ("worker.city-3", "control.city")
+        ]
+        listens = ("_INBOX.>", "_INBOX.worker.city-2.>", "$MQTT.sub.>", "$MQTT.msgs.>", "$JS.>", "$SYS.>", ">")
+        with pytest.raises(Error):  # it would hear in `$MQTT.sub` what the server delivers to all others
+            NatsSpy(city, broker, "harbour.pole-8")
+        for subject in (*listens, "_INBOX.control.city.>"):
+            spies[0].listen(subject)
+        for subject in listens[:2]:  # all else is its own to read
+            spies[1].listen(subject)
+        of_reviews = "edge-app-city-traffic-v1-each-each-reviews-each"
+        of_counts = "edge-app-city-traffic-v1-each-each-counts-each"
+        consumer = {"ack_policy": "none", "deliver_policy": "all", "filter_subject": "$MQTT.msgs.>"}
+        reply, thief = "_INBOX.worker.city-3.x", spies[0]
+        thief.listen(reply)
+        for subject, config in (
+            ("CONSUMER.DURABLE.CREATE.$MQTT_msgs.x", {"durable_name": "x"}),
+            (f"CONSUMER.DURABLE.CREATE.$MQTT_msgs.{of_counts}", {"durable_name": of_counts}),
+            ("CONSUMER.CREATE.$MQTT_msgs", {"deliver_subject": reply}),
+            ("CONSUMER.CREATE.$MQTT_msgs.x.$MQTT.msgs.>", {"name": "x"}),
+        ):
+            body = {"stream_name": "$MQTT_msgs", "config": {**consumer, **config}}
+            thief.ask(f"$JS.API.{subject}", json.dumps(body).encode(), reply)
+        for subject, text in (
+            (f"CONSUMER.MSG.NEXT.$MQTT_msgs.{of_reviews}", b"5"),
+            ("STREAM.MSG.GET.$MQTT_msgs", b'{"seq": 1}'),
+            ("DIRECT.GET.$MQTT_msgs", b'{"seq": 1}'),
+            ("STREAM.MSG.GET.$MQTT_rmsgs", b'{"seq": 1}'),
+        ):
+            thief.ask(f"$JS.API.{subject}", text, reply)
+
+        def went() -> bool:
+            for kind in ("pieces/a", "reviews/a", "counts/a"):
+                own.publish(Message(f"{OWN}/{kind}", b"x", qos=1))
+            office.send(Message(f"{OWN}/commands/ping", b"ping", qos=1))
+            got.extend(event.topic for event in own.poll(0.02) if isinstance(event, Message))
+            for box in (first, office):
+                new = box.read(100, 0.02)
+                box.acknowledge(new)
+                got.extend(one.topic for one in new)
+            for spy in spies:
+                spy.wait()
+            return {f"{OWN}/{kind}" for kind in ("commands/ping", "reviews/a", "counts/a")} <= set(got)
+
+        got: list[str] = []
+        eventually(went)
+        went()
+        assert [spy.heard for spy in spies] == [[], []]
+        assert len([one for one in thief.refused if "publish" in one.lower()]) == 8
 
 
 def test_a_worker_whose_certificate_is_of_another_kind_is_told_which_it_needs(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from edge_app.city.simulator.device import SimulatedDevice
+from edge_app.config.model import Config, LineConfig, MqttConfig, StoreConfig
 from edge_app.mqtt.config_texts import ConfigTexts
 from edge_app.mqtt.encoding import encode_crossing
 from edge_app.mqtt.events import Message, Timing
@@ -16,6 +19,7 @@ from edge_app.records import FLOWS, Crossing
 from tests.support.asking_city import City, city, command, numbers
 from tests.support.brokers import mosquitto, needs_mosquitto, password_file, subscribed
 from tests.support.lean_state import CLIENTS
+from tests.support.ports import free_port
 from tests.support.publisher_cases import DEVICE, INSTALLATION, META, START, State, opened, settle, steps
 from tests.support.relay import relay
 from tests.support.schemas import validate
@@ -270,6 +274,17 @@ def test_without_latest_none_is_published_and_what_was_retained_is_taken_back(st
         assert not any("/latest/" in m.topic and m.payload and not m.retained for m in found.messages)
     with subscribed(port, topic, name="later") as later:
         assert later.read(0.2) is None, "somebody reads a stale value"
+
+
+@pytest.mark.parametrize("latest", [True, False])
+def test_the_key_of_latest_reaches_the_publisher(tmp_path: Path, latest: bool) -> None:
+    config = Config(
+        lines=(LineConfig(id="a", start=(0.1, 0.5), end=(0.9, 0.5)),),
+        mqtt=MqttConfig(port=free_port(), latest=latest),
+        store=StoreConfig(folder=tmp_path),
+    )
+    with closing(SimulatedDevice(config, {})) as device:
+        assert device.publisher._delivery._told == ({"a"} if latest else set())
 
 
 def test_an_interval_is_not_offered_before_its_end_and_blocks_no_other(state: State, port: int) -> None:

@@ -3,13 +3,15 @@
 mosquitto runs as deploy/broker configures it, but without TLS, so that only the saving is compared. In each row so
 many devices with two lines have left their retained messages, a consumer with a kept session is away, four clients
 publish intervals as fast as they are acknowledged, and the broker is killed with SIGKILL after the last
-acknowledgement.
+acknowledgement. `--queued N` measures instead what N messages take that wait for such a consumer: memory, file, a save.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import signal
 import tempfile
 import threading
 import time
@@ -98,6 +100,40 @@ def cost(saving: str, devices: int, count: int, folder: Path) -> Cost:
     return Cost(sent / took, bytes_written / sent / 1e3, sent, sent - found)
 
 
+def of_a_queue(count: int, folder: Path) -> str:
+    """Return in a sentence what messages take that wait for a consumer which is away. count: of them."""
+    limits = ("max_queued_messages 0", "max_inflight_messages 1000", "persistence true", "autosave_interval 86400")
+    with mosquitto(folder / "run", "allow_anonymous true", f"persistence_location {folder}/", *limits) as broker:
+        with subscribed(broker.port, "traffic/v1/+/+/counts/#", name="ingest", keep=KEPT_S):
+            pass
+        empty = memory(broker)
+        topics = [f"traffic/v1/site/pole-{number}/counts/a" for number in range(count)]
+        publish(broker.port, "filler", topics)
+        each, before, began = (memory(broker) - empty) / count, processor_s(broker), time.monotonic()
+        os.kill(broker.pid, signal.SIGUSR1)
+        saved, size = folder / "mosquitto.db", -1
+        while not saved.exists() or saved.stat().st_size != size:
+            size = saved.stat().st_size if saved.exists() else -1
+            time.sleep(0.2)
+        took = time.monotonic() - began - 0.2
+        return (
+            f"{count:,} queued: {each:,.0f} bytes of memory and {size / count:,.0f} of the file each; saving them took "
+            f"{processor_s(broker) - before:.2f} s of processor time, {took:.1f} s in all"
+        )
+
+
+def memory(broker: Mosquitto) -> int:
+    """Return the bytes of memory that the broker has."""
+    pages = Path(f"/proc/{broker.pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def processor_s(broker: Mosquitto) -> float:
+    """Return the processor time that the broker has taken, s."""
+    fields = Path(f"/proc/{broker.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def received(port: int) -> Iterator[Message]:
     """Yield the messages that the broker has queued for the consumer, until none comes for a second."""
     with subscribed(port, "traffic/v1/+/+/counts/#", name="ingest", keep=KEPT_S) as reader:
@@ -113,7 +149,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measure what saving on every change costs a broker.")
     parser.add_argument("--devices", type=int, nargs="+", default=[0, 100, 300, 1000, 10_000])
     parser.add_argument("--seconds", type=float, default=10.0, help="about so long for each row")
+    parser.add_argument("--queued", type=int, help="measure what so many waiting messages take, and nothing else")
     arguments = parser.parse_args()
+    if arguments.queued:
+        with tempfile.TemporaryDirectory() as name:
+            print(of_a_queue(arguments.queued, Path(name)))
+        return 0
     rows = table("devices", "saved", "messages/s", "kB written a message", "lost after kill -9")
     for devices in arguments.devices:
         for saving in SAVINGS:

@@ -1,4 +1,4 @@
-"""Find what has changed at a site: another line, a line drawn anew, another model or configuration, numbers anew."""
+"""Find what has changed at a site: another line or place, a line drawn anew, another model or config, numbers anew."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def _of_lines(connection: Connection, sites: Collection[str]) -> Iterator[tuple[
     for row in connection.execute(attached):
         name, old = f"{row.topic_site}/{row.device}/{row.name}", before.get(row.site_id, "")
         if row.begins and (old or row.breaks):
-            yield row.site_id, Change(row.begins, "line", row.breaks, old, name, row.reason)
+            kind = "place" if old == name else "line"
+            yield row.site_id, Change(row.begins, kind, row.breaks, old, name, row.reason)
         before[row.site_id] = name
 
 

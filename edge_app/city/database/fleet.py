@@ -8,14 +8,25 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from edge_app.city.calendar import FAR, judge_zone
+from edge_app.city.database.carried import (
+    Place,
+    attach_anew,
+    counted_before,
+    counting_nowhere,
+    end_attachments,
+    ended,
+    is_another,
+    told_places,
+)
 from edge_app.city.database.engine import among, change, insert_new, lock_alone, put
 from edge_app.city.database.rolling import roll_sites
 from edge_app.city.database.tables import ATTACHMENT, CONFIG, DEVICE, QUARTER, SITE
 from edge_app.city.inventory import MOST_LANES
 from edge_app.city.records import LineName
+from edge_app.city.sums import QUARTER_S
 from edge_app.errors import ConfigError
 from edge_app.mqtt.device_messages import ConfigMeta, Health, LineMeta, Meta, Status
 from edge_app.records import Direction
@@ -86,6 +97,7 @@ def note_meta(
         name: {"meta": meta.model_dump(mode="json", by_alias=True), "version": meta.version}
         for name, meta in metas.items()
     }
+    before = told_places(connection, metas)
     _note(connection, told, at)
     described = {
         lines[line_name]: _described(name, meta, line)
@@ -93,7 +105,8 @@ def note_meta(
         for line in meta.lines
         if (line_name := LineName(*name, line.id)) in lines
     }
-    _make_sites(connection, described, {key: name for name, key in lines.items()})
+    places = {lines[n]: place._replace(road=_road(n, place.road)) for n, place in before.items() if n in lines}
+    _make_sites(connection, described, {key: name for name, key in lines.items()}, places, at)
 
 
 def _note(connection: Connection, told: Mapping[tuple[str, str], Mapping[str, Any]], at: int) -> None:
@@ -107,44 +120,117 @@ def _row(name: tuple[str, ...]) -> dict[str, str]:
 
 
 def _make_sites(
-    connection: Connection, described: Mapping[int, Mapping[str, Any]], names: Mapping[int, LineName]
+    connection: Connection,
+    described: Mapping[int, Mapping[str, Any]],
+    names: Mapping[int, LineName],
+    before: Mapping[int, Place],
+    at: int,
 ) -> None:
     """Make a site for each line that counts nowhere, and describe those that were made so, until somebody edits them.
 
-    described: key of a line -> columns of its site. names: key -> name of the line.
+    described: key of a line -> columns of its site. names: key -> name of the line. before: where lines were when their
+    devices told that last. at: UTC s; a device at another place counts there from the quarter on that it lies in.
     """
     if not described:
         return
-    found = _attached(connection, described.keys())
-    same = {line for line in found if found[line].time_zone == described[line]["time_zone"] or found[line].by_hand}
+    found = _attached(connection, described.keys(), at)
+    same = {
+        line
+        for line, one in found.items()
+        if (one.time_zone == described[line]["time_zone"] or one.by_hand)
+        and not _is_carried(one, before.get(line), described[line])
+    }
     _describe(connection, {found[line].id: described[line] for line in same if not found[line].by_hand})
     if not (rest := sorted(described.keys() - same)):
         return
     lock_alone(connection, ATTACHMENT)  # who adds up at the same time would do so by the old sites
-    found = _attached(connection, rest)
-    _describe(connection, {one.id: described[line] for line, one in found.items() if not one.by_hand})
-    new = _free_names(connection, {line: names[line] for line in rest if line not in found})
+    found = _attached(connection, rest, at)
+    now = at - at % QUARTER_S
+    left = _carry(connection, found, before, described, now)
+    _describe(
+        connection, {one.id: described[line] for line, one in found.items() if not one.by_hand and line not in left}
+    )
+    begins = _begins(connection, [line for line in rest if line not in found], before, described)
+    begins |= dict.fromkeys(left, now)
+    new = _free_names(connection, {line: names[line] for line in begins})
     if new:
         base = {"public": False, "by_hand": False}
         connection.execute(SITE.insert(), [{"id": site, **base, **described[line]} for line, site in new.items()])
-        attachments = [{"site_id": site, "line_id": line, "begins": 0, "turned": False} for line, site in new.items()]
+        attachments = [
+            {"site_id": site, "line_id": line, "begins": begins[line], "turned": False} for line, site in new.items()
+        ]
         connection.execute(ATTACHMENT.insert(), attachments)
     # Counts of a new site may have come before; hours and days of the others are those of another time zone now.
     counted = _with_counts(connection, rest)
-    made_so = [line for line in sorted(counted) if line in new or not found[line].by_hand]
-    roll_sites(connection, [new[line] if line in new else found[line].id for line in made_so])
+    sites = [new[line] for line in sorted(counted) if line in new]
+    sites += [found[line].id for line in sorted(counted) if line in found and not found[line].by_hand]
+    roll_sites(connection, sites)
 
 
-def _attached(connection: Connection, lines: Collection[int]) -> dict[int, Any]:
-    """Return for each line a site that it counts at, before all one that nobody has edited."""
-    statement = select(ATTACHMENT.c.line_id, SITE.c.id, SITE.c.time_zone, SITE.c.by_hand).join_from(ATTACHMENT, SITE)
-    rows = connection.execute(
-        statement.where(among(connection, ATTACHMENT.c.line_id, lines)).order_by(ATTACHMENT.c.line_id, SITE.c.by_hand)
-    )
+def _attached(connection: Connection, lines: Collection[int], at: int) -> dict[int, Any]:
+    """Return for each line a site that it counts at or will, before all one that nobody has edited."""
+    columns = ATTACHMENT.c.id.label("attachment"), *(ATTACHMENT.c[n] for n in ("line_id", "begins", "ends", "turned"))
+    statement = select(*columns, *(SITE.c[n] for n in ("id", "road", "lat", "lon", "time_zone", "by_hand")))
+    statement = statement.join_from(ATTACHMENT, SITE).where(among(connection, ATTACHMENT.c.line_id, lines))
+    lasts = or_(ATTACHMENT.c.ends.is_(None), ATTACHMENT.c.ends > at)
     found: dict[int, Any] = {}
-    for row in rows:
+    for row in connection.execute(
+        statement.where(lasts).order_by(ATTACHMENT.c.line_id, SITE.c.by_hand, ATTACHMENT.c.begins)
+    ):
         found.setdefault(row.line_id, row)
     return found
+
+
+def _carry(
+    connection: Connection,
+    found: Mapping[int, Any],
+    before: Mapping[int, Place],
+    described: Mapping[int, Mapping[str, Any]],
+    now: int,
+) -> set[int]:
+    """End what lines count at whose devices are at another place now; return those that need a new site for that.
+
+    now: quarter of an hour, UTC s. A site without counts before that is described anew instead, as one that is set up.
+    """
+    carried = {
+        line: one
+        for line, one in found.items()
+        if one.begins < now and _is_carried(one, before.get(line), described[line])
+    }
+    counted = counted_before(connection, carried.keys(), now)
+    left = {line for line in counted if not carried[line].by_hand}
+    end_attachments(connection, [carried[line].attachment for line in left], now)
+    reasons = {line: f"{before[line]!s:.97} -> {_place(described[line])!s:.97}" for line in counted - left}
+    attach_anew(connection, {line: carried[line] for line in reasons}, reasons, now)
+    return left
+
+
+def _is_carried(attached: Any, before: Place | None, described: Mapping[str, Any]) -> bool:
+    """Return whether a line is at another place than its site; where people edited that, than it told before."""
+    if not attached.by_hand:
+        return is_another(_place(attached._mapping), _place(described))
+    return before is not None and is_another(before, _place(described))
+
+
+def _begins(
+    connection: Connection,
+    lines: Collection[int],
+    before: Mapping[int, Place],
+    described: Mapping[int, Mapping[str, Any]],
+) -> dict[int, int]:
+    """Return from when on lines count that are attached nowhere, UTC s.
+
+    A line whose last attachment has ended is left out until it counts again or is at another place: its device may lie
+    in a store, and what it told last comes again whenever a worker starts.
+    """
+    since = ended(connection, lines)
+    again = counting_nowhere(connection, since.keys())
+    again |= {line for line in since if line in before and is_another(before[line], _place(described[line]))}
+    return {line: since.get(line, 0) for line in lines if line not in since or line in again}
+
+
+def _place(described: Mapping[str, Any]) -> Place:
+    return Place(described["road"], described["lat"], described["lon"])
 
 
 def _describe(connection: Connection, told: Mapping[str, Mapping[str, Any]]) -> None:
@@ -187,7 +273,7 @@ def _wishes(name: LineName) -> Iterator[str]:
 
 def _described(device: tuple[str, str], meta: Meta, line: LineMeta) -> dict[str, Any]:
     return {
-        "road": _shown(line.road) or f"{device[0]} / {device[1]} / {line.id}",
+        "road": _road(LineName(*device, line.id), line.road),
         "lat": meta.location.lat if meta.location else None,
         "lon": meta.location.lon if meta.location else None,
         "time_zone": _known_zone(meta.time_zone),
@@ -195,6 +281,10 @@ def _described(device: tuple[str, str], meta: Meta, line: LineMeta) -> dict[str,
         **_direction(line, "left_to_right", "left"),
         **_direction(line, "right_to_left", "right"),
     }
+
+
+def _road(name: LineName, told: str) -> str:
+    return _shown(told) or " / ".join(name)
 
 
 def _direction(line: LineMeta, direction: Direction, column: str) -> dict[str, Any]:

@@ -83,6 +83,7 @@ class Storing:
                 continue
             new[key] = interval
             outcome.stored += 1
+            outcome.new.append(interval)
             self._note(interval, told, series, outcome, doubtful=key in past.doubtful)
         if past.places:
             disturb(connection, past.places & {(day_of(start), part_of(line)) for line, start, _ in new})

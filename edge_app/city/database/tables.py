@@ -129,6 +129,15 @@ INTERVAL: Final = Table(
     comment="closed intervals, one content for each id",
     postgresql_partition_by="RANGE (start)",
 )
+LIVE_BATCH: Final = Table(
+    "live_batch",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("at", BigInteger, nullable=False, comment="when it was stored"),
+    Column("content", Text, nullable=False, comment="its intervals as pages are told of them, JSON"),
+    comment="batches of new intervals of the last minutes, for the pages that watch",
+    sqlite_autoincrement=True,  # a number never comes again, also when all rows are gone
+)
 MEASURE: Final = Table(
     "measure",
     METADATA,
