@@ -152,6 +152,20 @@ unpack_axe() {
     return $got
 }
 
+# The table of the smart data models (MIT) judges the FIWARE feed. It alone is taken out of its package, which would bring
+# ten others, two of them under the GPL.
+fetch_smart_data_models() {
+    [ ! -f .venv/share/smart-data-models.json.gz ] || return 0
+    say "fetching the table of the smart data models, which judges the FIWARE feed, into .venv/share"
+    box=$(mktemp -d)
+    echo "pysmartdatamodels==0.8.2.0 --hash=sha256:0778b4d667ce22bee63f15630bd87755e86b4b391e009a93079cb55b86468da0" >"$box/wanted"
+    .venv/bin/python -I -m pip download --quiet --no-deps --require-hashes --dest "$box" --requirement "$box/wanted" </dev/null &&
+        .venv/bin/python -I -m zipfile -e "$box"/*.whl "$box" && mkdir -p .venv/share &&
+        cp "$box/pysmartdatamodels/model-assets/smartdatamodels.json.gz" .venv/share/smart-data-models.json.gz ||
+        say "missing, so its test is skipped: pip could not fetch it"
+    rm -rf "$box"
+}
+
 # The libraries of the city's page are in the wheel; in a checkout npm brings them, once.
 fetch_page_libraries() {
     .venv/bin/python deploy/page_libraries.py && return 0
@@ -231,6 +245,7 @@ $FOR_SERVERS"
     install test .venv 15 --system-site-packages
     fetch_promtool
     fetch_axe
+    [ "$1" = test ] || fetch_smart_data_models
     fetch_page_libraries optional
     for kind in demo city; do cp .venv/.installed-test ".venv/.installed-$kind"; done # "test" contains them
     ;;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -22,6 +24,7 @@ from edge_app.city.database.engine import Database, open_database
 from edge_app.city.database.inventory import put_sites
 from edge_app.city.database.tables import ATTACHMENT, DEVICE
 from edge_app.city.feeds import datex2
+from edge_app.city.feeds.fiware import KIND
 from edge_app.city.feeds.observed import Observed, Place
 from edge_app.city.inventory import described
 from edge_app.city.live import Live
@@ -32,6 +35,7 @@ from edge_app.records import VEHICLES
 from tests.city.cases import NAME, changed, series, vector
 from tests.city.test_storing import make_site, roll, store
 from tests.support.city_api import client_of
+from tests.support.paths import ROOT
 from tests.support.shared import SHARED, needs
 
 QUARTER = 1_795_000_500  # begin of a quarter of an hour
@@ -292,6 +296,39 @@ def test_entities_are_those_of_the_smart_data_model(
     clock[0] += 20  # what was read for the last answer is kept for so long
     turned = client.get(ENTITIES, params=FLOW).json()
     assert {entity["id"].split(":", 4)[4]: entity["intensity"]["value"] for entity in turned}["car:right_to_left"] == 15
+
+
+MODELS = ROOT / ".venv/share/smart-data-models.json.gz"
+OF_JSON = {"string": str, "number": int, "object": dict}
+
+
+@pytest.mark.servers  # reading the table takes seconds
+@pytest.mark.skipif(not MODELS.is_file(), reason="needs the table of the smart data models (make test-servers)")
+@pytest.mark.parametrize("located", [True, False])
+def test_the_published_table_knows_all_that_is_told(database: Database, client: httpx.Client, *, located: bool) -> None:
+    """A site without a position has an address: the model wants one of both."""
+    rows = json.loads(gzip.decompress(MODELS.read_bytes()))
+    mine = [row for row in rows if (row["repoName"], row["dataModel"]) == ("dataModel.Transportation", KIND)]
+    known = {row["property"]: row for row in mine if "typeNGSI" in row}
+    site = counted(database)
+    values = {"id": site, "road": "Quay Road", "time_zone": "UTC"} | ({"lat": 52.5, "lon": 13.4} if located else {})
+    attachment = {"device": f"{NAME.site}/{NAME.device}", "line": NAME.line}
+    with database.begin() as connection:
+        put_sites(connection, [described({**values, "attachments": [attachment]})], "test", NOW)
+    entities = client.get(ENTITIES, params=FLOW).json()
+    assert len(entities) == 2 * len(VEHICLES)
+    for entity in entities:
+        assert entity["type"] in known["type"]["enum"]
+        assert ("location" in entity, "address" in entity) == (located, not located)
+        for name, told in entity.items():
+            if name in ("id", "type", "@context"):
+                continue
+            value = told["value"]
+            if name in ("dateObservedFrom", "dateObservedTo"):
+                value = value["@value"]
+            assert told["type"] == known[name]["typeNGSI"]
+            assert isinstance(value, OF_JSON[known[name]["type"]])
+            assert value in known[name].get("enum", [value])
 
 
 def test_entities_are_paged_and_their_context_is_beside_plain_json(database: Database, client: httpx.Client) -> None:

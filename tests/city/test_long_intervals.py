@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -143,6 +144,10 @@ def test_feeds_tell_the_time_of_the_interval(database: Database, client: httpx.C
     assert f'numberOfInputValuesUsed="{cars}" supplierCalculatedDataQuality="100.0"' in measured
     assert f"startOfPeriod>{at(begin)}<" in measured
     assert f"endOfPeriod>{at(begin + length)}<" in measured
+    assert set(re.findall(r"period>(\d+)<", client.get("/api/v1/datex2/sites.xml").text)) == {str(length)}
+    stream = client.get("/api/v1/sensorthings/v1.1/Datastreams('quay:car:left_to_right')").json()
+    assert stream["unitOfMeasurement"]["name"] == f"vehicles in {length // 60} minutes"
+    assert stream["properties"]["aggregateDuration"] == f"PT{length // 60}M"
 
 
 @pytest.mark.parametrize("length", [60, 1800, 3600])

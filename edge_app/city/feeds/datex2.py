@@ -14,7 +14,6 @@ from xml.etree import ElementTree
 from edge_app.city.feeds.observed import VEHICLE_TYPES, Observed, Place, Series, written_time
 from edge_app.records import DIRECTIONS, Direction
 
-_PERIOD_S: Final = 900
 _TABLE: Final = "sites"
 _LONGEST: Final = 1024
 _UNWRITABLE: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -83,17 +82,17 @@ def _add_site(table: ElementTree.Element, place: Place) -> None:
     if place.lanes is not None:
         _add(site, "roa:measurementSiteNumberOfLanes", str(place.lanes))
     for series in place.series():
-        site.append(_characteristics(series, _side(place, series.direction)))
+        site.append(_characteristics(series, _side(place, series.direction), place.period_s))
     _add_location(site, place)
 
 
 @cache
-def _characteristics(series: Series, side: str) -> ElementTree.Element:
+def _characteristics(series: Series, side: str, period_s: int) -> ElementTree.Element:
     """Return what is measured of a class and direction: one element for all sites, whose table it nearly fills."""
     indexed = _element("roa:measurementSpecificCharacteristics", index=_index(series))
     what = _add(indexed, "roa:measurementSpecificCharacteristics")
     _add(what, "roa:measurementSide", side)
-    _add(what, "roa:period", str(_PERIOD_S))
+    _add(what, "roa:period", str(period_s))
     _add(what, "roa:specificMeasurementValueType", "trafficFlow")
     vehicles = _add(what, "roa:specificVehicleCharacteristics")
     _add(vehicles, "com:vehicleType", VEHICLE_TYPES[series.vehicle])

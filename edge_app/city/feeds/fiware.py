@@ -47,6 +47,8 @@ def _entity(observed: Observed, series: Series) -> dict[str, Any]:
     if place.lat is not None and place.lon is not None:
         point = {"type": "Point", "coordinates": [place.lon, place.lat]}
         entity["location"] = {"type": "GeoProperty", "value": point}
+    else:  # the model wants one of both
+        entity["address"] = _property({"streetAddress": place.road})
     return entity
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from edge_app.city.records import Vector
+from edge_app.city.sums import QUARTER_S
 from edge_app.records import DIRECTIONS, VEHICLES, Direction
 
 VEHICLE_TYPES: Final = {
@@ -30,7 +31,10 @@ class Series(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A site as feeds describe it. bearings: degrees from north by DIRECTIONS. classes: those that are counted."""
+    """A site as feeds describe it. bearings: degrees from north by DIRECTIONS. classes: those that are counted.
+
+    period_s: of what is told of it: a quarter of an hour, or its interval where that is longer.
+    """
 
     id: str
     road: str
@@ -39,6 +43,7 @@ class Place:
     lanes: int | None
     bearings: tuple[int | None, int | None]
     classes: frozenset[str]
+    period_s: int = QUARTER_S
 
     def series(self) -> Iterator[Series]:
         """Yield each class and direction that is counted: of others nothing is known, which is no zero."""

@@ -161,12 +161,13 @@ def _location(place: Place, address: str) -> Entity:
 
 
 def _datastream(place: Place, series: Series, address: str) -> Entity:
+    minutes = -(-place.period_s // 60)
     told = {
         "name": f"{place.road}: {series.vehicle}, {series.direction}",
-        "description": "Vehicles of each quarter of an hour; one that is not told was not seen, which is no zero",
+        "description": f"Vehicles of {minutes} minutes each; those that are not told were not seen, which is no zero",
         "observationType": _COUNT,
-        "unitOfMeasurement": {"name": "vehicles in 15 minutes", "symbol": "", "definition": _DEFINITION},
-        "properties": {"aggregateDuration": "PT15M", "vehicle": series.vehicle, "direction": series.direction},
+        "unitOfMeasurement": {"name": f"vehicles in {minutes} minutes", "symbol": "", "definition": _DEFINITION},
+        "properties": {"aggregateDuration": f"PT{minutes}M", "vehicle": series.vehicle, "direction": series.direction},
     }
     related = ("Thing", "Sensor", "ObservedProperty", "Observations")
     return _entity("Datastreams", _datastream_key(place, series), told, address, related)

@@ -18,6 +18,7 @@ from edge_app.city.feeds.fiware import CONTEXT, KIND, entities
 from edge_app.city.feeds.observed import Observed, Place
 from edge_app.city.routes.city import City, needs
 from edge_app.city.routes.kept import Kept
+from edge_app.city.sums import QUARTER_S
 from edge_app.city.telling import LAST_S, counted_until, moment, newest_seen
 from edge_app.http.problems import RefusalError
 from edge_app.records import VEHICLES
@@ -169,4 +170,5 @@ def place_of(site: Site) -> Place:
         lanes=row.lanes,
         bearings=(row.left_bearing, row.right_bearing),
         classes=frozenset(meta.get("classes", VEHICLES)),
+        period_s=max(QUARTER_S, site.longest_s),
     )
