@@ -60,7 +60,7 @@ _HEADERS: Final = {
 }
 _FOR_OTHERS: Final = {"access-control-allow-origin": "*", "access-control-expose-headers": "etag, retry-after"}
 """With what everybody may read, also with a refusal: a page of others must see when it may ask again."""
-_ASKS: Final = ("/api/", "/metrics", "/openapi.json")
+_ASKS: Final = ("/api/", "/ngsi-ld/", "/metrics", "/openapi.json")
 """Paths of what is made for who asks, who must not ask too often; the others are the files of the page."""
 _FINDING: Final = 2
 """Threads that find out who asks and do nothing else: who asks too often is told so while others are answered."""

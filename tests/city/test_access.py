@@ -148,7 +148,14 @@ def test_behind_a_proxy_nobody_gets_in_without_a_user(behind_proxy: Page) -> Non
 def test_with_a_user_nothing_is_told_to_others(page: Page) -> None:
     document = page.http.get("/openapi.json").json()
     open_to_all = {"/api/v1/me", "/api/v1/login", "/api/v1/logout", "/api/v1/password"}
-    named = {"site": "quay", "name": "somebody", "path": "Things", "device": "pole-7", "config": "c222920fa583"}
+    named = {
+        "site": "quay",
+        "name": "somebody",
+        "path": "Things",
+        "entity": "urn:x",
+        "device": "pole-7",
+        "config": "c222920fa583",
+    }
     named |= {"order": "1", "rollout": "1", "review": "7f5dc9a1-6d2b-4a0e-9f2b-1d6c0e0a4b3c"}
     for path, methods in document["paths"].items():
         if path in open_to_all or path.startswith("/api/v1/public") or path == "/health":

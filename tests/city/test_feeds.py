@@ -24,7 +24,7 @@ from edge_app.city.database.engine import Database, open_database
 from edge_app.city.database.inventory import put_sites
 from edge_app.city.database.tables import ATTACHMENT, DEVICE
 from edge_app.city.feeds import datex2
-from edge_app.city.feeds.fiware import KIND
+from edge_app.city.feeds.fiware import CONTEXT, KIND, KIND_IRI
 from edge_app.city.feeds.observed import Observed, Place
 from edge_app.city.inventory import described
 from edge_app.city.live import Live
@@ -296,6 +296,24 @@ def test_entities_are_those_of_the_smart_data_model(
     clock[0] += 20  # what was read for the last answer is kept for so long
     turned = client.get(ENTITIES, params=FLOW).json()
     assert {entity["id"].split(":", 4)[4]: entity["intensity"]["value"] for entity in turned}["car:right_to_left"] == 15
+
+
+def test_a_broker_finds_entities_where_the_standard_has_them(database: Database, client: httpx.Client) -> None:
+    site, at = counted(database), "/ngsi-ld/v1/entities"
+    every = client.get(at, params={**FLOW, "limit": 100})
+    assert every.json() == client.get(ENTITIES, params={**FLOW, "limit": 100}).json()
+    assert client.get(at, params={"type": KIND_IRI, "limit": 100, "count": "true"}).json() == every.json()
+    one = every.json()[0]
+    assert one["id"].split(":")[3] == site
+    assert client.get(f"{at}/{one['id']}").json() == one
+    told = client.get(f"{at}/{one['id']}", params={"options": "keyValues", "attrs": "intensity,name"}).json()
+    assert told == {"id": one["id"], "type": KIND, "intensity": one["intensity"]["value"], "name": one["name"]["value"]}
+    several = client.get(at, params={**FLOW, "limit": 1, "options": "keyValues", "attrs": "intensity"})
+    assert several.json() == [{"id": one["id"], "type": KIND, "intensity": one["intensity"]["value"]}]
+    assert several.headers["ngsild-results-count"] == str(2 * len(VEHICLES))
+    assert client.get(f"{at}/{one['id']}", headers={"accept": "application/ld+json"}).json()["@context"] == CONTEXT
+    missing = client.get(f"{at}/urn:ngsi-ld:TrafficFlowObserved:nowhere:car:left_to_right")
+    assert (missing.status_code, missing.json()["code"]) == (404, "no_such_entity")
 
 
 MODELS = ROOT / ".venv/share/smart-data-models.json.gz"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from http import HTTPStatus
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from edge_app.city.access import Right
@@ -14,7 +15,7 @@ from edge_app.city.database import reading
 from edge_app.city.database.reading import Site, Total
 from edge_app.city.database.steps import quarters_with_reached
 from edge_app.city.feeds.datex2 import Publisher, measured_data, site_table
-from edge_app.city.feeds.fiware import CONTEXT, KIND, entities
+from edge_app.city.feeds.fiware import CONTEXT, KIND, KIND_IRI, entities, find_entity, shown
 from edge_app.city.feeds.observed import Observed, Place
 from edge_app.city.routes.city import City, needs
 from edge_app.city.routes.kept import Kept
@@ -36,21 +37,44 @@ _KEPT_S: Final = 20.0
 """How long, s, what was read for a feed is good: national access points ask once a minute."""
 _OLD_S: Final = 60.0
 """Age up to which it is told while it is read anew."""
+_AS_ENTITY: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {kind: {"schema": {"type": "object"}} for kind in (_JSON, _LD)}}
+}
 _Seen: TypeAlias = tuple[list[Place], list[Observed]]
+_Options: TypeAlias = Annotated[
+    Literal["normalized", "keyValues"], Query(description="keyValues: values alone, without types and what is beside")
+]
+_Attrs: TypeAlias = Annotated[str, Query(max_length=500, description="Names of attributes, by commas; none: all")]
+
+
+class _Paths(NamedTuple):
+    """Addresses of all entities, and of one. name: end of the names of their routes."""
+
+    all: str
+    one: str
+    name: str
+
+
+_NGSI_LD: Final = (
+    _Paths("/api/v1/ngsi-ld/entities", "/api/v1/ngsi-ld/entities/{entity}", ""),
+    _Paths("/ngsi-ld/v1/entities", "/ngsi-ld/v1/entities/{entity}", "_of_the_standard"),
+)
+"""The second is where the standard has them, and brokers look for them."""
 
 
 def feed_routes(city: City) -> APIRouter:
     """Return the routes of all feeds."""
-    routes = APIRouter(prefix="/api/v1", dependencies=[needs(Right.READ)])
+    routes = APIRouter(dependencies=[needs(Right.READ)])
     seen = Kept(lambda now: _seen(city, int(now)), city.utc, _KEPT_S, old_s=_OLD_S)
     _add_datex2(routes, city, seen)
-    _add_fiware(routes, city, seen)
+    for paths in _NGSI_LD:
+        _add_fiware(routes, city, seen, paths)
     return routes
 
 
 def _add_datex2(routes: APIRouter, city: City, seen: Kept[_Seen]) -> None:
     @routes.get(
-        "/datex2/sites.xml",
+        "/api/v1/datex2/sites.xml",
         summary="All sites as a DATEX II MeasurementSiteTablePublication",
         response_class=Response,
         responses=_AS_XML,
@@ -65,7 +89,7 @@ def _add_datex2(routes: APIRouter, city: City, seen: Kept[_Seen]) -> None:
         return Response(told, media_type=_XML)
 
     @routes.get(
-        "/datex2/measured.xml",
+        "/api/v1/datex2/measured.xml",
         summary="The newest quarter of an hour of each site as a DATEX II MeasuredDataPublication",
         response_class=Response,
         responses=_AS_XML,
@@ -84,9 +108,10 @@ def _add_datex2(routes: APIRouter, city: City, seen: Kept[_Seen]) -> None:
         return Response(told, media_type=_XML)
 
 
-def _add_fiware(routes: APIRouter, city: City, seen: Kept[_Seen]) -> None:
+def _add_fiware(routes: APIRouter, city: City, seen: Kept[_Seen], paths: _Paths) -> None:
     @routes.get(
-        "/ngsi-ld/entities",
+        paths.all,
+        name=f"ngsi_ld_entities{paths.name}",
         summary="The newest quarter of an hour of each site, class and direction as NGSI-LD entities",
         response_class=Response,
         responses=_AS_ENTITIES,
@@ -96,19 +121,53 @@ def _add_fiware(routes: APIRouter, city: City, seen: Kept[_Seen]) -> None:
         kind: Annotated[str, Query(alias="type", max_length=200, description=f"{KIND}; of others there are none")],
         limit: Annotated[int, Query(ge=1, le=_MOST, description="Entities of one answer")] = 20,
         offset: Annotated[int, Query(ge=0, le=10**9, description="Entities to pass over")] = 0,
+        options: _Options = "normalized",
+        attrs: _Attrs = "",
+        count: Annotated[bool, Query(description="NGSILD-Results-Count is told in either case")] = True,  # noqa: ARG001
     ) -> Response:
         if not city.fiware:
             raise feed_off("fiware")
-        observed = (await seen.now())[1] if kind == KIND else []
+        observed = (await seen.now())[1] if kind in (KIND, KIND_IRI) else []
         page, many = await run_in_threadpool(entities, observed, offset, limit)
-        headers = {"NGSILD-Results-Count": str(many), "vary": "Accept"}
-        # ETSI GS CIM 009, 6.3.5: the context within the answer, or beside it where JSON alone is asked for.
-        if _LD in request.headers.get("accept", ""):
-            return Response(
-                _text([{**entity, "@context": CONTEXT} for entity in page]), media_type=_LD, headers=headers
-            )
-        headers["link"] = f'<{CONTEXT}>; rel="http://www.w3.org/ns/json-ld#context"; type="{_LD}"'
-        return Response(_text(page), media_type=_JSON, headers=headers)
+        told = [shown(one, options == "keyValues", _names(attrs)) for one in page]
+        return _ngsi_ld(request, told, {"NGSILD-Results-Count": str(many)})
+
+    @routes.get(
+        paths.one,
+        name=f"ngsi_ld_entity{paths.name}",
+        summary="One NGSI-LD entity by its id",
+        response_class=Response,
+        responses=_AS_ENTITY,
+    )
+    async def ngsi_ld_entity(
+        request: Request,
+        entity: Annotated[str, Path(max_length=300)],
+        options: _Options = "normalized",
+        attrs: _Attrs = "",
+    ) -> Response:
+        if not city.fiware:
+            raise feed_off("fiware")
+        found = await run_in_threadpool(find_entity, (await seen.now())[1], entity)
+        if found is None:
+            sentence = "there is no such entity, or nothing was seen there lately"
+            raise RefusalError(HTTPStatus.NOT_FOUND, sentence, code="no_such_entity")
+        return _ngsi_ld(request, shown(found, options == "keyValues", _names(attrs)), {})
+
+
+def _names(attrs: str) -> Collection[str]:
+    return {name for name in attrs.split(",") if name}
+
+
+def _ngsi_ld(request: Request, told: Any, headers: dict[str, str]) -> Response:
+    """Return an answer with the context in it, or beside it where JSON alone is asked for (ETSI GS CIM 009, 6.3.5)."""
+    headers["vary"] = "Accept"
+    if _LD in request.headers.get("accept", ""):
+        with_it = (
+            [{**one, "@context": CONTEXT} for one in told] if isinstance(told, list) else {**told, "@context": CONTEXT}
+        )
+        return Response(_text(with_it), media_type=_LD, headers=headers)
+    headers["link"] = f'<{CONTEXT}>; rel="http://www.w3.org/ns/json-ld#context"; type="{_LD}"'
+    return Response(_text(told), media_type=_JSON, headers=headers)
 
 
 def _publisher(city: City) -> Publisher:
@@ -123,8 +182,8 @@ def feed_off(key: str) -> RefusalError:
     return RefusalError(HTTPStatus.NOT_FOUND, sentence, code="feed_off", key=f"feeds.{key}")
 
 
-def _text(page: list[dict[str, Any]]) -> str:
-    return json.dumps(page, ensure_ascii=False)
+def _text(told: Any) -> str:
+    return json.dumps(told, ensure_ascii=False)
 
 
 def _seen(city: City, now: int) -> _Seen:
