@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 import shlex
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from edge_app.commands._city_inventory import person
 from edge_app.commands._options import CITY
+
+if TYPE_CHECKING:
+    from edge_app.city.database.restored import Restored
 
 _CHANGES: Final = 4
 _NOT_RUNNING: Final = 3
@@ -35,7 +40,7 @@ def add_care(kinds: Any, add_config: Callable[[argparse.ArgumentParser], None]) 
         add_config(kind)
         if name == "restore":
             kind.add_argument(
-                "--replace", action="store_true", help="also where there are tables already: they are lost"
+                "--replace", action="store_true", help="also where there are tables already: all but the audit is lost"
             )
 
 
@@ -112,6 +117,26 @@ def back_up_or_restore(arguments: argparse.Namespace, _: threading.Event) -> int
         if config.archive.folder:
             print(f"the files of {config.archive.folder} are not in it, only their names and hashes: copy them now")
         return 0
-    restore(url, arguments.file, replace=arguments.replace)
+    found = restore(url, arguments.file, replace=arguments.replace, who=person(), at=time.time())
+    _tell_access(found)
     print("restored; what came after the backup is asked of the devices as soon as their next messages show it")
     return judge_restored(config, arguments.config.parent)
+
+
+def _tell_access(found: Restored) -> None:
+    """Print who may come in again since a restore, and who no longer may."""
+    told = (
+        ("tokens that are valid again", found.tokens_back),
+        ("tokens that are no longer there", found.tokens_gone),
+        ("users that are there again", found.users_back),
+        ("users that are no longer there", found.users_gone),
+        ("users with the role and the password of the backup", found.other_users),
+    )
+    for what, names in told:
+        if names:
+            print(f"{what}: {', '.join(names)}")
+    if not found.known:
+        print(
+            "there was no database before that could be read: the audit is that of the backup, and tokens and users "
+            "that were removed since may come in again; look at `edge-app city token list` and `user list`"
+        )

@@ -6,6 +6,7 @@ import errno
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -13,8 +14,10 @@ import pytest
 from sqlalchemy import func, select
 
 from edge_app import cli
+from edge_app.city.database import accounts
+from edge_app.city.database.audit import note_change, read_audit
 from edge_app.city.database.backup import back_up, restore
-from edge_app.city.database.engine import open_database
+from edge_app.city.database.engine import Connection, open_database
 from edge_app.city.database.missing import find_gaps
 from edge_app.city.database.storing import Storing
 from edge_app.city.database.tables import INTERVAL
@@ -25,6 +28,7 @@ from tests.city.cases import NAME, START, series
 from tests.support.postgres import Postgres
 
 BATCH = 10
+PASSWORD = "four random words"
 SERIES = series(400)
 
 
@@ -65,6 +69,10 @@ def gaps(url: str) -> list[Gap]:
             return list(find_gaps(connection))
     finally:
         database.close()
+
+
+def audit(connection: Connection) -> list[tuple[str, str, str, dict[str, list[object]]]]:
+    return [(row.who, row.action, row.subject, row.change) for row in read_audit(connection)]
 
 
 def test_a_lost_database_comes_back_and_the_rest_is_asked_for(url: str, tmp_path: Path) -> None:
@@ -127,6 +135,62 @@ def test_what_cannot_be_done_is_one_sentence_and_changes_nothing(
     assert store(url, []) == 10
 
 
+def test_a_restore_tells_who_may_come_in_again_and_keeps_the_audit(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(open_database(url)) as database:
+        with database.begin() as connection:
+            accounts.add_account(connection, "anna", "administrator", PASSWORD, "test", START)
+            accounts.add_account(connection, "carl", "viewer", PASSWORD, "test", START)
+            accounts.add_account(connection, "dora", "viewer", PASSWORD, "test", START)
+            leaked = accounts.add_token(connection, "leaked", "admin", None, "test", START)
+            accounts.add_token(connection, "kept", "read", None, "test", START)
+            login = accounts.begin_login(connection, "anna", START)
+            note_change(connection, START, "test", "twice", "quay")
+        assert city(tmp_path, "backup") == 0
+        with database.begin() as connection:
+            accounts.remove_token(connection, "leaked", "test", START)
+            accounts.add_token(connection, "later", "read", None, "test", START)
+            accounts.add_account(connection, "ben", "viewer", PASSWORD, "test", START)
+            accounts.remove_account(connection, "carl", "test", START)
+            accounts.change_account(connection, "dora", "test", START, password="another four words")
+            note_change(connection, START, "test", "twice", "quay")
+            note_change(connection, START, "test", "odd", "it's \\ %s :x", {"é": (None, '"')})
+            noted = audit(connection)
+    capsys.readouterr()
+    assert city(tmp_path, "restore", "--replace") == 0
+    assert capsys.readouterr().out.splitlines()[:-1] == [
+        "tokens that are valid again: leaked",
+        "tokens that are no longer there: later",
+        "users that are there again: carl",
+        "users that are no longer there: ben",
+        "users with the role and the password of the backup: dora",
+    ]
+    with closing(open_database(url)) as database, database.connect() as connection:
+        assert accounts.find_token(connection, leaked, START).name == "leaked"
+        assert accounts.find_login(connection, login, START) is None
+        (restored, *rest) = audit(connection)
+    assert rest == noted
+    assert (restored[1], restored[2], restored[3]["tokens_back"]) == ("city.restore", "saved", [None, ["leaked"]])
+    assert city(tmp_path, "restore", "--replace") == 0  # the same once more: nothing is there twice
+    with closing(open_database(url)) as database, database.connect() as connection:
+        assert [entry[1:3] for entry in audit(connection)] == [("city.restore", "saved")] * 2 + [
+            entry[1:3] for entry in noted
+        ]
+
+
+def test_of_a_damaged_database_it_is_said_that_nothing_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "city.toml").write_text('[database]\nurl = "sqlite:///city.sqlite3"\n')
+    store(f"sqlite:///{tmp_path}/city.sqlite3", SERIES[:10])
+    assert city(tmp_path, "backup") == 0
+    (tmp_path / "city.sqlite3").write_bytes(b"no database" * 1000)
+    assert city(tmp_path, "restore", "--replace") == 0
+    assert "there was no database before that could be read" in capsys.readouterr().out
+    assert store(f"sqlite:///{tmp_path}/city.sqlite3", []) == 10
+
+
 def test_nobody_is_at_work_on_a_file_that_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A worker would go on in the file that was there before, and nobody would find what it has acknowledged."""
     url = f"sqlite:///{tmp_path}/city.sqlite3"
@@ -161,13 +225,13 @@ def test_a_restore_that_ends_halfway_leaves_what_was_committed_last(
     with monkeypatch.context() as patched:
         patched.setattr(Path, "replace", fail)
         with pytest.raises(StoreError, match="no room"):
-            restore(f"sqlite:///{killed / 'city.sqlite3'}", saved, replace=True)
+            restore(f"sqlite:///{killed / 'city.sqlite3'}", saved, replace=True, who="test", at=START)
     again = open_database(f"sqlite:///{killed / 'city.sqlite3'}")
     with again.connect() as connection:
         assert connection.execute(select(func.count()).select_from(INTERVAL)).scalar() == 3
     again.close()
     (killed / "city.sqlite3").chmod(0o640)
-    restore(f"sqlite:///{killed / 'city.sqlite3'}", saved, replace=True)
+    restore(f"sqlite:///{killed / 'city.sqlite3'}", saved, replace=True, who="test", at=START)
     assert (killed / "city.sqlite3").stat().st_mode & 0o777 == 0o640
 
 

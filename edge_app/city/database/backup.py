@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,6 +12,7 @@ from sqlalchemy import inspect
 from sqlalchemy.engine import URL, make_url
 
 from edge_app.city.database.engine import open_database
+from edge_app.city.database.restored import Access, Restored, carry_over, end_restore, has_audit, read_access
 from edge_app.city.database.server_backup import TABLES, dump, opened, restore_server
 from edge_app.city.database.worker_lock import workers_at
 from edge_app.errors import ConfigError, EdgeAppError, StoreError
@@ -45,10 +46,11 @@ def back_up(url: str, file: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def restore(url: str, file: Path, *, replace: bool) -> None:
-    """Bring a database back from a file of `back_up`; nothing is changed where that fails.
+def restore(url: str, file: Path, *, replace: bool, who: str, at: float) -> Restored:
+    """Bring a database back from a file of `back_up`, and return what changes of who may come in.
 
-    replace: also where there are tables already, which are lost.
+    Nothing is changed where that fails. All logins end. replace: also where there are tables already, which are lost,
+    but for the audit, whose entries are carried over. who, at: for the audit; UTC s.
     Raises ConfigError: for a file that is no backup, a database with tables and no `replace`, or one of SQLite that
     somebody works on.
     Raises StoreError: when it cannot be read or written.
@@ -57,13 +59,13 @@ def restore(url: str, file: Path, *, replace: bool) -> None:
     if not file.is_file():
         raise ConfigError(f"{file} is not there")
     if parsed.drivername == "sqlite":
-        _restore_file(Path(parsed.database or ""), file, replace=replace)
-    else:
-        restore_server(parsed, file, replace=replace)
-    open_database(url).close()  # a backup of an older release is raised to this one
+        return _restore_file(Path(parsed.database or ""), file, who, at, replace=replace)
+    before = restore_server(parsed, file, replace=replace)
+    with closing(open_database(url)) as database:  # a backup of an older release is raised to this one
+        return end_restore(database, before, file.name, who, at)
 
 
-def _restore_file(database: Path, file: Path, *, replace: bool) -> None:
+def _restore_file(database: Path, file: Path, who: str, at: float, *, replace: bool) -> Restored:
     if not _is_city(file):
         raise ConfigError(f"{file} is no backup of a city's SQLite database")
     if database.exists() and not replace:
@@ -74,18 +76,44 @@ def _restore_file(database: Path, file: Path, *, replace: bool) -> None:
     try:
         part.touch(mode=0o600)  # it holds every count
         shutil.copyfile(file, part)
+        before: Access | None = None
+        whole = URL.create("sqlite", database=str(part)).render_as_string()
+        with closing(open_database(whole)) as raised:  # a backup of an older release
+            if database.exists():
+                _take_in(database)
+                before = _carried(database, part)
+            found = end_restore(raised, before, file.name, who, at)
+        _take_in(part)
         if database.exists():
-            _take_in(database)
-            before = database.stat()
-            os.chown(part, before.st_uid, before.st_gid)  # the service may run as another user than who restores
-            part.chmod(before.st_mode & 0o777)
+            owner = database.stat()
+            os.chown(part, owner.st_uid, owner.st_gid)  # the service may run as another user than who restores
+            part.chmod(owner.st_mode & 0o777)
         for rest in ("-wal", "-shm"):  # of the database before, and not of this one
             database.with_name(database.name + rest).unlink(missing_ok=True)
         part.replace(database)
     except OSError as error:
         raise StoreError(f"{database} cannot be written ({error.strerror})") from error
     finally:
-        part.unlink(missing_ok=True)
+        for rest in ("", "-wal", "-shm"):
+            part.with_name(part.name + rest).unlink(missing_ok=True)
+    return found
+
+
+def _carried(database: Path, part: Path) -> Access | None:
+    """Carry the audit of a database over into what takes its place, and return who could come in at it.
+
+    None: it is damaged, and nothing was carried over.
+    """
+    try:
+        with opened(_file(database, "rw"), "AUTOCOMMIT") as connection:
+            before, noted = read_access(connection), has_audit(connection)
+        if noted:
+            with opened(_file(part, "rw"), "AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("ATTACH ? AS replaced", (str(database.absolute()),))
+                connection.exec_driver_sql(carry_over("replaced.audit"))
+    except StoreError:
+        return None
+    return before
 
 
 def _take_in(database: Path) -> None:

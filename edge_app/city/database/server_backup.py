@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from edge_app.city.database.days import COUNTS
 from edge_app.city.database.engine import UTF8, reason
+from edge_app.city.database.restored import Access, carry_over, has_audit, read_access
 from edge_app.city.database.tables import METADATA
 from edge_app.errors import ConfigError, StoreError
 
@@ -29,6 +30,9 @@ TABLES: Final = {COUNTS, "alembic_version"}
 _DROP: Final = (
     f"DROP TABLE IF EXISTS {', '.join([*(table.name for table in METADATA.sorted_tables), 'alembic_version'])} CASCADE"
 )
+_KEEP_AUDIT: Final = "CREATE TEMPORARY TABLE replaced_audit AS SELECT * FROM audit"
+_FIND_TABLES: Final = "RESET search_path"
+"""A backup names each table in full, and lets nothing be found otherwise."""
 _DROP_ORPHANS: Final = (
     f"DROP SEQUENCE IF EXISTS {', '.join(f'{table.name}_id_seq' for table in METADATA.sorted_tables)}"
 )
@@ -45,10 +49,11 @@ def dump(parsed: URL, file: Path) -> None:
     _run("pg_dump", place, "--format=custom", "--no-owner", "--no-privileges", f"--file={file}", login=parsed)
 
 
-def restore_server(parsed: URL, file: Path, *, replace: bool) -> None:
-    """Bring a PostgreSQL database back from a file of `dump`; nothing is changed where that fails.
+def restore_server(parsed: URL, file: Path, *, replace: bool) -> Access | None:
+    """Bring a PostgreSQL database back from a file of `dump`, and return who could come in before, None without one.
 
-    replace: also where there are tables already, which are lost. Raises ConfigError, StoreError.
+    Nothing is changed where that fails. replace: also where there are tables already, which are lost but for the audit.
+    Raises ConfigError, StoreError.
     """
     content = _run("pg_restore", "--list", str(file), refusal=f"{file} is no backup of a city's PostgreSQL database")
     if not all(f" {name} " in content for name in TABLES):
@@ -66,11 +71,16 @@ def restore_server(parsed: URL, file: Path, *, replace: bool) -> None:
                 "restore into an empty database (createdb) and name that in database.url, or set "
                 f"max_locks_per_transaction = {_enough(connection, needed)} in postgresql.conf and restart the server"
             )
+        noted = has_audit(connection)
+        before = read_access(connection) if noted else None
     if needed > room:
         _restore_in_parts(parsed, file, content)
-        return
+        return before
     # Not pg_restore's --clean, which cannot drop partitions that came after the backup.
-    _transfer(parsed, file, "--single-transaction", f"--command={_DROP}")
+    drop = f"{_KEEP_AUDIT}; {_DROP}" if noted else _DROP
+    after = (f"--command={_FIND_TABLES}; {carry_over('pg_temp.replaced_audit')}",) if noted else ()
+    _transfer(parsed, file, "--single-transaction", f"--command={drop}", after=after)
+    return before
 
 
 def _state(connection: Connection) -> tuple[int, bool]:
@@ -138,15 +148,17 @@ def _clear(parsed: URL) -> None:
         connection.exec_driver_sql(_DROP_ORPHANS)
 
 
-def _transfer(parsed: URL, file: Path, *options: str, chosen: str = "") -> None:
-    """Run what is in a backup. options: of psql. chosen: a file with a list of what to run, "" for all of it.
+def _transfer(parsed: URL, file: Path, *options: str, after: Sequence[str] = (), chosen: str = "") -> None:
+    """Run what is in a backup. chosen: a file with a list of what to run, "" for all of it.
+
+    options, after: of psql, before the backup and behind it.
 
     Raises StoreError: at the first statement that fails.
     """
     read = ["pg_restore", "--no-owner", "--no-privileges", "--file=-", str(file)]
     read += [f"--use-list={chosen}"] if chosen else []
     write = [_found("psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={_plain(parsed)}"]
-    write += [*options, "--file=-"]
+    write += [*options, "--file=-", *after]
     with (
         tempfile.TemporaryFile("w+") as told,
         subprocess.Popen(
