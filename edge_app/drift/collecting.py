@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -15,8 +16,10 @@ HOUR_S: Final = 3600
 _ENOUGH_S: Final = 1800.0
 """Time, s, that must have been seen of an hour."""
 _ENOUGH: Final = 10
-"""Vehicles in an hour from which something is said of them."""
-_OF_VEHICLES: Final[tuple[str, ...]] = ("score", "unsure", "size", "track_s", "died", "counted", "vehicles", "activity")
+"""Vehicles in an hour from which something is said of their scores; tracks likewise."""
+_OF_CROSSINGS: Final = ("score", "unsure")
+_OF_TRACKS: Final = ("size", "track_s", "died")
+_OF_VEHICLES: Final[tuple[str, ...]] = (*_OF_CROSSINGS, *_OF_TRACKS, "vehicles")
 
 Local: TypeAlias = Callable[[float], tuple[int, int]]
 """Function from UTC s to the number of the local day and the hour of the local week."""
@@ -54,22 +57,42 @@ class HourCollector:
         self._on_quarter(seen)
 
     def _hour(self, seen: Seen) -> Hour | None:
-        if seen.seen_s < _ENOUGH_S:
-            return None
-        day, slot = self._local(seen.begin)
-        vehicles = len(seen.scores)
         values = {name: float(np.median(found)) for name, found in seen.pictures.items()}
-        values["vehicles"] = (vehicles + 1.0) * HOUR_S / seen.seen_s
-        if seen.moving is not None:
-            values["counted"] = (vehicles + 1.0) / (seen.moving + 1.0)
-            values["activity"] = (seen.moving + 1.0) * HOUR_S / seen.seen_s
-        if vehicles >= _ENOUGH:
+        vehicles, tracks = len(seen.scores), len(seen.lengths)
+        if vehicles:
             values["score"] = float(np.mean(seen.scores))
             values["unsure"] = seen.doubtful / vehicles
-        else:
-            values.pop("counted", None)
-        if len(seen.lengths) >= _ENOUGH:
+        if tracks:
             values["track_s"] = float(np.median(seen.lengths)) + 0.1
             values["size"] = float(np.median(seen.sizes)) + 1.0
-            values["died"] = seen.died / len(seen.lengths)
-        return Hour(day, slot, values, {name: vehicles + 1.0 for name in _OF_VEHICLES if name in values})
+            values["died"] = seen.died / tracks
+        return hour_of(self._local(seen.begin), seen.seen_s, Passed(vehicles, tracks, seen.moving), values)
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What an hour had. vehicles: crossings. tracks: that have ended. moving: as in `Seen`."""
+
+    vehicles: int
+    tracks: int
+    moving: float | None
+
+
+def hour_of(local: tuple[int, int], seen_s: float, passed: Passed, values: Mapping[str, float]) -> Hour | None:
+    """Return the hour with what can be said of it; None if too little was seen.
+
+    local: day and hour of the week. seen_s: time that was seen. values: signals of pictures, crossings and tracks.
+    """
+    if seen_s < _ENOUGH_S:
+        return None
+    few = (_OF_CROSSINGS if passed.vehicles < _ENOUGH else ()) + (_OF_TRACKS if passed.tracks < _ENOUGH else ())
+    kept = {name: value for name, value in values.items() if name not in few}
+    vehicles = passed.vehicles + 1.0
+    kept["vehicles"] = vehicles * HOUR_S / seen_s
+    weights = {name: vehicles for name in _OF_VEHICLES if name in kept}
+    if passed.moving is not None:
+        moving = passed.moving + 1.0
+        # kept however little was counted, and weighed by what moves: a detector that fails must not hide its failure
+        kept |= {"counted": vehicles / moving, "activity": moving * HOUR_S / seen_s}
+        weights |= {"counted": moving, "activity": vehicles}
+    return Hour(*local, kept, weights)

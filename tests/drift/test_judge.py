@@ -9,7 +9,7 @@ import pytest
 
 from edge_app.drift.judge import Drift
 from edge_app.drift.signals import SIGNALS, Hour
-from tests.trials.drift import CHANGES, run
+from tests.trials.drift import CHANGES, missed, run
 
 QUIET = {name: 0.0 if name in ("unsure", "died") else 1.0 for name in SIGNALS}
 MONDAY = 739_000 - 739_000 % 7 + 1
@@ -81,3 +81,13 @@ def test_in_simulated_years_less_than_one_false_alarm_a_year_and_a_fifth_of_miss
         told = next(one for one in run(seed, change, 180).alarms if one[0] >= 150)
         assert told[0] - 150 <= 12
         assert told[1] == kinds
+
+
+@pytest.mark.parametrize("share", [0.95, 1.0])
+@pytest.mark.parametrize("peak", [None, 20.0])
+def test_a_detector_that_finds_next_to_nothing_is_told_on_busy_and_quiet_streets(
+    share: float, peak: float | None
+) -> None:
+    told = next(one for one in run(1, missed(share), 180, peak).alarms if one[0] >= 150)
+    assert told[0] - 150 <= 12
+    assert told[1] == {"model"}

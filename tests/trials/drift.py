@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from edge_app.console.terminal import bar, stdout, table
 from edge_app.drift.baseline import WEEK
+from edge_app.drift.collecting import HOUR_S, Passed, hour_of
 from edge_app.drift.judge import Drift
 from edge_app.drift.signals import Hour, Kind
 
@@ -103,12 +104,19 @@ CHANGES: Final[Mapping[str, tuple[Change | None, frozenset[Kind]]]] = {
     "sensor fails, noise + 40 % in 60 days": (failing_sensor, frozenset({"data"})),
     "10 % of the vehicles are missed": (missed(0.10), frozenset({"model"})),
     "20 % of the vehicles are missed": (missed(0.20), frozenset({"model"})),
+    "50 % of the vehicles are missed": (missed(0.50), frozenset({"model"})),
+    "90 % of the vehicles are missed": (missed(0.90), frozenset({"model"})),
+    "nothing is found any more": (missed(1.0), frozenset({"model"})),
+    "20 % are missed, street of 20/h": (missed(0.20), frozenset({"model"})),
+    "95 % are missed, street of 20/h": (missed(0.95), frozenset({"model"})),
     "vehicles of another kind": (other_vehicles, frozenset({"model"})),
     "road works, 40 % less traffic": (road_works, frozenset({"traffic"})),
     "new estate, 35 % more in 10 days": (new_estate, frozenset({"traffic"})),
     "one evening with three times the traffic": (match, frozenset()),
 }
 """What is changed -> how, and as what it shall be told."""
+_PEAKS: Final = {name: 20.0 for name in CHANGES if name.endswith("street of 20/h")}
+"""Vehicles of a busy hour, where it is no street of any size."""
 
 
 def _together(rng: np.random.Generator, many: int, keeps: float, spread: float) -> Series:
@@ -120,8 +128,11 @@ def _together(rng: np.random.Generator, many: int, keeps: float, spread: float) 
     return values
 
 
-def world_of(rng: np.random.Generator, days: int) -> World:
-    """Return years of a road: anywhere between quiet and busy, from the tropics to the north."""
+def world_of(rng: np.random.Generator, days: int, peak: float | None = None) -> World:
+    """Return years of a road: anywhere between quiet and busy, from the tropics to the north.
+
+    peak: vehicles of an hour where it is busy.
+    """
     hours = np.arange(days * 24)
     day, hour = hours // 24, hours % 24
     weekday = (day + int(rng.integers(7))) % 7
@@ -138,7 +149,8 @@ def world_of(rng: np.random.Generator, days: int) -> World:
     for single in rng.integers(0, days, 10):
         holiday[single] = -0.5
     of_day = _together(rng, days, 0.5, 0.05) + holiday + 0.1 * np.sin(2 * np.pi * (np.arange(days) + first) / 365)
-    vehicles = rng.uniform(60, 900) * curve * np.exp(of_day)[day] * np.exp(rng.normal(0, 0.08, len(hours)))
+    busy = rng.uniform(60, 900)
+    vehicles = (peak or busy) * curve * np.exp(of_day)[day] * np.exp(rng.normal(0, 0.08, len(hours)))
     haze = np.clip(np.abs(_together(rng, days, 0.6, 0.25)), 0, 0.9)[day] * np.exp(rng.normal(0, 0.3, len(hours)))
     ones = np.ones(len(hours))
     found = 0.96 * ones - 0.03 * (light < 0.15)
@@ -150,7 +162,7 @@ def hours_of(world: World, rng: np.random.Generator) -> Iterator[Hour]:
     many, noise = len(world.light), rng.normal
     passed = rng.poisson(world.vehicles)
     counted = rng.binomial(passed, np.clip(world.found * (1 - 0.04 * world.haze), 0, 1))
-    moving = passed * np.exp(noise(0, 0.05, many)) * (1 + 0.1 * world.haze) + rng.poisson(1.0, many) + 1
+    moving = passed * np.exp(noise(0, 0.05, many)) * (1 + 0.1 * world.haze) + rng.poisson(1.0, many)
     seen = np.maximum(counted, 1)
     dark = world.light < 0.15
     score = (
@@ -177,19 +189,15 @@ def hours_of(world: World, rng: np.random.Generator) -> Iterator[Hour]:
         "size": 60 * world.near * np.exp(noise(0, 0.25, many) / np.sqrt(seen)),
         "track_s": 3.0 * (1 - 0.1 * world.haze) * np.exp(noise(0, 0.3, many) / np.sqrt(seen)),
         "died": rng.binomial(seen, died) / seen,
-        "counted": (counted + 1) / moving,
-        "vehicles": counted + 1.0,
-        "activity": moving,
     }
     off = np.zeros(many, bool)
     for begin in rng.integers(0, many, 6):
         off[begin : begin + int(rng.integers(2, 60))] = True
-    of_vehicles = ("score", "unsure", "size", "track_s", "died", "counted", "vehicles", "activity")
     for n in np.flatnonzero(~off).tolist():
-        some = counted[n] >= 10
-        kept = {name: float(column[n]) for name, column in values.items() if some or name not in of_vehicles}
-        weight = float(counted[n])
-        yield Hour(n // 24, n % WEEK, kept, dict.fromkeys(of_vehicles, weight))
+        passes = Passed(int(counted[n]), int(counted[n]), float(moving[n]))
+        found = {name: float(column[n]) for name, column in values.items()}
+        if hour := hour_of((n // 24, n % WEEK), HOUR_S, passes, found):
+            yield hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +207,10 @@ class Run:
     alarms: tuple[tuple[int, frozenset[Kind]], ...]
 
 
-def run(seed: int, change: Change | None, days: int) -> Run:
-    """Return what is told of a world."""
+def run(seed: int, change: Change | None, days: int, peak: float | None = None) -> Run:
+    """Return what is told of a world. peak: as for `world_of`."""
     rng = np.random.default_rng(seed)
-    world = world_of(rng, days)
+    world = world_of(rng, days, peak)
     if change:
         change(world, np.arange(days * 24) / 24 - _AT)
     drift, told, alarms = Drift(), frozenset[Kind](), list[tuple[int, frozenset[Kind]]]()
@@ -219,7 +227,7 @@ def _runs(task: str, seeds: range, change: Change | None, days: int) -> list[Run
     with bar(task, len(seeds)) as progress:
         runs = []
         for seed in seeds:
-            runs.append(run(seed, change, days))
+            runs.append(run(seed, change, days, _PEAKS.get(task)))
             progress.forward()
     return runs
 
