@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AwareDatetime, Field
 
@@ -36,6 +36,14 @@ class GapAnswer(Answer):
         AwareDatetime | None,
         Field(description="When it is asked again, at the earliest, if it does not come; null: not while it is away"),
     ] = None
+
+
+class GapPage(NamedTuple):
+    """A part of all gaps. next: what the next part comes after, None for the last. found: how many there are in all."""
+
+    gaps: list[GapAnswer]
+    next: str | None
+    found: int
 
 
 class ClosedGapAnswer(Answer):
@@ -72,10 +80,35 @@ class Aside(Answer):
 class Whole(Answer):
     """What is missing from the data, what contradicts, and what was kept aside."""
 
-    gaps: Sequence[GapAnswer]
+    gaps: Annotated[
+        Sequence[GapAnswer],
+        Field(description="Those that may still come, by line, then the lost ones, the newest first"),
+    ]
+    next: Annotated[str | None, Field(description="`after` of the gaps that follow; null: none do")]
+    found: Annotated[int, Field(ge=0, description="Gaps that there are")]
     closed: Annotated[Sequence[ClosedGapAnswer], Field(description="In the last seven days, newest first")]
     lost: Annotated[Sequence[LostDay], Field(description="Files of the archive, the oldest day first")]
     contradictions: Annotated[Sequence[Contradicted], Field(description="The newest 200, newest first")]
+    contradictions_next: Annotated[
+        str | None, Field(description="`after` of /api/v1/contradictions for those before; null: these are all")
+    ]
     contradictions_so_far: Annotated[int, Field(ge=0, description="Found so far; of them the newest 50,000 are kept")]
     aside: Annotated[Sequence[Aside], Field(description="The newest 200, newest first")]
+    aside_next: Annotated[
+        str | None, Field(description="`after` of /api/v1/aside for those before; null: these are all")
+    ]
     aside_so_far: Annotated[int, Field(ge=0, description="About so many so far; of them the newest 50,000 are kept")]
+
+
+class Contradictions(Answer):
+    """What does not fit, the newest first."""
+
+    contradictions: Sequence[Contradicted]
+    next: Annotated[str | None, Field(description="`after` of the next page; null: this is the last")]
+
+
+class AsideMessages(Answer):
+    """Messages that no device of the contract sends, the newest first."""
+
+    aside: Sequence[Aside]
+    next: Annotated[str | None, Field(description="`after` of the next page; null: this is the last")]

@@ -2,17 +2,59 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 from edge_app.city.asking import Asked, DeviceName
-from edge_app.city.gap_answers import GapAnswer
+from edge_app.city.gap_answers import GapAnswer, GapPage
 from edge_app.city.telling import moment
 
 _STUCK_S: Final = 6 * 3600
 _STUCK_TIMES: Final = 12
 """So often a device is asked in some six hours in which it is here: it waits an hour between the last ones."""
+
+
+_Series: TypeAlias = Iterable[tuple[Any, list[tuple[int, int]]]]
+AFTER: Final = r"^(open\.[0-9]{1,10}\.[0-9]{1,10}|lost\.[0-9]{1,10})\.[0-9]{1,18}$|^$"
+"""How `GapPage.next` looks; an empty one is before all."""
+
+
+def gap_page(
+    series: _Series,
+    asked: Iterable[tuple[int, Asked]],
+    away: Collection[DeviceName],
+    most: int,
+    after: str = "",
+) -> GapPage:
+    """Return a part of what is missing or lost: what may still come by line, then what is lost, the newest first.
+
+    most: so many gaps at most. after: `next` of the part before, as `AFTER` has it.
+    """
+    found, rows, ahead = 0, list[tuple[tuple[int, ...], Any, tuple[Any, ...]]](), _place(after)
+    for row, missing in series:
+        found += len(missing) + len(row.gone)
+        rows += [((0, row.line_id, row.id, one[0]), row, one) for one in missing]
+        rows += [((1, -row.id, -one[0], 0), row, tuple(one)) for one in row.gone]
+    later = (one for one in rows if one[0] > ahead)
+    part = heapq.nsmallest(most + 1, later, key=lambda one: one[0])
+    shown, known = part[:most], _of_series(asked)
+    gaps = [_lost(row, *one) if place[0] else _open(row, one[0], one[1], known, away) for place, row, one in shown]
+    return GapPage(gaps, _name(shown[-1][0]) if len(part) > most else None, found)
+
+
+def _place(after: str) -> tuple[int, ...]:
+    """Return where in the order a gap is that `next` names."""
+    kind, *numbers = after.split(".")
+    if kind == "open":
+        return 0, *map(int, numbers)
+    return (1, *(-int(number) for number in numbers), 0) if kind == "lost" else (-1,)
+
+
+def _name(place: tuple[int, ...]) -> str:
+    lost, one, other, last = place
+    return f"lost.{-one}.{-other}" if lost else f"open.{one}.{other}.{last}"
 
 
 def is_stuck(gap: GapAnswer, now: float) -> bool:
@@ -21,24 +63,36 @@ def is_stuck(gap: GapAnswer, now: float) -> bool:
     return gap.state == "asked" and asked_long and gap.times >= _STUCK_TIMES
 
 
-def gaps_of(
-    series: Iterable[tuple[Any, list[tuple[int, int]]]],
-    asked: Iterable[tuple[int, Asked]],
-    away: Collection[DeviceName],
-) -> list[GapAnswer]:
+def gaps_of(series: _Series, asked: Iterable[tuple[int, Asked]], away: Collection[DeviceName]) -> list[GapAnswer]:
     """Return what is missing or lost, with what is being done about it. asked: with the key of the series."""
+    known, gaps = _of_series(asked), list[GapAnswer]()
+    for row, missing in series:
+        gaps += [_open(row, first, last, known, away) for first, last in missing]
+        gaps += [_lost(row, *one) for one in row.gone]
+    return gaps
+
+
+def _of_series(asked: Iterable[tuple[int, Asked]]) -> dict[int, list[Asked]]:
     of_series: dict[int, list[Asked]] = defaultdict(list)
     for key, one in asked:
         of_series[key].append(one)
-    gaps = []
-    for row, missing in series:
-        device, known = (row.topic_site, row.device), of_series[row.id]
-        common = {"line": f"{row.topic_site}/{row.device}/{row.name}", "installation": row.installation}
-        for first, last in missing:
-            was_asked = [one for one in known if one.gap.first <= last and first <= one.reach]
-            gaps.append(GapAnswer(**common, first=first, last=last, **_doing(was_asked, away=device in away)))
-        gaps += [GapAnswer(**common, first=a, last=b, state="lost", reason=why) for a, b, why in row.gone]
-    return gaps
+    return of_series
+
+
+def _open(
+    row: Any, first: int, last: int, known: Mapping[int, Sequence[Asked]], away: Collection[DeviceName]
+) -> GapAnswer:
+    was_asked = [one for one in known.get(row.id, ()) if one.gap.first <= last and first <= one.reach]
+    doing = _doing(was_asked, away=(row.topic_site, row.device) in away)
+    return GapAnswer(line=_line(row), installation=row.installation, first=first, last=last, **doing)
+
+
+def _lost(row: Any, first: int, last: int, why: str) -> GapAnswer:
+    return GapAnswer(line=_line(row), installation=row.installation, first=first, last=last, state="lost", reason=why)
+
+
+def _line(row: Any) -> str:
+    return f"{row.topic_site}/{row.device}/{row.name}"
 
 
 def _doing(asked: Sequence[Asked], *, away: bool) -> dict[str, Any]:

@@ -70,3 +70,4 @@ class Audit(Answer):
     """Changes, newest first."""
 
     entries: Sequence[AuditEntry]
+    next: Annotated[str | None, Field(description="`after` of the next page; null: this is the last")]

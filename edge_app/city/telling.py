@@ -17,7 +17,15 @@ from edge_app.city.database.reading import AnyStep, Site, Total
 from edge_app.city.database.recent import Recent
 from edge_app.city.database.steps import HourSum
 from edge_app.city.fleet_answers import DeviceAnswer
-from edge_app.city.gap_answers import Aside, ClosedGapAnswer, Contradicted, GapAnswer, Whole
+from edge_app.city.gap_answers import (
+    Aside,
+    AsideMessages,
+    ClosedGapAnswer,
+    Contradicted,
+    Contradictions,
+    GapPage,
+    Whole,
+)
 from edge_app.city.inventory_files import feature
 from edge_app.city.records import Change, number_in
 from edge_app.city.site_answers import ChangeAnswer, LastMinutes, SiteAnswer, State, Way
@@ -242,18 +250,20 @@ def lost_day_of(lost: LostFile) -> LostDay:
 
 
 def whole_of(
-    gaps: Sequence[GapAnswer],
+    page: GapPage,
     closed: Iterable[Any],
     lost: Iterable[LostFile],
-    contradictions: Iterable[Any],
-    poison: Iterable[Any],
+    contradictions: Contradictions,
+    aside: AsideMessages,
     *,
     contradictions_so_far: int,
     aside_so_far: int,
 ) -> Whole:
     """Return what is missing, what contradicts and what was kept aside; of both latter ones the number so far too."""
     return Whole(
-        gaps=gaps,
+        gaps=page.gaps,
+        next=page.next,
+        found=page.found,
         closed=[
             ClosedGapAnswer(
                 line=f"{row.topic_site}/{row.device}/{row.name}",
@@ -267,18 +277,37 @@ def whole_of(
             for row in closed
         ],
         lost=[lost_day_of(one) for one in lost],
-        contradictions=[
-            Contradicted(
-                line=f"{row.topic_site}/{row.device}/{row.name}",
-                kind=row.kind,
-                what=row.what,
-                number=number_in(row.kind, row.what),
-                start=moment(row.start),
-                end=moment(row.stop),
-            )
-            for row in contradictions
-        ],
+        contradictions=contradictions.contradictions,
+        contradictions_next=contradictions.next,
         contradictions_so_far=contradictions_so_far,
-        aside=[Aside(topic=row.topic, reason=row.reason, arrived=moment(row.arrived)) for row in poison],
+        aside=aside.aside,
+        aside_next=aside.next,
         aside_so_far=aside_so_far,
     )
+
+
+def contradictions_of(rows: Sequence[Any], most: int) -> Contradictions:
+    """Return a page of contradictions. rows: one more than `most`, where there are so many."""
+    told = [
+        Contradicted(
+            line=f"{row.topic_site}/{row.device}/{row.name}",
+            kind=row.kind,
+            what=row.what,
+            number=number_in(row.kind, row.what),
+            start=moment(row.start),
+            end=moment(row.stop),
+        )
+        for row in rows[:most]
+    ]
+    return Contradictions(contradictions=told, next=next_of(rows, most))
+
+
+def aside_of(rows: Sequence[Any], most: int) -> AsideMessages:
+    """Return a page of messages that were kept aside. rows: one more than `most`, where there are so many."""
+    told = [Aside(topic=row.topic, reason=row.reason, arrived=moment(row.arrived)) for row in rows[:most]]
+    return AsideMessages(aside=told, next=next_of(rows, most))
+
+
+def next_of(rows: Sequence[Any], most: int) -> str | None:
+    """Return what the next page comes after: the id of the last row of this one, None where no more follow."""
+    return str(rows[most - 1].id) if len(rows) > most else None

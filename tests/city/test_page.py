@@ -179,7 +179,7 @@ def test_a_year_of_hours_comes_in_one_request(address: tuple[str, str], tmp_path
     browser = Browser(tmp_path, 1280, 900)
     try:
         browser.open(f"{base}/street/{site}")
-        browser.wait_for("document.querySelector('.heat-span') !== null")
+        browser.wait_for("document.querySelector('.heat-card .scroll') !== null")
         choose = (
             "const s = document.querySelector('.heat-span'); s.value = 'year'; s.dispatchEvent(new Event('change'));"
         )

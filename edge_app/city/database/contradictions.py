@@ -11,11 +11,13 @@ from edge_app.city.database.engine import insert_new
 from edge_app.city.database.tables import CONTRADICTION, FORGOTTEN, LINE
 
 
-def read_contradictions(connection: Connection, most: int = 200) -> Sequence[Row[Any]]:
-    """Return the newest contradictions, newest first."""
+def read_contradictions(connection: Connection, most: int = 200, before: int | None = None) -> Sequence[Row[Any]]:
+    """Return the newest contradictions, newest first. before: only those with a lower id."""
     statement = select(LINE.c.topic_site, LINE.c.device, LINE.c.name, CONTRADICTION).join(
         LINE, LINE.c.id == CONTRADICTION.c.line_id
     )
+    if before is not None:
+        statement = statement.where(CONTRADICTION.c.id < before)
     return connection.execute(statement.order_by(CONTRADICTION.c.id.desc()).limit(most)).all()
 
 

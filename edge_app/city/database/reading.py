@@ -339,9 +339,10 @@ def read_series(connection: Connection) -> list[tuple[Row[Any], list[tuple[int, 
     return [(row, gaps) for row, gaps in found if gaps or row.gone]
 
 
-def read_poison(connection: Connection, most: int = 200) -> Sequence[Row[Any]]:
-    """Return the newest messages that were kept aside, newest first."""
-    return connection.execute(select(POISON).order_by(POISON.c.id.desc()).limit(most)).all()
+def read_poison(connection: Connection, most: int = 200, before: int | None = None) -> Sequence[Row[Any]]:
+    """Return the newest messages that were kept aside, newest first. before: only those with a lower id."""
+    statement = select(POISON).order_by(POISON.c.id.desc()).limit(most)
+    return connection.execute(statement if before is None else statement.where(POISON.c.id < before)).all()
 
 
 def read_tallies(connection: Connection) -> tuple[dict[str, int], int, int]:

@@ -16,8 +16,8 @@ export async function showAdministration(view) {
   const body = element("div");
   const told = element("p", { role: "status" });
   const refresh = async () => {
-    const [{ users }, { tokens }, { entries }] = await Promise.all([ask("/api/v1/users"), ask("/api/v1/tokens"), ask("/api/v1/audit")]);
-    body.replaceChildren(userCard(users, act), tokenCard(tokens, act), auditCard(entries));
+    const [{ users }, { tokens }, audit] = await Promise.all([ask("/api/v1/users"), ask("/api/v1/tokens"), ask("/api/v1/audit")]);
+    body.replaceChildren(userCard(users, act), tokenCard(tokens, act), auditCard(audit));
   };
   // Carry a change out and show what became of it; the first user has to log in at once.
   const act = async (change) => {
@@ -66,19 +66,20 @@ function tokenCard(tokens, act) {
     tokens.length ? table(["city.name", "city.scope", "city.token_ends", "city.remove"], rows) : null, add);
 }
 
-// The newest changes, and those before them on demand. address: of the audit, to which a parameter can be added.
-export function auditCard(entries, address = "/api/v1/audit?") {
+// The newest changes, and those before them on demand. newest: as the API tells them. address: of the audit, to which a
+// parameter can be added.
+export function auditCard(newest, address = "/api/v1/audit?") {
   const heads = ["city.when", "city.who", "city.what"];
   const body = element("tbody");
-  const older = element("button", { type: "button", onclick: async () => add((await ask(`${address}before=${last}`)).entries) }, text("city.older"));
-  let last = null;
+  const older = element("button", { type: "button", onclick: async () => add(await ask(`${address}after=${next}`)) }, text("city.older"));
+  let next = null;
   const add = (found) => {
-    body.append(...found.map((one) => stacked(heads, [moment(one.at), whoText(one.who), changed(one)].map((cell) => element("td", { class: "text" }, cell)))));
-    last = found.at(-1)?.id;
-    older.hidden = !found.length || last === 1;
+    body.append(...found.entries.map((one) => stacked(heads, [moment(one.at), whoText(one.who), changed(one)].map((cell) => element("td", { class: "text" }, cell)))));
+    next = found.next;
+    older.hidden = !next;
   };
-  add(entries);
-  return element("section", { class: "card" }, element("h2", {}, text("city.audit")), entries.length
+  add(newest);
+  return element("section", { class: "card" }, element("h2", {}, text("city.audit")), newest.entries.length
     ? [element("table", { class: "stack" }, element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col", class: "text" }, text(head))))), body), older]
     : element("p", { class: "muted" }, text("city.nothing_changed")));
 }

@@ -34,7 +34,7 @@ export async function showDevice(view, site, device) {
   await refresh(first);
   if (!admin) return endOf(setInterval(() => refresh().catch(() => {}), EVERY_MS), leave);
   const subject = `subject=${encodeURIComponent(name)}`;
-  const changes = async () => parts.audit.replaceChildren(auditCard((await ask(`/api/v1/audit?${subject}`)).entries, `/api/v1/audit?${subject}&`));
+  const changes = async () => parts.audit.replaceChildren(auditCard(await ask(`/api/v1/audit?${subject}`), `/api/v1/audit?${subject}&`));
   await Promise.all([ofOffice(), changes(), parts.asking.follow.first]);
   parts.asking.settled = () => Promise.all([ofOffice(), refresh(), changes()]).catch(() => {});
   const timer = setInterval(() => Promise.all([refresh(), ofOffice()]).catch(() => {}), EVERY_MS);

@@ -17,7 +17,7 @@ from edge_app.city.database.audit import read_audit
 from edge_app.city.inventory import Moment
 from edge_app.city.people_answers import Audit, AuditEntry, Me, Secret, TokenAnswer, Tokens, UserAnswer, Users
 from edge_app.city.routes.city import Administrator, City, caller, needs
-from edge_app.city.telling import moment
+from edge_app.city.telling import moment, next_of
 from edge_app.errors import ConfigError
 from edge_app.http.problems import RefusalError
 from edge_app.web.passwords import LONGEST, SHORTEST, judge_password
@@ -28,9 +28,12 @@ _RIGHTS: Final[Mapping[Right, Literal["none", "read", "write", "admin"]]] = {
     Right.WRITE: "write",
     Right.ADMIN: "admin",
 }
+_PAGE: Final = 200
 Name = Annotated[str, Path(pattern=NAME)]
 GivenName = Annotated[str, Field(pattern=NAME)]
-Before = Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only older ones")]
+Before = Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only older ones; the same as `after`")]
+After = Annotated[int | None, Query(ge=1, le=2**31 - 1, description="`next` of the answer before")]
+Limit = Annotated[int, Query(ge=1, le=10_000, description="So many at most")]
 Subject = Annotated[
     str | None, Query(max_length=400, pattern="^[^\x00]*$", description="Only those of this: SITE/DEVICE, a user")
 ]
@@ -148,16 +151,17 @@ def _add_users(routes: APIRouter, city: City) -> None:
             accounts.remove_account(connection, name, who.name, city.utc())
 
     @routes.get("/audit", summary="Who has changed what, newest first", dependencies=[needs(Right.ADMIN)])
-    def audit(before: Before = None, subject: Subject = None) -> Audit:
+    def audit(limit: Limit = _PAGE, after: After = None, before: Before = None, subject: Subject = None) -> Audit:
+        older = min((one for one in (after, before) if one is not None), default=None)
         with city.database.connect() as connection:
-            rows = read_audit(connection, before, subject=subject)
+            rows = read_audit(connection, older, limit + 1, subject)
         entries = [
             AuditEntry(
                 id=row.id, at=moment(row.at), who=row.who, action=row.action, subject=row.subject, change=row.change
             )
-            for row in rows
+            for row in rows[:limit]
         ]
-        return Audit(entries=entries)
+        return Audit(entries=entries, next=next_of(rows, limit))
 
 
 def _add_tokens(routes: APIRouter, city: City) -> None:
