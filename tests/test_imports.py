@@ -191,7 +191,7 @@ PURE = {
     "city.resting": set[str](),
     "city.pace": set[str](),
     "city.calendar": {"errors"},
-    "city.feeds.observed": {"city.records", "records"},
+    "city.feeds.observed": {"city.records", "city.sums", "records"},
     "city.feeds.datex2": {"city.feeds.observed", "records"},
     "city.feeds.fiware": {"city.feeds.observed", "records"},
     "city.feeds.sensorthings": {"city.calendar", "city.feeds.observed"},
