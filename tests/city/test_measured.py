@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 
@@ -54,6 +55,12 @@ def test_speeds_are_added_up_by_hour_and_direction(database: Database, client: h
     assert 50 < way["percentile_85_kmh"] <= 52
     assert [hour["ways"]["left_to_right"]["n"] for hour in found["hours"]] == [1, 3]
     assert found["flows"] == []
+    file = client.get(f"/api/v1/sites/{site}/speeds.csv", params={"from": at(START - 60), "to": at(START + 86_400)})
+    assert "speeds.csv" in file.headers["content-disposition"]
+    head, first, second = csv.reader(file.text.splitlines())
+    assert head == ["site", "start", "direction", "vehicles", "unmeasured", "mean_kmh", "percentile_85_kmh"]
+    assert [row[2:5] for row in (first, second)] == [["left_to_right", "1", "1"], ["left_to_right", "3", "0"]]
+    assert (first[5], second[1]) == ("41.0", found["hours"][1]["start"])
     with database.begin() as connection:
         connection.execute(update(ATTACHMENT).values(turned=True))
     assert set(ask(client, site).json()["speeds"]) == {"right_to_left"}
@@ -69,6 +76,10 @@ def test_flows_of_the_device_are_told_once(database: Database, client: httpx.Cli
     store(database, [*series(2), *flows])
     told = {(one["origin"], one["to"], one["vehicle_class"]): one["n"] for one in ask(client, site).json()["flows"]}
     assert told == {("north", "south", "car"): 6, ("north", "north", "car"): 2, ("south", "north", "truck"): 4}
+    file = client.get(f"/api/v1/sites/{site}/flows.csv", params={"from": at(START - 60), "to": at(START + 86_400)})
+    head, *rows = csv.reader(file.text.splitlines())
+    assert head == ["site", "origin", "to", "class", "vehicles"]
+    assert {(origin, to, kind): int(n) for _, origin, to, kind, n in rows} == told
 
 
 def test_where_nothing_is_measured_nothing_is_told_and_long_spans_are_refused(

@@ -1,4 +1,5 @@
 // What was measured beside the counts: speeds as a histogram and by hour, and turning flows. Nothing is shown where none are.
+import uPlot from "/page/libraries/uplot.min.js";
 import { plotted } from "/page/charts.js";
 import { nameOf } from "/page/flows.js";
 import { WAYS } from "/page/live.js";
@@ -9,24 +10,28 @@ import { element, locale, moment, number, text } from "/page/texts.js";
 const DAYS = 7;
 const BIN_KMH = 2;
 
-export const measured = (site, now) => ask(`/api/v1/sites/${encodeURIComponent(site)}/measures?from=${rfc(now - DAYS * 86400)}&to=${rfc(now + 1)}`);
+const at = (site, now, what) => `/api/v1/sites/${encodeURIComponent(site)}/${what}?from=${rfc(now - DAYS * 86400)}&to=${rfc(now + 1)}`;
+const file = (site, now, what) => element("p", {}, element("a", { href: at(site.id, now, `${what}.csv`), download: true, "data-held": what }, text("city.csv_measures")));
 
-// The cards, and what has to be destroyed with them.
-export function measureCards(site, found) {
+export const measured = (site, now) => ask(at(site, now, "measures"));
+
+// The cards, and what has to be destroyed with them. weeks: the hours of the weeks before, with how much of each was seen.
+export function measureCards(site, found, weeks, now) {
   const ways = WAYS.filter((way) => found.speeds[way]);
   const cards = [], charts = [];
   if (ways.length) {
-    const chart = element("div", { class: "chart" });
+    const chart = element("div", { class: "chart" }), strip = element("div");
     cards.push(element("section", { class: "card" },
       element("div", { class: "row" }, element("h2", {}, text("city.speeds")),
         element("span", { class: "muted end" }, text("city.speeds_of_days", { n: number(ways.reduce((sum, way) => sum + found.speeds[way].n, 0)) }))),
       found.lost.map((one) => element("p", { class: "muted" }, text("city.lost_day", { day: moment(one.start, "UTC", { dateStyle: "medium" }), reason: one.reason }))),
       element("div", { class: "scroll", tabindex: "0" }, speedTable(site, found.speeds, ways)),
       element("h3", {}, text("city.speed_histogram")), histogram(found.speeds, ways), legend(site, ways),
-      element("h3", {}, text("city.speed_hours")), chart));
-    charts.push(() => hourChart(chart, site, found, ways));
+      element("h3", {}, text("city.speed_hours")), chart,
+      element("h3", {}, text("city.covered_hours")), strip, file(site, now, "speeds")));
+    charts.push(...hourCharts(chart, strip, site, found, ways, weeks, now));
   }
-  if (found.flows.length) cards.push(flowCard(found.flows));
+  if (found.flows.length) cards.push(flowCard(found.flows, file(site, now, "flows")));
   return { cards, draw: () => charts.map((one) => one()) };
 }
 
@@ -63,26 +68,40 @@ function histogram(speeds, ways) {
   return element("svg", { class: "histogram", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": text("city.speed_histogram") }, bars, marks);
 }
 
-function hourChart(box, site, found, ways) {
-  const seconds = found.hours.map((hour) => Date.parse(hour.start) / 1000);
-  const values = ways.map((way) => found.hours.map((hour) => hour.ways[way]?.percentile_85_kmh ?? null));
+// The hours of seven days, and below them how much of each was seen.
+function hourCharts(box, strip, site, found, ways, weeks, now) {
+  const hours = new Map(found.hours.map((hour) => [Date.parse(hour.start) / 1000, hour.ways]));
+  const begin = Date.parse(weeks.start) / 1000;
+  const seen = new Map(weeks.seconds.map((second, at) => [begin + second, 100 * weeks.covered[at]]).filter(([at]) => at > now - DAYS * 86400));
+  const seconds = [...new Set([...hours.keys(), ...seen.keys()])].sort((one, other) => one - other);
+  const values = ways.map((way) => seconds.map((at) => hours.get(at)?.[way]?.percentile_85_kmh ?? null));
   const when = new Intl.DateTimeFormat(locale(), { timeZone: site.time_zone, weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   const day = new Intl.DateTimeFormat(locale(), { timeZone: site.time_zone, weekday: "short" });
   const lines = ["--today", "--usual"];
-  return plotted(box, 220, site.time_zone, {
+  const cursor = { sync: { key: "speeds" } };
+  const curve = () => plotted(box, 220, site.time_zone, {
+    cursor,
     axes: [{ ...axis(), incrs: [86400], values: (_, splits) => splits.map((at) => day.format(new Date(at * 1000))) }, { ...axis(), size: 46, values: (_, splits) => splits.map((n) => number(n)) }],
     series: [{ label: text("city.time"), value: (_, at) => (at === null ? "–" : when.format(new Date(at * 1000))) },
       ...ways.map((way, at) => ({ label: nameOf(site, way), stroke: colour(lines[at]), width: 2, spanGaps: false, value: (_, n) => kmh(n) }))],
   }, [seconds, ...values]);
+  const below = () => plotted(strip, 70, site.time_zone, {
+    cursor,
+    legend: { show: false },
+    scales: { y: { range: [0, 100] } },
+    axes: [{ ...axis(), show: false }, { ...axis(), size: 46, splits: () => [0, 100], values: (_, splits) => splits.map((n) => number(n)) }],
+    series: [{}, { stroke: colour("--seen"), fill: `${colour("--seen")}44`, width: 1, paths: uPlot.paths.stepped({ align: 1 }), points: { show: false } }],
+  }, [seconds, seconds.map((at) => seen.get(at) ?? 0)]);
+  return [curve, below];
 }
 
 // The matrix of a junction study: rows are where vehicles enter.
-function flowCard(flows) {
+function flowCard(flows, link) {
   const arms = [...new Set(flows.flatMap((flow) => [flow.origin, flow.to]))].sort();
   const sum = (from, to) => flows.filter((flow) => flow.origin === from && flow.to === to).reduce((n, flow) => n + flow.n, 0);
   return element("section", { class: "card" }, element("h2", {}, text("city.flows")),
     element("div", { class: "scroll", tabindex: "0" }, element("table", {}, element("caption", {}, text("city.flow_all")),
       element("thead", {}, element("tr", {}, element("th", { scope: "col" }, text("city.flow_from")), arms.map((arm) => element("th", { scope: "col" }, arm)), element("th", { scope: "col" }, text("city.all")))),
       element("tbody", {}, arms.map((from) => element("tr", {}, element("th", { scope: "row" }, from), arms.map((to) => element("td", {}, number(sum(from, to)))),
-        element("td", {}, number(arms.reduce((n, to) => n + sum(from, to), 0)))))))));
+        element("td", {}, number(arms.reduce((n, to) => n + sum(from, to), 0)))))))), link);
 }

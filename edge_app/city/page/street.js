@@ -118,7 +118,7 @@ class Sheet {
   draw(site, data) {
     const { day } = data;
     const named = day.today ? "" : moment(day.begin * 1000, site.time_zone, { dateStyle: "medium" });
-    const { cards, draw: drawMeasures } = measureCards(site, data.measures);
+    const { cards, draw: drawMeasures } = measureCards(site, data.measures, data.weeks, data.now);
     const invented = site.synthetic || data.steps.some((step) => step.flags.includes("synthetic"));
     const held = this.body.contains(document.activeElement) ? document.activeElement : null;
     const place = held && placeOf(held);

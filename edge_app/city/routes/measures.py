@@ -1,29 +1,46 @@
-"""Route of what was measured beside the counts."""
+"""Routes of what was measured beside the counts."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Final
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, Field
 
 from edge_app.city.access import Right
 from edge_app.city.answers import Answer
 from edge_app.city.calendar import step_around, zone
 from edge_app.city.count_answers import LostDay
+from edge_app.city.count_tables import Row, Table
 from edge_app.city.database.lost import lost_of_site
 from edge_app.city.database.measured import Content, read_flows, read_measures
 from edge_app.city.measured import add_flows, add_speeds
 from edge_app.city.routes.city import City, SiteId, known_site, needs
 from edge_app.city.routes.data import From, To, span_of
+from edge_app.city.routes.table_files import AS_CSV, csv_answer, file_name
 from edge_app.city.telling import lost_day_of
 from edge_app.records import DIRECTIONS
 
 _MOST_DAYS: Final = 8
+_SPEEDS: Final = Table(
+    {
+        "site": "VARCHAR",
+        "start": "TIMESTAMPTZ",
+        "direction": "VARCHAR",
+        "vehicles": "BIGINT",
+        "unmeasured": "BIGINT",
+        "mean_kmh": "DOUBLE",
+        "percentile_85_kmh": "DOUBLE",
+    },
+    (),
+)
+_FLOWS: Final = Table(
+    {"site": "VARCHAR", "origin": "VARCHAR", "to": "VARCHAR", "class": "VARCHAR", "vehicles": "BIGINT"}, ()
+)
 
 
 class SpeedsOfWay(Answer):
@@ -64,7 +81,7 @@ class Measures(Answer):
 
 
 def measure_routes(city: City) -> APIRouter:
-    """Return the route."""
+    """Return the routes."""
     routes = APIRouter(prefix="/api/v1", dependencies=[needs(Right.READ)])
 
     @routes.get("/sites/{site}/measures", summary=f"Speeds and turning flows of a site, at most {_MOST_DAYS} days")
@@ -85,7 +102,43 @@ def measure_routes(city: City) -> APIRouter:
             lost=[lost_day_of(day) for day in lost],
         )
 
+    @routes.get(
+        "/sites/{site}/speeds.csv",
+        summary="Speeds by hour and direction as CSV",
+        response_class=Response,
+        responses=AS_CSV,
+    )
+    def speeds_csv(site: SiteId, begin: From, to: To) -> Response:
+        span = span_of(begin, to, _MOST_DAYS)
+        with city.database.connect() as connection:
+            one = known_site(connection, site, city.utc())
+            found = read_measures(connection, city.database.archive, site, *span)
+        tz = zone(one.row.time_zone)
+        return csv_answer(file_name(one, tz, begin, to, "speeds"), _SPEEDS, _speed_rows(site, _hours(found, tz)))
+
+    @routes.get(
+        "/sites/{site}/flows.csv",
+        summary="Turning flows of a site as CSV",
+        response_class=Response,
+        responses=AS_CSV,
+    )
+    def flows_csv(site: SiteId, begin: From, to: To) -> Response:
+        span = span_of(begin, to, _MOST_DAYS)
+        with city.database.connect() as connection:
+            one = known_site(connection, site, city.utc())
+            flows = add_flows(read_flows(connection, city.database.archive, site, *span))
+        name = file_name(one, zone(one.row.time_zone), begin, to, "flows")
+        return csv_answer(name, _FLOWS, ((site, *flow) for flow in flows))
+
     return routes
+
+
+def _speed_rows(site: str, hours: Iterable[SpeedsOfHour]) -> Iterator[Row]:
+    """Yield a row for each hour and direction in which there was a vehicle; without a speed there is no figure."""
+    for hour in hours:
+        for direction, way in hour.ways.items():
+            figures = ("" if figure is None else figure for figure in (way.mean_kmh, way.percentile_85_kmh))
+            yield site, hour.start.isoformat(), direction, way.n, way.unmeasured, *figures
 
 
 def _hours(found: Sequence[Content], tz: ZoneInfo) -> list[SpeedsOfHour]:
