@@ -1,6 +1,5 @@
 // What was measured beside the counts: speeds as a histogram and by hour, and turning flows. Nothing is shown where none are.
-import uPlot from "/page/libraries/uplot.min.js";
-import { plotted } from "/page/charts.js";
+import { plotted, seenStrip } from "/page/charts.js";
 import { nameOf } from "/page/flows.js";
 import { WAYS } from "/page/live.js";
 import { axis, colour } from "/page/theme.js";
@@ -85,13 +84,7 @@ function hourCharts(box, strip, site, found, ways, weeks, now) {
     series: [{ label: text("city.time"), value: (_, at) => (at === null ? "–" : when.format(new Date(at * 1000))) },
       ...ways.map((way, at) => ({ label: nameOf(site, way), stroke: colour(lines[at]), width: 2, spanGaps: false, value: (_, n) => kmh(n) }))],
   }, [seconds, ...values]);
-  const below = () => plotted(strip, 70, site.time_zone, {
-    cursor,
-    legend: { show: false },
-    scales: { y: { range: [0, 100] } },
-    axes: [{ ...axis(), show: false }, { ...axis(), size: 46, splits: () => [0, 100], values: (_, splits) => splits.map((n) => number(n)) }],
-    series: [{}, { stroke: colour("--seen"), fill: `${colour("--seen")}44`, width: 1, paths: uPlot.paths.stepped({ align: 1 }), points: { show: false } }],
-  }, [seconds, seconds.map((at) => seen.get(at) ?? 0)]);
+  const below = () => seenStrip(strip, site.time_zone, 46, { cursor }, [seconds, seconds.map((at) => seen.get(at) ?? 0)]);
   return [curve, below];
 }
 

@@ -1,7 +1,7 @@
 // A day of a street: its curve against the usual day, below it how much of it was seen, and its quality flags in words.
 import uPlot from "/page/libraries/uplot.min.js";
 import { changeLines } from "/page/changes.js";
-import { plotted } from "/page/charts.js";
+import { plotted, seenStrip } from "/page/charts.js";
 import { clockOf } from "/page/days.js";
 import { flagText } from "/page/fleet.js";
 import { element, locale, number, text } from "/page/texts.js";
@@ -90,13 +90,6 @@ function dayCharts(box, strip, site, data, named) {
     ],
   }, [times, ...[(second) => usual.get(clock(begin + second)) ?? null, part, (second) => told.get(second)?.rate ?? null, ...(other ? [(second) => other.get(clock(begin + second)) ?? null] : [])].map((of) => seconds.map(of))]);
   const seen = (second) => (told.has(second) ? 100 * told.get(second).covered : begin + second + QUARTER < data.now ? 0 : null);
-  const below = plotted(strip, 70, site.time_zone, {
-    cursor,
-    padding: [null, RIGHT_PX, null, null],
-    legend: { show: false },
-    scales: { y: { range: [0, 100] } },
-    axes: [{ ...axis(), show: false }, { ...axis(), size: 56, splits: () => [0, 100], values: (_, splits) => splits.map((n) => number(n)) }],
-    series: [{}, { stroke: colour("--seen"), fill: `${colour("--seen")}44`, width: 1, paths: uPlot.paths.stepped({ align: 1 }), points: { show: false } }],
-  }, [times, seconds.map(seen)]);
+  const below = seenStrip(strip, site.time_zone, 56, { cursor, padding: [null, RIGHT_PX, null, null] }, [times, seconds.map(seen)]);
   return [day, below];
 }

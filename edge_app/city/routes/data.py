@@ -43,6 +43,7 @@ From = Annotated[AwareDatetime, Query(alias="from", description="Begin, included
 To = Annotated[AwareDatetime, Query(description="End, not included")]
 Limit = Annotated[int, Query(ge=1, le=10_000, description="So many at most")]
 After = Annotated[str, Query(max_length=400, pattern="^[^\x00]*$", description="`next` of the answer before")]
+AfterId = Annotated[int | None, Query(ge=1, le=2**31 - 1, description="`next` of the answer before")]
 
 _StepName: TypeAlias = Literal["quarter", "hour", "day", "month"]
 _INTERVALS: Final = "/api/v1/sites/SITE/intervals"

@@ -16,11 +16,10 @@ from edge_app.city.database.missing import closed_gaps
 from edge_app.city.gap_answers import AsideMessages, Contradictions, Whole
 from edge_app.city.gap_telling import AFTER, gap_page
 from edge_app.city.routes.city import City, needs
+from edge_app.city.routes.data import AfterId, Limit
 
 _PAGE: Final = 200
-Limit = Annotated[int, Query(ge=1, le=10_000, description="So many at most")]
 AfterGap = Annotated[str, Query(max_length=60, pattern=AFTER, description="`next` of the answer before")]
-After = Annotated[int | None, Query(ge=1, le=2**31 - 1, description="`next` of the answer before")]
 
 
 def gap_routes(city: City) -> APIRouter:
@@ -43,12 +42,12 @@ def gap_routes(city: City) -> APIRouter:
             )
 
     @routes.get("/contradictions", summary="What contradicts, newest first")
-    def contradictions(limit: Limit = _PAGE, after: After = None) -> Contradictions:
+    def contradictions(limit: Limit = _PAGE, after: AfterId = None) -> Contradictions:
         with city.database.connect() as connection:
             return telling.contradictions_of(read_contradictions(connection, limit + 1, after), limit)
 
     @routes.get("/aside", summary="Messages that were kept aside, newest first")
-    def aside(limit: Limit = _PAGE, after: After = None) -> AsideMessages:
+    def aside(limit: Limit = _PAGE, after: AfterId = None) -> AsideMessages:
         with city.database.connect() as connection:
             return telling.aside_of(reading.read_poison(connection, limit + 1, after), limit)
 

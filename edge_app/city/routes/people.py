@@ -17,6 +17,7 @@ from edge_app.city.database.audit import read_audit
 from edge_app.city.inventory import Moment
 from edge_app.city.people_answers import Audit, AuditEntry, Me, Secret, TokenAnswer, Tokens, UserAnswer, Users
 from edge_app.city.routes.city import Administrator, City, caller, needs
+from edge_app.city.routes.data import AfterId, Limit
 from edge_app.city.telling import moment, next_of
 from edge_app.errors import ConfigError
 from edge_app.http.problems import RefusalError
@@ -32,8 +33,6 @@ _PAGE: Final = 200
 Name = Annotated[str, Path(pattern=NAME)]
 GivenName = Annotated[str, Field(pattern=NAME)]
 Before = Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only older ones; the same as `after`")]
-After = Annotated[int | None, Query(ge=1, le=2**31 - 1, description="`next` of the answer before")]
-Limit = Annotated[int, Query(ge=1, le=10_000, description="So many at most")]
 Subject = Annotated[
     str | None, Query(max_length=400, pattern="^[^\x00]*$", description="Only those of this: SITE/DEVICE, a user")
 ]
@@ -151,7 +150,7 @@ def _add_users(routes: APIRouter, city: City) -> None:
             accounts.remove_account(connection, name, who.name, city.utc())
 
     @routes.get("/audit", summary="Who has changed what, newest first", dependencies=[needs(Right.ADMIN)])
-    def audit(limit: Limit = _PAGE, after: After = None, before: Before = None, subject: Subject = None) -> Audit:
+    def audit(limit: Limit = _PAGE, after: AfterId = None, before: Before = None, subject: Subject = None) -> Audit:
         older = min((one for one in (after, before) if one is not None), default=None)
         with city.database.connect() as connection:
             rows = read_audit(connection, older, limit + 1, subject)
