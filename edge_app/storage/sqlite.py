@@ -64,7 +64,7 @@ class Connection:
     """Connection to the file in WAL mode that raises errors with their remedy.
 
     Any thread may use it, but only one at a time. create: create the file if it is absent. in_memory: use tables in
-    memory instead of the file. lock: for two threads that share it.
+    memory instead of the file. lock: for two threads that share it; a transaction holds it.
     """
 
     def __init__(self, folder: Path, *, create: bool, in_memory: bool = False) -> None:
@@ -120,17 +120,18 @@ class Connection:
     def transaction(self, *, synced: bool) -> Iterator[None]:
         """Commit the statements of the `with` block together, or none of them when it raises.
 
-        synced: make the commit survive a power cut, not only SIGKILL.
+        synced: make the commit survive a power cut, not only SIGKILL. A thread that shares the connection waits.
         """
-        self.rows(f"PRAGMA synchronous={'FULL' if synced else 'NORMAL'}")
-        self.rows("BEGIN IMMEDIATE")
-        try:
-            yield
-            self.rows("COMMIT")
-        finally:
-            if self._sqlite.in_transaction:
-                with suppress(sqlite3.Error):
-                    self._sqlite.execute("ROLLBACK")
+        with self.lock:
+            self.rows(f"PRAGMA synchronous={'FULL' if synced else 'NORMAL'}")
+            self.rows("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.rows("COMMIT")
+            finally:
+                if self._sqlite.in_transaction:
+                    with suppress(sqlite3.Error):
+                        self._sqlite.execute("ROLLBACK")
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:

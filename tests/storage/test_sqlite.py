@@ -9,7 +9,7 @@ import pytest
 
 from edge_app.errors import StoreError
 from edge_app.storage.outbox import Outbox
-from edge_app.storage.sqlite import FILE, SUSPECT
+from edge_app.storage.sqlite import FILE, SUSPECT, Connection
 from tests.support.ledger_cases import NOON, count, open_ledger
 
 
@@ -127,3 +127,32 @@ def test_after_damage_found_by_the_outbox_the_ledger_starts_a_new_file(tmp_path:
     assert '"seq": 4' in row.payload
     outbox.close()
     ledger.close(NOON + 244)
+
+
+def test_two_threads_that_share_tables_in_memory_write_in_turns(tmp_path: Path) -> None:
+    """While a disk fails the thread that counts closes intervals in the tables from which the other one sends."""
+    shared, faults = Connection(tmp_path, create=False, in_memory=True), list[BaseException]()
+    shared.rows("CREATE TABLE seen (by TEXT)")
+
+    def other() -> None:
+        try:
+            with shared.transaction(synced=False):
+                shared.rows("INSERT INTO seen VALUES ('other')")
+        except StoreError as fault:
+            faults.append(fault)
+
+    thread = threading.Thread(target=other)
+
+    def one() -> None:
+        with shared.transaction(synced=False):
+            shared.rows("INSERT INTO seen VALUES ('one')")
+            thread.start()
+            thread.join(0.2)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        one()
+    thread.join(10)
+    assert not faults
+    assert shared.rows("SELECT by FROM seen") == [("other",)], "what was not committed took nothing else with it"
+    shared.close()
