@@ -58,7 +58,9 @@ _HEADERS: Final = {
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
-_FOR_OTHERS: Final = {"access-control-allow-origin": "*", "access-control-expose-headers": "etag, retry-after"}
+_EXPOSED: Final = ("content-disposition", "etag", "link", "ngsild-results-count", "retry-after")
+"""Headers of an answer that a page of others may read."""
+_FOR_OTHERS: Final = {"access-control-allow-origin": "*", "access-control-expose-headers": ", ".join(_EXPOSED)}
 """With what everybody may read, also with a refusal: a page of others must see when it may ask again."""
 _ASKS: Final = ("/api/", "/ngsi-ld/", "/metrics", "/openapi.json")
 """Paths of what is made for who asks, who must not ask too often; the others are the files of the page."""
@@ -153,7 +155,7 @@ def build_api(city: City) -> FastAPI:
         allow_origins=city.cors,
         allow_methods=["GET", "POST", "PUT", "DELETE"],
         allow_headers=["authorization", "content-type", "if-none-match"],
-        expose_headers=["etag", "retry-after"],
+        expose_headers=_EXPOSED,
     )
     return api
 

@@ -60,7 +60,7 @@ class Server:
         self.port: int = self._socket.getsockname()[1]
         limits = {"open": {}, "most": connections, "head_s": head_s}
         config = uvicorn.Config(
-            app,
+            _heads_as_gets(app),
             http=type("Protocol", (_Protocol,), limits),
             ws="none",
             lifespan="off",
@@ -90,6 +90,15 @@ class Server:
     @property
     def alive(self) -> bool:
         return self._thread.is_alive()
+
+
+def _heads_as_gets(app: Any) -> Any:
+    """Return the application, which answers HEAD as GET; uvicorn leaves the body out (RFC 9110, 9.3.2)."""
+
+    async def answering(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, "method": "GET"} if scope.get("method") == "HEAD" else scope, receive, send)
+
+    return answering
 
 
 def require_free(host: str, port: int, remedy: str) -> None:

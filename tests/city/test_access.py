@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from http.cookies import SimpleCookie
 from itertools import islice
 
@@ -312,6 +313,29 @@ def test_who_writes_a_proxys_header_of_their_own_is_still_the_one_that_guesses(b
         content = {"name": "viewer", "password": f"wrong {number}"}
         codes.append(behind_proxy.http.post("/api/v1/login", json=content, headers=headers).status_code)
     assert codes == [403] * 5 + [429] * 2
+
+
+def test_a_token_ends_later_or_never_and_the_audit_tells_when(page: Page) -> None:
+    with page.database.begin() as connection:
+        secret = accounts.add_token(connection, "first", "admin", None, "test", START)
+    admin = {"authorization": f"Bearer {secret}"}
+    for seconds, status in ((-1, 409), (0, 409), (60, 200)):
+        end = datetime.fromtimestamp(START + seconds, timezone.utc).isoformat()
+        told = page.http.post("/api/v1/tokens", json={"name": "map", "scope": "read", "ends": end}, headers=admin)
+        assert told.status_code == status, seconds
+        assert status == 200 or told.json()["code"] == "past_end"
+    newest = page.http.get("/api/v1/audit", headers=admin).json()["entries"][0]
+    assert newest["change"] == {"scope": [None, "read"], "ends": [None, end]}
+
+
+@pytest.mark.parametrize("path", ["/api/v1/sites", "/", "/api/v1/live", "/api/v1/nothing"])
+def test_a_head_is_answered_as_a_get_without_its_body(page: Page, path: str) -> None:
+    with page.http.stream("GET", path) as whole:
+        pass
+    head = page.http.head(path)
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    for name in ("content-type", "content-length", "etag"):
+        assert head.headers.get(name) == whole.headers.get(name), name
 
 
 @pytest.mark.usefixtures("few_at_once")

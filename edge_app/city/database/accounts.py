@@ -9,6 +9,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from sqlalchemy import Connection, delete, func, select, update
@@ -148,12 +149,15 @@ def add_token(connection: Connection, name: str, scope: Scope, ends: int | None,
     """Add a token and return its secret, which is told this once. ends: UTC s. Raises AccountError."""
     lock_alone(connection, TOKEN)
     _judge_name(name)
+    if ends is not None and ends <= at:
+        raise AccountError("a token cannot end in the past: give a later time, or none", code="past_end")
     if connection.execute(select(TOKEN.c.name).where(TOKEN.c.name == name)).scalar() is not None:
         raise AccountError(f"there is a token {name} already", code="token_exists", name=name)
     secret = f"city_{secrets.token_urlsafe(32)}"
     row = {"name": name, "digest": _digest(secret), "scope": scope, "made": int(at), "ends": ends}
     connection.execute(TOKEN.insert(), row)
-    note_change(connection, at, who, "token.add", name, {"scope": (None, scope)})
+    end = {} if ends is None else {"ends": (None, datetime.fromtimestamp(ends, timezone.utc).isoformat())}
+    note_change(connection, at, who, "token.add", name, {"scope": (None, scope), **end})
     return secret
 
 
