@@ -96,7 +96,7 @@ def test_a_stopped_training_ends_with_130_and_one_that_is_over_with_a_name(
     parts = Parts((), ())
     console = Console(width=400)
     watching.run(Scripted(50, 100), run, SETTINGS, parts, console)  # type: ignore[arg-type]
-    assert "50 steps of 8 pictures take about 72 s, at 7 images/s" in capsys.readouterr().out
+    assert "50 steps of 8 pictures take about 59 s, at 9 images/s" in capsys.readouterr().out
 
     def stopped(*_: object) -> None:
         watching.run(Scripted(0, 25), run, SETTINGS, parts, console)  # type: ignore[arg-type]
