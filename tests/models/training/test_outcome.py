@@ -122,9 +122,9 @@ def test_best_weights_that_are_torn_are_no_good_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "earlier", "seconds"),
     [
-        ({"precision": "float32"}, None, (1000 * 8 + 2 * 60 / 3) / 7),
+        ({"precision": "float32"}, None, (1000 * 8 + 2 * 60 / 3) / 9),
         ({"precision": "mixed_bfloat16"}, None, (1000 * 8 + 2 * 60 / 3) / 22),
-        ({"precision": "float32", "width": 1024, "height": 576}, None, (1000 * 8 + 2 * 60 / 3) / 7 * 4),
+        ({"precision": "float32", "width": 1024, "height": 576}, None, (1000 * 8 + 2 * 60 / 3) / 9 * 4),
         ({"precision": "float32"}, 14.0, (1000 * 8 + 2 * 60 / 3) / 14),
     ],
 )
