@@ -7,7 +7,7 @@ hour in which that happens is cut there: no time is in two steps of a kind.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from functools import cache, lru_cache
 from typing import Final, Literal, TypeAlias, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -19,6 +19,11 @@ STEPS: Final[tuple[Step, ...]] = get_args(Step)
 FAR: Final = 32_503_680_000
 """The year 3000: times of intervals and of the inventory lie between 1970 and then."""
 _HOUR_S: Final = 3600
+
+
+def moment(at: float) -> datetime:
+    """Return UTC seconds as a time."""
+    return datetime.fromtimestamp(at, timezone.utc)
 
 
 def zone(name: str) -> ZoneInfo:

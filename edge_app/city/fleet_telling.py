@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from edge_app.city.calendar import moment
 from edge_app.city.database.changes import Use
 from edge_app.city.database.devices import Day
 from edge_app.city.database.rollouts import Kept
@@ -25,7 +26,7 @@ from edge_app.city.fleet_answers import (
     Sums,
     Tally,
 )
-from edge_app.city.telling import device_of, moment
+from edge_app.city.telling import device_of
 from edge_app.city.wording import parts_of
 from edge_app.records import DIRECTIONS
 from edge_app.rollout.wanted_release import WantedRelease

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from edge_app.city.asking import Asked, DeviceName
+from edge_app.city.calendar import moment
 from edge_app.city.gap_answers import GapAnswer, GapPage
-from edge_app.city.telling import moment
 
 _STUCK_S: Final = 6 * 3600
 _STUCK_TIMES: Final = 12

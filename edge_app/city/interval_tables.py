@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
+from edge_app.city.calendar import moment
 from edge_app.city.count_tables import Row, Table, chosen_columns, truth
 from edge_app.city.database.intervals import SiteInterval
 from edge_app.city.records import COLUMNS
-from edge_app.city.telling import moment
 from edge_app.records import VEHICLES
 
 

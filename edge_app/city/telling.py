@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
 from typing import Any, Final, get_args
 from zoneinfo import ZoneInfo
 
-from edge_app.city.calendar import step_around
+from edge_app.city.calendar import moment, step_around
 from edge_app.city.count_answers import CountsOfStep, Hours, LostDay
 from edge_app.city.database.days import DAY_S
 from edge_app.city.database.lost import LostFile
@@ -51,11 +50,6 @@ _ESTIMATED: Final = ("quarter", "hour")
 LAST_S: Final = 3 * 3600
 """Time before now in which every quarter begins that is `newest_seen`, where no interval is longer than an hour."""
 _PAIRS: Final = [(name, direction) for name in VEHICLES for direction in DIRECTIONS]
-
-
-def moment(at: float) -> datetime:
-    """Return UTC seconds as a time."""
-    return datetime.fromtimestamp(at, timezone.utc)
 
 
 def end_of(total: Total, step: AnyStep, tz: ZoneInfo) -> int:

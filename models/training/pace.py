@@ -24,7 +24,8 @@ def rate_of(settings: Settings, earlier: float | None = None) -> float:
     """Return pictures a second. earlier: as this run measured them in a process of before, None for the table's."""
     if earlier:
         return earlier
-    return IMAGES_PER_S.get(settings.precision, 9.0) * _MEASURED_AREA / (settings.width * settings.height)
+    measured = IMAGES_PER_S.get(settings.precision, IMAGES_PER_S["float32"])
+    return measured * _MEASURED_AREA / (settings.width * settings.height)
 
 
 def expected(settings: Settings, step: int, validating: int, images_per_s: float) -> float:

@@ -16,6 +16,7 @@ import yaml
 from sqlalchemy import insert
 
 from edge_app.city.api import build_api
+from edge_app.city.calendar import moment
 from edge_app.city.database import accounts
 from edge_app.city.database.engine import Database
 from edge_app.city.database.missing import note_gone
@@ -28,7 +29,6 @@ from edge_app.city.gap_telling import is_stuck
 from edge_app.city.live import Live
 from edge_app.city.records import WORDS
 from edge_app.city.routes.city import City
-from edge_app.city.telling import moment
 from edge_app.rollout.leading import RULE, Event, RolloutState, begun
 from edge_app.rollout.members import Member
 from edge_app.rollout.plan import Cascade

@@ -18,6 +18,7 @@ from sqlalchemy import func, select
 from edge_app.city.api import build_api
 from edge_app.city.archive import Archive
 from edge_app.city.archiving import Archiving
+from edge_app.city.calendar import moment
 from edge_app.city.count_tables import step_table
 from edge_app.city.database.engine import Database, open_database
 from edge_app.city.database.intervals import read_site_intervals
@@ -26,7 +27,6 @@ from edge_app.city.interval_tables import interval_table
 from edge_app.city.live import Live
 from edge_app.city.parquet import write_parquet
 from edge_app.city.routes.city import City
-from edge_app.city.telling import moment
 from edge_app.commands import _city_export as command_of_exports
 from edge_app.commands import city as command
 from edge_app.errors import ConfigError, StoreError

@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-import httpx
 import pytest
 
 from edge_app.serve.jobs import ANNOTATED, CLIP, RESULT, Jobs, Wanted
+from tests.support.plain_http import plain_client
 from tests.support.preview_cases import wait_for
 from tests.support.raw_http import connection, everything, head, problem
 from tests.support.serving import Serving, serving
@@ -65,7 +65,7 @@ def test_a_read_and_a_removal_at_the_same_time_give_all_or_a_problem(service: Se
 
     def read(job: str) -> set[int]:
         statuses = set()
-        with httpx.Client(base_url=service.url, timeout=60) as client:
+        with plain_client(service.port) as client:
             while 404 not in statuses:
                 answer = client.get(f"/counts/{job}/result")
                 statuses.add(answer.status_code)

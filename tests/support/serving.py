@@ -26,7 +26,7 @@ from edge_app.serve.metrics import Metrics
 from edge_app.serve.pictures import PictureLimits
 from edge_app.serve.predictor import Predictor
 from edge_app.serve.uploads import Clips
-from tests.support.city_api import NOBODY
+from tests.support.plain_http import plain_client
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def serving(
         )
         server = Server(build_api(service), "127.0.0.1", 0, connections=connections, head_s=head_s)
         stack.enter_context(server)
-        http = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=60, verify=NOBODY))
+        http = stack.enter_context(plain_client(server.port))
         yield Serving(server.port, http, engines, service.clips)
 
 

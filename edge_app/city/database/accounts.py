@@ -9,11 +9,11 @@ import hashlib
 import re
 import secrets
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from sqlalchemy import Connection, delete, func, select, update
 
+from edge_app.city.calendar import moment
 from edge_app.city.database.audit import note_change
 from edge_app.city.database.engine import lock_alone
 from edge_app.city.database.tables import ACCOUNT, LOGIN, TOKEN
@@ -156,7 +156,7 @@ def add_token(connection: Connection, name: str, scope: Scope, ends: int | None,
     secret = f"city_{secrets.token_urlsafe(32)}"
     row = {"name": name, "digest": _digest(secret), "scope": scope, "made": int(at), "ends": ends}
     connection.execute(TOKEN.insert(), row)
-    end = {} if ends is None else {"ends": (None, datetime.fromtimestamp(ends, timezone.utc).isoformat())}
+    end = {} if ends is None else {"ends": (None, moment(ends).isoformat())}
     note_change(connection, at, who, "token.add", name, {"scope": (None, scope), **end})
     return secret
 

@@ -6,12 +6,11 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Connection, Integer, delete, exists, select
 
-from edge_app.city.calendar import FAR
+from edge_app.city.calendar import FAR, moment
 from edge_app.city.course import middle_of
 from edge_app.city.database.audit import note_change, note_changes
 from edge_app.city.database.engine import among, change, lock_alone, put, wanted
@@ -66,16 +65,12 @@ def _attachment(row: Any) -> Attachment:
     return Attachment.model_construct(
         device=f"{row.topic_site}/{row.device}",
         line=row.name,
-        begins=_moment(row.begins) if row.begins else None,
-        ends=None if row.ends is None else _moment(row.ends),
+        begins=moment(row.begins) if row.begins else None,
+        ends=None if row.ends is None else moment(row.ends),
         turned=row.turned,
         breaks=row.breaks,
         reason=row.reason,
     )
-
-
-def _moment(at: int) -> datetime:
-    return datetime.fromtimestamp(at, timezone.utc)
 
 
 def put_sites(connection: Connection, sites: Sequence[SiteDescription], who: str, at: float) -> dict[str, Difference]:

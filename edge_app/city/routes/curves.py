@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query
 from pydantic import AwareDatetime
 
 from edge_app.city.access import Right
-from edge_app.city.calendar import FAR, clock_second, step_around, zone
+from edge_app.city.calendar import FAR, clock_second, moment, step_around, zone
 from edge_app.city.curve_answers import Rates, Usual
 from edge_app.city.database import changes, reading
 from edge_app.city.database.engine import Connection
@@ -21,7 +21,6 @@ from edge_app.city.reach import stretches
 from edge_app.city.routes.city import City, SiteId, known_site, needs
 from edge_app.city.routes.data import From, To, far, span_of
 from edge_app.city.sums import QUARTER_S
-from edge_app.city.telling import moment
 from edge_app.city.usual import NEARLY_WHOLE, clock_day, is_seen, usual_day, vehicles_of
 
 _MOST_DAYS: Final = 35

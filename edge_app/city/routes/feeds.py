@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from edge_app.city.access import Right
+from edge_app.city.calendar import moment
 from edge_app.city.database import reading
 from edge_app.city.database.reading import Site, Total
 from edge_app.city.database.steps import quarters_with_reached
@@ -20,7 +21,7 @@ from edge_app.city.feeds.observed import Observed, Place
 from edge_app.city.routes.city import City, needs
 from edge_app.city.routes.kept import Kept
 from edge_app.city.sums import QUARTER_S
-from edge_app.city.telling import LAST_S, counted_until, moment, newest_seen
+from edge_app.city.telling import LAST_S, counted_until, newest_seen
 from edge_app.http.problems import RefusalError
 from edge_app.records import VEHICLES
 

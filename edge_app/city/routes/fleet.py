@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from edge_app.city import fleet_telling as told_as
 from edge_app.city import telling
 from edge_app.city.access import Right
-from edge_app.city.calendar import zone
+from edge_app.city.calendar import moment, zone
 from edge_app.city.database import changes, devices, orders
 from edge_app.city.database.audit import note_change
 from edge_app.city.database.comparable import note_comparable
@@ -150,7 +150,7 @@ def _add_orders(routes: APIRouter, city: City) -> None:
     def office() -> OfficeAnswer:
         with city.database.connect() as connection:
             holder = orders.read_holder(connection)
-        seen = telling.moment(holder.seen) if holder.seen else None
+        seen = moment(holder.seen) if holder.seen else None
         running = holder.alive(city.utc())
         return OfficeAnswer(running=running, seen=seen, problem=holder.problem if running else "", keys=office_keys())
 

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, Field
 
 from edge_app.city.access import Right
 from edge_app.city.answers import Answer
-from edge_app.city.calendar import zone
+from edge_app.city.calendar import moment, zone
 from edge_app.city.count_answers import LostDay
 from edge_app.city.database.intervals import SiteInterval, read_site_intervals
 from edge_app.city.database.lost import lost_of_site
@@ -21,7 +21,7 @@ from edge_app.city.records import COLUMNS
 from edge_app.city.routes.city import City, SiteId, known_site, needs
 from edge_app.city.routes.data import Classes, From, To, span_of
 from edge_app.city.routes.table_files import AS_CSV, AS_PARQUET, csv_answer, file_name, parquet_answer
-from edge_app.city.telling import lost_day_of, moment
+from edge_app.city.telling import lost_day_of
 from edge_app.records import DIRECTIONS, VEHICLES
 
 _MOST_DAYS: Final = 2

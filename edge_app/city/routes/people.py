@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from edge_app.city.access import HERE, Access, Right
+from edge_app.city.calendar import moment
 from edge_app.city.database import accounts
 from edge_app.city.database.accounts import NAME, Role, Scope
 from edge_app.city.database.audit import read_audit
@@ -18,7 +19,7 @@ from edge_app.city.inventory import Moment
 from edge_app.city.people_answers import Audit, AuditEntry, Me, Secret, TokenAnswer, Tokens, UserAnswer, Users
 from edge_app.city.routes.city import Administrator, City, caller, needs
 from edge_app.city.routes.data import AfterId, Limit
-from edge_app.city.telling import moment, next_of
+from edge_app.city.telling import next_of
 from edge_app.errors import ConfigError
 from edge_app.http.problems import RefusalError
 from edge_app.web.passwords import LONGEST, SHORTEST, judge_password

@@ -14,7 +14,7 @@ from typing import Final
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from edge_app.city.calendar import clock_second, step_around, zone
+from edge_app.city.calendar import clock_second, moment, step_around, zone
 from edge_app.city.curve_answers import Usual
 from edge_app.city.database import reading
 from edge_app.city.database.engine import Connection
@@ -28,7 +28,7 @@ from edge_app.city.routes.kept import Kept, Readers
 from edge_app.city.routes.packed import Packed, packed, packed_answer
 from edge_app.city.site_answers import Way
 from edge_app.city.sums import QUARTER_S
-from edge_app.city.telling import LAST_S, counted_until, moment, newest_seen
+from edge_app.city.telling import LAST_S, counted_until, newest_seen
 from edge_app.city.usual import is_seen
 from edge_app.errors import StoreError
 from edge_app.http.problems import RefusalError

@@ -13,12 +13,12 @@ from pydantic import AwareDatetime, Field
 from edge_app.city.access import Right
 from edge_app.city.accuracy import accuracy_of
 from edge_app.city.answers import Answer
+from edge_app.city.calendar import moment
 from edge_app.city.database import reviews as stored
 from edge_app.city.database.figures import read_figures
 from edge_app.city.figures import columns_of
 from edge_app.city.routes.city import City, Writer, needs
 from edge_app.city.routes.data import From, To, span_of
-from edge_app.city.telling import moment
 from edge_app.http.problems import RefusalError
 from edge_app.records import Direction
 
