@@ -20,7 +20,6 @@ FOR_TESTS='mosquitto:the real MQTT broker; Debian also starts it as a service on
 openssl:certificates for the TLS tests
 ffmpeg:test videos and RTSP viewers
 chromium:one pass through the page on which lines are drawn
-postgresql:the database of the city side; Debian also starts it as a service on loopback
 strace:seeing when the store syncs to disk
 python3-gi:the RTSP server
 python3-gst-1.0:the RTSP server
@@ -31,7 +30,8 @@ gstreamer1.0-plugins-good:RTP payloads for RTSP
 gstreamer1.0-plugins-bad:H.264 parsing for RTSP
 gstreamer1.0-plugins-ugly:the x264 encoder for RTSP
 gstreamer1.0-rtsp:RTSP transport'
-FOR_SERVERS='nats-server:a broker of the city side; its service is stopped, the tests start their own
+FOR_SERVERS='postgresql:the database of the city side; Debian also starts it as a service on loopback
+nats-server:a broker of the city side; its service is stopped, the tests start their own
 rabbitmq-server:a broker of the city side; its service is stopped, the tests start their own'
 
 say() {
