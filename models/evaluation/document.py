@@ -17,7 +17,7 @@ from models.evaluation.coco import SIZES
 from models.evaluation.counting import ClipResult, total
 from models.evaluation.cyclists import ANSWERS, called, called_of_found
 from models.evaluation.detection import ALL_SIZES, ENOUGH, FEWEST, SetResult, overall
-from models.evaluation.labelled import SCORED, fingerprint
+from models.evaluation.labelled import SCORED, fingerprint, marks_fingerprint
 from models.evaluation.segments import draws, figures
 from models.evaluation.subject import Result
 
@@ -110,7 +110,18 @@ def _set(one: SetResult) -> Document:
         "confusion": one.confusion.tolist(),
         "bicycles": _bicycles(one),
         "motorcycles": _motorcycles(one),
-        "checked": {label: _class(one.checked, label) for label in SCORED} if one.checked else None,
+        **_checked(one.checked),
+    }
+
+
+def _checked(one: SetResult | None) -> Document:
+    """Return the figures by the labels that were checked by eye, and which marks these were."""
+    if one is None:
+        return {"checked": None}
+    return {
+        "checked": {label: _class(one, label) for label in SCORED},
+        "checked_slices": {part: _slice(one, part) for part in one.picture_set.slices},
+        "checked_marks": marks_fingerprint(one.picture_set.pictures),
     }
 
 

@@ -29,6 +29,17 @@ class Precision:
 
 
 @dataclass(frozen=True, slots=True)
+class Precisions:
+    """Average precisions of one set by the same labels.
+
+    classes: class -> figures. slices: "camera:NAME", "light:NAME" or "size:small" -> class -> figures.
+    """
+
+    classes: Mapping[str, Precision] = field(default_factory=dict)
+    slices: Mapping[str, Mapping[str, Precision]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class TwoWheelers:
     """What the bicycles, or the motorcycles, of a set of pictures are taken for.
 
@@ -47,16 +58,17 @@ class SetFigures:
 
     images: number of pictures. cameras: names of the fixed views. sha256: over names and pictures.
     pictures: name, sha256 and perceptual hash of each, in hex.
-    classes: class -> figures.
-    slices: "camera:NAME", "light:NAME" or "size:small" -> class -> figures.
+    labelled: by the labels as they are. checked: by those that were checked by eye, None where none were.
+    marks: sha256 over what was marked then, empty where nothing was.
     """
 
     images: int | None = None
     cameras: tuple[str, ...] = ()
     sha256: str = ""
     pictures: tuple[tuple[str, str, str], ...] = ()
-    classes: Mapping[str, Precision] = field(default_factory=dict)
-    slices: Mapping[str, Mapping[str, Precision]] = field(default_factory=dict)
+    labelled: Precisions = Precisions()
+    checked: Precisions | None = None
+    marks: str = ""
     bicycles: TwoWheelers = TwoWheelers()
     motorcycles: TwoWheelers = TwoWheelers()
 
@@ -119,22 +131,26 @@ def parse_evaluation(content: Any) -> Evaluation:
 
 
 def _set(row: Mapping[str, Any]) -> SetFigures:
-    classes = {name: table(figures) for name, figures in table(row.get("classes")).items()}
-    slices = {name: _precisions(table(figures).get("classes")) for name, figures in table(row.get("slices")).items()}
-    for label, figures in classes.items():
-        for size, found in _precisions(figures.get("by_size")).items():
-            slices.setdefault(f"size:{size}", {})[label] = found
-    cameras = row.get("cameras")
+    cameras, checked = row.get("cameras"), table(row.get("checked"))
     return SetFigures(
         images=_count(row.get("images")),
         cameras=tuple(str(name) for name in cameras) if isinstance(cameras, list) else (),
         sha256=text(row.get("sha256")),
         pictures=_pictures(row.get("pictures"), _count(row.get("images"))),
-        classes=_precisions(classes),
-        slices=slices,
+        labelled=_by_labels(table(row.get("classes")), table(row.get("slices"))),
+        checked=_by_labels(checked, table(row.get("checked_slices"))) if checked else None,
+        marks=text(row.get("checked_marks")),
         bicycles=_two_wheelers(table(row.get("bicycles"))),
         motorcycles=_two_wheelers(table(row.get("motorcycles"))),
     )
+
+
+def _by_labels(classes: Mapping[str, Any], slices: Mapping[str, Any]) -> Precisions:
+    found = {name: _precisions(table(figures).get("classes")) for name, figures in slices.items()}
+    for label, figures in classes.items():
+        for size, one in _precisions(table(figures).get("by_size")).items():
+            found.setdefault(f"size:{size}", {})[label] = one
+    return Precisions(_precisions(classes), found)
 
 
 def _two_wheelers(row: Mapping[str, Any]) -> TwoWheelers:

@@ -39,7 +39,7 @@ def alone(name: str, found: GateInput) -> str:
 def extent(measured: Evaluation) -> str:
     """Return the sets with their pictures and labelled boxes, and the clips, of an evaluation."""
     sets = [
-        f"{name} ({one.images or 0} pictures, {sum(found.n or 0 for found in one.classes.values())} boxes)"
+        f"{name} ({one.images or 0} pictures, {sum(found.n or 0 for found in one.labelled.classes.values())} boxes)"
         for name, one in sorted(measured.sets.items())
     ]
     clips = sorted(measured.counting.clips)

@@ -94,7 +94,9 @@ def from_evaluations(measured: Sequence[Evaluation], house: Policy) -> Plan:
 
 
 def _boxes(one: Evaluation) -> dict[str, dict[str, int]]:
-    return {name: {label: p.n for label, p in found.classes.items() if p.n} for name, found in one.sets.items()}
+    return {
+        name: {label: p.n for label, p in found.labelled.classes.items() if p.n} for name, found in one.sets.items()
+    }
 
 
 def _has(one: Evaluation, kind: str, examples: int) -> bool:
@@ -102,7 +104,7 @@ def _has(one: Evaluation, kind: str, examples: int) -> bool:
     return all(
         any(
             (p.n or 0) >= examples
-            for part, by in found.slices.items()
+            for part, by in found.labelled.slices.items()
             if part.startswith(f"{kind}:")
             for p in by.values()
         )
@@ -122,7 +124,7 @@ def _floors(
     """Return the tables of floors: what was reached, less the margin within which a candidate may be worse."""
     pairs = [(name, label) for name, labels in sets.items() for label in labels]
     margins, counting = house.margins, one.counting
-    reached = [(f"{name}/{label}", one.sets[name].classes[label].ap50) for name, label in pairs]
+    reached = [(f"{name}/{label}", one.sets[name].labelled.classes[label].ap50) for name, label in pairs]
     floors = {"ap50": {name: _below(value, margins.ap50) for name, value in reached}}
     if counting.clips:
         totals = {name: _below(counting.totals.get(name), margins.counting) for name in TOTALS}

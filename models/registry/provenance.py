@@ -66,7 +66,7 @@ def yardstick(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
 def _whole_benchmark(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
     """Check that every set, class and clip of the policy's benchmark was measured: what is left out proves nothing."""
     for name, labels in policy.benchmark.sets.items():
-        classes = gate_input.measured.sets.get(name, SetFigures()).classes
+        classes = gate_input.measured.sets.get(name, SetFigures()).labelled.classes
         lacking = [label for label in labels if not (label in classes and classes[label].n)]
         says = f"not measured: {', '.join(lacking)}: evaluate on the whole benchmark" if lacking else "measured"
         yield fact("yardstick", f"benchmark {name}", not lacking, says)
@@ -85,5 +85,5 @@ def same_measurement(measured: Evaluation, comparison: Comparison) -> bool:
 
 def _extent(figures: SetFigures) -> tuple[object, ...]:
     """Return what must be equal when two evaluations are about the same pictures and labels."""
-    counts = {label: found.n for label, found in figures.classes.items() if found.n}
-    return figures.images, sorted(figures.cameras), counts, figures.sha256
+    counts = {label: found.n for label, found in figures.labelled.classes.items() if found.n}
+    return figures.images, sorted(figures.cameras), counts, figures.sha256, figures.marks

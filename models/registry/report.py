@@ -70,7 +70,9 @@ def print_entry(out: Console, registry: Registry, entry: Entry) -> None:
         rows.add_row(Text(name), Text(value))
     for name, figures in found.measured.sets.items():
         classes = [
-            f"{label} {one.ap50:.3f} ({one.n})" for label, one in figures.classes.items() if one.ap50 is not None
+            f"{label} {one.ap50:.3f} ({one.n})"
+            for label, one in figures.labelled.classes.items()
+            if one.ap50 is not None
         ]
         rows.add_row(f"AP50 {name}", ", ".join(classes))
     totals = [f"{name} {value:.3f}" for name, value in found.measured.counting.totals.items() if value is not None]

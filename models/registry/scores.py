@@ -8,7 +8,7 @@ from typing import TypeAlias
 from models.common.schemas import TOTALS
 from models.registry.benchmark import BICYCLES, COUNTS, INT8, SLICES
 from models.registry.comparison import Comparison, Difference
-from models.registry.figures import Figure, Precision, SetFigures
+from models.registry.figures import Figure, Precision, Precisions, SetFigures
 from models.registry.gate_input import GateInput
 from models.registry.policy import Policy
 from models.registry.rule_result import RuleResult, at_least, at_most, fact, not_part, not_worse
@@ -25,7 +25,7 @@ def floors(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
         return
     for subject, bound in bounds.ap50.items():
         name, _, label = subject.rpartition("/")
-        found = gate_input.measured.sets.get(name, SetFigures()).classes.get(label, Precision())
+        found = gate_input.measured.sets.get(name, SetFigures()).labelled.classes.get(label, Precision())
         yield at_least("floors", f"{subject} AP50", found.ap50, bound)
     if why := policy.lacks(COUNTS):
         yield not_part("floors", "counts", why)
@@ -70,28 +70,31 @@ def _interval(one: tuple[float, float, float] | None) -> str:
 
 
 def worse_class(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
-    """Check each set and class with enough labelled boxes."""
+    """Check each set and class with enough labelled boxes, by labels that were checked by eye where there are such."""
     for name in gate_input.sets:
-        candidate, production = (figures.classes for figures in _of_set(gate_input, name))
-        for label in _enough(policy, candidate, production):
-            pair = _ap50(candidate, label), _ap50(production, label)
-            yield not_worse("worse class", f"{name}/{label} AP50", *pair, policy.margins.ap50)
+        (candidate, production), how = _compared(gate_input, name)
+        for label in _enough(policy, candidate.classes, production.classes):
+            pair = _ap50(candidate.classes, label), _ap50(production.classes, label)
+            yield not_worse("worse class", f"{name}/{label} AP50{how}", *pair, policy.margins.ap50)
 
 
 def worse_slice(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
-    """Check each camera, light and size with enough labelled boxes. Each set must have the policy's kinds of slices."""
+    """Check each camera, light and size with enough labelled boxes, as `worse_class` does.
+
+    Each set must have the policy's kinds of slices.
+    """
     if why := policy.lacks(SLICES):
         yield not_part("worse slice", "all", why)
         return
     for name in gate_input.sets:
-        candidate, production = (figures.slices for figures in _of_set(gate_input, name))
+        (candidate, production), how = _compared(gate_input, name)
         seen: set[str] = set()
-        for part in sorted({*candidate, *production}):
-            candidate_classes, production_classes = candidate.get(part, {}), production.get(part, {})
+        for part in sorted({*candidate.slices, *production.slices}):
+            candidate_classes, production_classes = candidate.slices.get(part, {}), production.slices.get(part, {})
             for label in _enough(policy, candidate_classes, production_classes):
                 seen.add(part.partition(":")[0])
                 pair = _ap50(candidate_classes, label), _ap50(production_classes, label)
-                yield not_worse("worse slice", f"{name} {part} {label} AP50", *pair, policy.margins.slice_ap50)
+                yield not_worse("worse slice", f"{name} {part} {label} AP50{how}", *pair, policy.margins.slice_ap50)
         scenes = max(_single_scenes(figures) for figures in _of_set(gate_input, name))
         for kind in (kind for kind in policy.slices if kind not in seen and not (kind == "camera" and scenes)):
             yield fact("worse slice", f"{name} by {kind}", False, f"no slice with {policy.examples} boxes of a class")
@@ -165,6 +168,17 @@ def _of_set(gate_input: GateInput, name: str) -> tuple[SetFigures, SetFigures]:
     """Return the candidate's and production's figures of a set of pictures, empty where it was not measured."""
     candidate, production = (one.sets.get(name, SetFigures()) for one in (gate_input.measured, gate_input.baseline))
     return candidate, production
+
+
+def _compared(gate_input: GateInput, name: str) -> tuple[tuple[Precisions, Precisions], str]:
+    """Return the candidate's and production's figures by which a set is compared, and by which labels, to be shown.
+
+    Where labels were checked by eye these are it: a detector that finds vehicles which nobody labelled is not worse.
+    """
+    candidate, production = _of_set(gate_input, name)
+    if candidate.checked is None and production.checked is None:
+        return (candidate.labelled, production.labelled), ""
+    return (candidate.checked or Precisions(), production.checked or Precisions()), ", labels checked"
 
 
 def _single_scenes(figures: SetFigures) -> bool:

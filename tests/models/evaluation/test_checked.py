@@ -88,7 +88,20 @@ def test_checked_figures_stand_beside_the_others() -> None:
     assert found["classes"]["car"]["ap50"] < 0.3
     assert found["checked"]["car"]["n"] == 50
     assert found["checked"]["car"]["ap50"] == pytest.approx(1)
-    assert document.result(result("all", ALL, checked=False), "command")["sets"]["here"]["checked"] is None
+    day = found["checked_slices"]["light:day"]
+    assert day["classes"]["car"] == {"n": 50, "ap50": pytest.approx(1)}
+    plain = document.result(result("all", ALL, checked=False), "command")["sets"]["here"]
+    assert plain["checked"] is None
+    assert "checked_marks" not in plain
+
+
+def test_other_marks_have_another_fingerprint(marked: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = [marked, picture("another")]
+    before = labelled.marks_fingerprint(shown)
+    assert before == labelled.marks_fingerprint(shown[::-1])
+    more = {"unlabelled": {marked.sha256: boxes(C, A)}, "mislabelled": {}}
+    monkeypatch.setattr(labelled, "marks", more.__getitem__)
+    assert labelled.marks_fingerprint(shown) != before
 
 
 def test_the_comparison_holds_both_label_sets() -> None:

@@ -104,6 +104,21 @@ def more_bicycles() -> GateInput:
     return gate_input(with_value(one, (*SET, "bicycles", "called", "bicycle"), 33))
 
 
+def with_checked(content: Json) -> Json:
+    """Return an evaluation in which labels of luongduc were checked by eye, with the same figures by these."""
+    made = copy.deepcopy(content)
+    one = made["sets"]["luongduc"]
+    one |= {"checked": copy.deepcopy(one["classes"]), "checked_slices": copy.deepcopy(one["slices"])}
+    one["checked_marks"] = "e" * 64
+    return made
+
+
+def by_checked(path: tuple[Any, ...], value: object) -> Callable[[], GateInput]:
+    """Return a maker of the input with checked labels and one figure of luongduc changed in the candidate's."""
+    mine, theirs = with_checked(evaluation_json()), with_checked(evaluation_json(PRODUCTION))
+    return lambda: gate_input(with_value(mine, (*SET, *path), value), production=theirs)
+
+
 BEFORE = gate_input().production or pytest.fail("there is a production")
 RECIPE = ("candidate", "classes")
 SET = ("sets", "luongduc")
@@ -165,6 +180,12 @@ ALONE: dict[str, tuple[str, Callable[[], GateInput]]] = {
     "a class is worse": ("worse class", worse((*SET, "classes", "car", "ap50"), 0.81)),
     "a camera is worse": ("worse slice", worse((*SET, "slices", "camera:luongduc-01", "classes", "car", "ap50"), 0.7)),
     "night is worse": ("worse slice", worse((*SET, "slices", "light:day", "classes", "motorcycle", "ap50"), 0.7)),
+    "a class is worse by checked labels": ("worse class", by_checked(("checked", "car", "ap50"), 0.81)),
+    "a camera is worse by checked labels": (
+        "worse slice",
+        by_checked(("checked_slices", "camera:luongduc-01", "classes", "car", "ap50"), 0.7),
+    ),
+    "other labels were checked": ("yardstick", by_checked(("checked_marks",), "d" * 64)),
     "small ones are worse": ("worse slice", worse((*SET, "classes", "car", "by_size", "small", "ap50"), 0.7)),
     "more bicycles are motorcycles": ("worse bicycles", worse((*SET, "bicycles", "not_motorcycle"), 0.74)),
     "other bicycles are marked": ("worse bicycles", lambda: more_bicycles()),
@@ -232,6 +253,22 @@ def test_exactly_the_margin_passes_in_spite_of_rounding() -> None:
     assert failed(gate_input(with_value(evaluation_json(), (*SET, "classes", "car", "ap50"), 0.8199))) == {
         "worse class"
     }
+
+
+def test_where_labels_were_checked_by_eye_only_these_say_which_class_is_worse() -> None:
+    """A vehicle that nobody labelled counts as false as labelled: a detector that finds more of them is not worse."""
+    assert failed(by_checked(("classes", "car", "ap50"), 0.81)()) == set()
+    assert failed(by_checked(("slices", "camera:luongduc-01", "classes", "car", "ap50"), 0.6)()) == set()
+    assert failed(by_checked(("checked", "car", "by_size", "small", "ap50"), 0.6)()) == {"worse slice"}
+    subjects = {subject for rule, subject in passing(by_checked(("score",), 0.2)()) if rule == "worse class"}
+    assert "luongduc/car AP50, labels checked" in subjects
+    assert "jakarta/car AP50" in subjects
+
+
+def test_labels_checked_in_one_evaluation_alone_compare_nothing() -> None:
+    for mine, theirs in ((with_checked, copy.deepcopy), (copy.deepcopy, with_checked)):
+        one = gate_input(mine(evaluation_json()), production=theirs(evaluation_json(PRODUCTION)))
+        assert failed(one) == {"yardstick", "worse class", "worse slice"}
 
 
 def test_too_few_examples_do_not_refuse_and_do_not_excuse_a_missing_class() -> None:
