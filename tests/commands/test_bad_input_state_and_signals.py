@@ -103,6 +103,7 @@ def test_sigterm_during_start_up(moment: str, tmp_path: Path) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.skipif(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, reason="SIGHUP is ignored, as under nohup")
 def test_a_closed_terminal_ends_it_cleanly_however_often_that_is_said(tmp_path: Path) -> None:
     """Kernel and shell both say so, and a second Ctrl-C would end it at once, with what it keeps for a while."""
     with running(tmp_path) as process:
