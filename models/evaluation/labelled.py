@@ -141,16 +141,19 @@ def checked(picture: Picture) -> Picture | None:
 def marks_fingerprint(found: Iterable[Picture]) -> str:
     """Return the sha256 over what is marked in these pictures: with the same one, labels were checked alike."""
     kinds = [marks(what) for what in ("unlabelled", "mislabelled")]
-    lines = sorted(
+    return _digest(
         f"{one.sha256} {[kind[one.sha256].tolist() for kind in kinds if one.sha256 in kind]}" for one in found
     )
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def fingerprint(found: Iterable[Listed]) -> str:
     """Return the sha256 over names and pictures: two evaluations with the same one used the same set."""
-    lines = sorted(f"{picture.name} {picture.sha256}" for picture in found)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return _digest(f"{picture.name} {picture.sha256}" for picture in found)
+
+
+def _digest(lines: Iterable[str]) -> str:
+    """Return the sha256 over lines, whatever their order."""
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
 def _in_order(found: Sequence[Picture]) -> list[Picture]:
