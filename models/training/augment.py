@@ -16,6 +16,7 @@ from edge_app.records import FloatArray
 from models.conversion.anchors import Size
 from models.conversion.manifest import PAD
 from models.data.samples import BICYCLE, CLASSES
+from models.training.backlight import against_the_light
 from models.training.framing import Example, Scene, Window, cut, overlay
 from models.training.pasting import Patch, cut_out, overlaps, put
 from models.training.settings import Augmentation
@@ -26,6 +27,12 @@ _PASTES: Final = 4
 _TRIES: Final = 4
 _AS_THEY_ARE: Final = 0.5
 """Share of the pictures with a bicycle that had one from the beginning; the others get one pasted."""
+_FILLS: Final = (0.35, 1.3)
+"""Height of a near vehicle relative to the input's."""
+_ENLARGED: Final = 3.0
+"""Factor by which a picture may be enlarged for that: beyond it there is only blur."""
+_MIDDLE: Final = (0.1, 0.9)
+"""Where the middle of a near vehicle lies, relative to the input: at the ends half of it is cut."""
 _INSET: Final = (0.12, 0.45)
 """Width of a close-up that is laid over a picture, relative to the input's width."""
 
@@ -54,9 +61,13 @@ class Augmenter:
         if self._random.random() < self._settings.mosaic:
             shown = self._mosaic()
         else:
-            shown = self._window(self._next(), self._size)
+            scene = self._next()
+            around = self._around(scene) if self._random.random() < self._settings.near else None
+            shown = around or self._window(scene, self._size)
         if self._near and self._random.random() < self._settings.inset:
             shown = self._inset(shown, self._near())
+        if self._random.random() < self._settings.backlight:
+            shown = against_the_light(shown, self._random)
         return replace(shown, image=change(shown.image, self._settings, self._random))
 
     def _next(self) -> Scene:
@@ -88,6 +99,25 @@ class Augmenter:
             if len(shown.boxes):
                 break
         return shown
+
+    def _around(self, scene: Scene) -> Example | None:
+        """Return the scene through a window around one of its vehicles; None when none has pixels enough."""
+        pixels = (scene.boxes[:, 3] - scene.boxes[:, 1]) * scene.image.shape[0]
+        large = np.flatnonzero((pixels * _ENLARGED >= _FILLS[0] * self._size.height) & ~scene.ignored)
+        if not len(large):
+            return None
+        row = int(self._random.choice(large))
+        most = min(_FILLS[1], float(pixels[row]) * _ENLARGED / self._size.height)
+        wanted = self._size.height * math.exp(self._random.uniform(math.log(_FILLS[0]), math.log(most)))
+        fit = min(self._size.width / scene.aspect, self._size.height)
+        zoom = wanted / float(scene.boxes[row, 3] - scene.boxes[row, 1]) / fit
+        middle = (scene.boxes[row, :2] + scene.boxes[row, 2:]) / 2
+        at = []
+        for side, length, share in zip(self._size, (scene.aspect * fit * zoom, fit * zoom), middle, strict=True):
+            start = self._random.uniform(*_MIDDLE) * side - float(share) * length
+            at.append(float(np.clip(start / (side - length), 0, 1)) if abs(side - length) > 1 else 0.5)
+        flip = bool(self._random.random() < self._settings.flip)
+        return cut(scene, self._size, Window(zoom=zoom, at=(at[0], at[1]), flip=flip))
 
     def _inset(self, shown: Example, near: Scene) -> Example:
         """Lay a close-up over a part of the example: vehicles from street level, as small as those far away."""

@@ -28,6 +28,8 @@ class Augmentation(_Part):
     """Side of the window that becomes the input, relative to the picture; above 1 vehicles get smaller."""
     stretch: Annotated[float, Field(ge=1, le=2)] = 1.15
     """Width relative to height changes by up to this factor."""
+    near: _Share = 0.0
+    """The window is laid around one vehicle, which fills much of the picture and may be cut by its edge."""
     flip: _Share = 0.5
     light: _Share = 0.8
     """Brightness, contrast, saturation and colour temperature."""
@@ -44,6 +46,8 @@ class Augmentation(_Part):
     """Less contrast, the less the farther up: haze and mist."""
     glare: _Share = 0.0
     """Less contrast around a low sun or behind a dirty lens."""
+    backlight: _Share = 0.0
+    """The sun stands low in front of the camera: dark vehicles, bright roofs, long shadows; see backlight.py."""
     grey: _Share = 0.04
     """The picture without colour, like that of an infrared camera."""
     paste: _Share = 0.25

@@ -1,0 +1,172 @@
+"""Show vehicles against a low sun: dark towards the camera, bright roofs, long shadows. numpy and OpenCV.
+
+No picture that may be trained on has this light, and a detector that never saw it finds nothing there. What is drawn
+follows from where the sun stands, in front of the camera and low: every side that faces the camera is in shade, roofs
+shine, shadows fall towards the camera, and the lens scatters the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+
+from edge_app.records import FloatArray, Image
+from models.common.geometry import shared_area
+from models.data.samples import CLASSES
+from models.training.framing import Example
+from models.training.weather import dazzled
+
+_CAR: Final = CLASSES.index("car")
+_TRUCK: Final = CLASSES.index("truck")
+_SMALLEST: Final = 10
+"""Px of the shorter side: of smaller vehicles no side can be told from another."""
+_LORRIES: Final = 2
+_TRIES: Final = 6
+_WIDER: Final = (1.15, 1.6)
+"""Width of a lorry relative to that of a car beside it."""
+_HIGH: Final = (0.9, 1.5)
+"""Height of its rear relative to its width."""
+_LONG: Final = (0.6, 3.0)
+"""Height of its roof in the picture relative to its width: the higher the camera, the more."""
+
+
+def against_the_light(shown: Example, random: np.random.Generator) -> Example:
+    """Return the example as it might look against a low sun; lorries that show their roofs may be added."""
+    image, slant = shown.image.copy(), float(random.uniform(-0.7, 0.7))
+    image = np.asarray((image * random.uniform(0.55, 0.9)).astype(np.uint8))
+    boxes, kinds = [*shown.boxes], [*shown.kinds]
+    for _ in range(int(random.integers(_LORRIES + 1))):
+        box = _lorry(image, shown, boxes, slant, random)
+        if box is not None:
+            boxes.append(box)
+            kinds.append(np.int8(_TRUCK))
+    for box in shown.boxes:
+        if (box[2:] - box[:2]).min() >= _SMALLEST:
+            _shadow(image, box, slant, random)
+            _shade(image, box, random)
+    more = len(boxes) - len(shown.boxes)
+    image = dazzled(_spotted(image, random), random)
+    return Example(
+        image,
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(kinds, np.int8),
+        np.concatenate([shown.placed, np.ones(more, bool)]),
+        shown.regions,
+    )
+
+
+def _shadow(image: Image, box: FloatArray, slant: float, random: np.random.Generator) -> None:
+    """Darken the ground from the wheels towards the camera. slant: to the right for each px down."""
+    x0, y0, x1, y1 = (float(v) for v in box)
+    high = y1 - y0
+    length = high * random.uniform(0.5, 2.0)
+    start, end = y1 - 0.12 * high, y1 + length
+    inset = 0.06 * (x1 - x0)
+    corners = [
+        (x0 + inset, start),
+        (x1 - inset, start),
+        (x1 - inset + slant * length, end),
+        (x0 + inset + slant * length, end),
+    ]
+    _darken(image, corners, random.uniform(0.25, 0.55), 0.5 + 0.03 * high)
+
+
+def _darken(image: Image, corners: list[tuple[float, float]], left: float, soft: float) -> None:
+    """Leave a share of the light in a polygon, px, with a soft edge."""
+    mask = np.zeros(image.shape[:2], np.float32)
+    cv2.fillPoly(mask, [np.array(corners).round().astype(np.int32)], (1.0,), cv2.LINE_AA)
+    mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), soft), np.float32)
+    image[:] = (image * (1 - (1 - left) * mask[..., None])).astype(np.uint8)
+
+
+def _shade(image: Image, box: FloatArray, random: np.random.Generator) -> None:
+    """Darken a vehicle towards the camera, and let the upper edge of its roof shine."""
+    x0, y0, x1, y1 = _inside(image, box)
+    view = image[y0:y1, x0:x1].astype(np.float32)
+    y, x = np.mgrid[-1 : 1 : view.shape[0] * 1j, -1 : 1 : view.shape[1] * 1j]
+    body = np.exp(-((np.abs(x) / 0.9) ** 6) - (np.abs(y) / 0.95) ** 6)[..., None]
+    roof = np.exp(-(((y + random.uniform(0.7, 0.95)) / random.uniform(0.08, 0.25)) ** 2) - (x / 0.6) ** 4)[..., None]
+    view *= 1 - (1 - random.uniform(0.2, 0.6)) * body
+    view += roof * random.uniform(20, 130)
+    image[y0:y1, x0:x1] = view.clip(0, 255).astype(np.uint8)
+
+
+def _lorry(
+    image: Image, shown: Example, boxes: list[FloatArray], slant: float, random: np.random.Generator
+) -> FloatArray | None:
+    """Draw a box lorry from behind and above beside a car; return its box, None when it finds no place."""
+    cars = np.flatnonzero((shown.kinds == _CAR) & ((shown.boxes[:, 2:] - shown.boxes[:, :2]).min(axis=1) >= _SMALLEST))
+    for _ in range(_TRIES if len(cars) else 0):
+        near = shown.boxes[random.choice(cars)]
+        wide = float(near[2] - near[0]) * random.uniform(*_WIDER)
+        rear, roof = wide * random.uniform(*_HIGH), wide * random.uniform(*_LONG)
+        left = float(near[0]) + wide * random.uniform(-5, 5)
+        bottom = float(near[3]) + random.normal(0, 0.3) * rear
+        far, lean = random.uniform(0.55, 0.95), random.uniform(-0.6, 0.6) * roof
+        middle = left + wide / 2 + lean
+        top = bottom - rear
+        edge = [(middle - far * wide / 2, top - roof), (middle + far * wide / 2, top - roof)]
+        points = np.array([*edge, (left, bottom), (left + wide, bottom)])
+        box = np.array([*points.min(axis=0), *points.max(axis=0)], np.float32)
+        seen = np.clip(box, 0, np.array([image.shape[1], image.shape[0]] * 2, np.float32))
+        share = np.maximum(seen[2:] - seen[:2], 0).prod() / (box[2:] - box[:2]).prod()
+        everything = np.array([*boxes, *shown.regions], np.float32).reshape(-1, 4)
+        if share < 0.6 or (shared_area(seen[None], everything) > 0).any():
+            continue
+        _shadow(image, np.array([left, top, left + wide, bottom], np.float32), slant, random)
+        _drawn(image, [*edge, (left + wide, top), (left, top)], (left, top, left + wide, bottom), random)
+        return seen
+    return None
+
+
+def _drawn(
+    image: Image,
+    roof: list[tuple[float, float]],
+    rear: tuple[float, float, float, float],
+    random: np.random.Generator,
+) -> None:
+    """Draw a shining roof with ribs, and a dark rear below it. Corners in px; of the roof the nearer ones come last."""
+    x0, y0, x1, y1 = rear
+    tint = np.asarray(1 + random.uniform(-0.12, 0.12) * np.array([1.0, 0.0, -1.0]), np.float32)
+    shade = np.asarray(random.uniform(25, 85) * (1 + random.uniform(-0.2, 0.2, 3)), np.float32)
+    for (far_x, far_y), near_x, outside in ((roof[0], x0, -1), (roof[1], x1, 1)):
+        if (far_x - near_x) * outside > 0:  # this side of the lorry is turned to the camera, below the roof
+            foot = far_y + 0.6 * (y1 - y0)
+            _side(image, [(near_x, y0), (far_x, far_y), (far_x, foot), (near_x, y1)], shade * np.float32(0.8), random)
+    _side(image, [(x0, y0), (x1, y0), (x1, y1), (x0, y1)], shade, random)
+    _side(image, roof, tint * np.float32(random.uniform(110, 220)), random)
+
+
+def _side(image: Image, corners: list[tuple[float, float]], colour: FloatArray, random: np.random.Generator) -> None:
+    """Fill one side with a colour, float (3,) BGR, ribs across and noise; its outline is a little brighter."""
+    height, width = image.shape[:2]
+    mask = np.zeros((height, width), np.float32)
+    points = np.array(corners).round().astype(np.int32)
+    cv2.fillPoly(mask, [points], (1.0,), cv2.LINE_AA)
+    ribs = np.sin(np.arange(height) * random.uniform(0.6, 2.5) + random.uniform(0, 6))[:, None]
+    noise = cv2.GaussianBlur(random.normal(0, 1, (height, width)).astype(np.float32), (0, 0), 0.8)
+    light = 1 + random.uniform(0, 0.12) * ribs + random.uniform(0.02, 0.15) * noise
+    slope = 1 + random.uniform(-0.25, 0.25) * np.linspace(-1, 1, height)[:, None]
+    filled = (light * slope)[..., None] * colour
+    image[:] = (filled * mask[..., None] + image * (1 - mask[..., None])).clip(0, 255).astype(np.uint8)
+    if random.random() < 0.6:
+        edge = tuple(float(v) for v in np.clip(np.asarray(colour) * random.uniform(1.05, 1.5), 0, 255))
+        cv2.polylines(image, [points], True, edge, 1, cv2.LINE_AA)
+
+
+def _spotted(image: Image, random: np.random.Generator) -> Image:
+    """Return it through a lens with drops and dust, which a sun in front of it lights up."""
+    height, width = image.shape[:2]
+    spots = np.zeros((height, width), np.float32)
+    for x, y in random.uniform(0, 1, (int(random.integers(0, 60)), 2)) * (width, height):
+        cv2.circle(spots, (int(x), int(y)), int(random.integers(1, 4)), (float(random.uniform(-25, 45)),), -1)
+    spots = np.asarray(cv2.GaussianBlur(spots, (0, 0), random.uniform(0.6, 2.0)), np.float32)
+    return np.asarray((image + spots[..., None]).clip(0, 255), np.uint8)
+
+
+def _inside(image: Image, box: FloatArray) -> tuple[int, int, int, int]:
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = (int(v) for v in np.clip(box.round(), 0, np.array([width, height] * 2)))
+    return x0, y0, x1, y1
