@@ -62,13 +62,17 @@ class Augmenter:
             shown = self._mosaic()
         else:
             scene = self._next()
-            around = self._around(scene) if self._random.random() < self._settings.near else None
+            around = self._around(scene) if self._happens(self._settings.near) else None
             shown = around or self._window(scene, self._size)
         if self._near and self._random.random() < self._settings.inset:
             shown = self._inset(shown, self._near())
-        if self._random.random() < self._settings.backlight:
+        if self._happens(self._settings.backlight):
             shown = against_the_light(shown, self._random)
         return replace(shown, image=change(shown.image, self._settings, self._random))
+
+    def _happens(self, share: float) -> bool:
+        """Draw whether a change happens. Nothing is drawn at 0, so that runs of before give their batches again."""
+        return bool(share and self._random.random() < share)
 
     def _next(self) -> Scene:
         rare = self._rare if self._random.random() < self._settings.bicycles else None
