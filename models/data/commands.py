@@ -1,4 +1,4 @@
-"""Run `python -m models.data COMMAND`: import, street, split, export, report, agree, and those of labelling.py."""
+"""Run `python -m models.data COMMAND`: import, street, split, export, report, agree, mark, those of labelling.py."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.table import Table
 from edge_app.errors import EdgeAppError
 from models.common.errors import system_sentence
 from models.common.files import json_bytes, replace_file
-from models.data import agreement, archives, corrections, drawn, importing, mapping, shards, splits
+from models.data import agreement, archives, corrections, drawn, importing, mapping, marks, shards, splits
 from models.data import credits as credits_file
 from models.data.errors import DataError, UsageError
 from models.data.formats import Reader, Writer, coco, cvat, labelstudio, rows, voc, yolo
@@ -212,6 +212,13 @@ def agree_command(args: argparse.Namespace, console: Console) -> None:
         console.print(f"wrote {args.out}", soft_wrap=True)
 
 
+def mark_command(args: argparse.Namespace, console: Console) -> None:
+    """Mark by eye what lies at numbered places, as vehicles that nobody labelled; see the evaluation's --places."""
+    numbers = list(chain.from_iterable(args.numbers))
+    added = marks.add(args.places, numbers, args.what)
+    console.print(f"{added} new marks in {marks.MARKED}, {len(set(numbers)) - added} were there", soft_wrap=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Return 0, 1 when nothing usable is left or the data contradict the split, 2 for wrong usage."""
     calls = {
@@ -224,6 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "prelabel": prelabel_command,
         "doubtful": doubtful_command,
         "merge": merge_command,
+        "mark": mark_command,
     }
     formats = {"import": sorted(READERS), "export": sorted(WRITERS), "prelabel": sorted(PRESENTERS), "doubtful": ASKING}
     args = parser(PROGRAM, calls, formats).parse_args(arguments)

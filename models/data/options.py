@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from models.conversion.anchors import size_of
 from models.conversion.manifest import DEFAULT_SIZES
+from models.data.marks import What
 from models.data.report.suspects import NAMES as KINDS
 from models.data.samples import NO_LICENCE
 
@@ -24,7 +25,7 @@ def parser(
     whole = argparse.ArgumentParser(prog=program, description="Annotated pictures: import, check, split by camera.")
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
     options = {"import": _import, "street": _street, "split": _split, "export": _export, "report": _report}
-    options |= {"agree": _agree, "prelabel": _prelabel, "doubtful": _doubtful, "merge": _merge}
+    options |= {"agree": _agree, "prelabel": _prelabel, "doubtful": _doubtful, "merge": _merge, "mark": _mark}
     for name, call in calls.items():
         what = (call.__doc__ or "").strip()
         one = commands.add_parser(name, help=what, description=what)
@@ -137,3 +138,17 @@ def _merge(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
     add("--shards", type=Path, metavar="SHARDS", required=True, help="the set, whose labels are corrected")
     add("--corrections", type=Path, metavar="DIR", required=True, help="folder for the record of what was corrected")
     add("--class", dest="classes", nargs="+", default=[], metavar="THEIRS=OURS", help="class names; ours - leaves out")
+
+
+def _mark(parser: argparse.ArgumentParser, _: Sequence[str]) -> None:
+    add = parser.add_argument
+    add("places", type=Path, metavar="DIR", help="folder that `models.evaluation --places` wrote")
+    add("numbers", nargs="+", type=_numbers, metavar="N", help="places that are vehicles beyond doubt: 3 7-12")
+    add("--as", dest="what", choices=get_args(What), default="unlabelled", help="kind of mark (unlabelled)")
+
+
+def _numbers(text: str) -> range:
+    first, sign, last = text.partition("-")
+    if not first.isdecimal() or (sign and not last.isdecimal()) or int(last or first) < int(first):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number, and no range as 7-12")
+    return range(int(first), int(last or first) + 1)

@@ -27,10 +27,10 @@ from models.common.fold_table import FoldTable
 from models.conversion import pictures
 from models.data import splits
 from models.data.sources import read_sources
-from models.evaluation import ceiling, coco, counting, document, labelled, report, tables
+from models.evaluation import ceiling, coco, counting, document, labelled, places, report, tables
 from models.evaluation.ceiling import Ceiling
 from models.evaluation.detection import SetResult, picture_set
-from models.evaluation.observations import observe, open_detector
+from models.evaluation.observations import FAINTEST, observe, open_detector
 from models.evaluation.report import NO_CEILING
 from models.evaluation.speed import speeds
 from models.evaluation.subject import Result, Subject, subjects
@@ -134,6 +134,9 @@ def _run(args: argparse.Namespace, command: str) -> None:
     reference = next((s.name for s in chosen if s.path == wanted), chosen[0].name)
     results = evaluate(chosen, reference, args)
     out = stdout()
+    if args.places:
+        found = places.write(args.places, [result.sets for result in results], args.least, command)
+        out.print(f"{found} places without a label in {args.places}: look, and `models.data mark`", soft_wrap=True)
     for table in tables.everything(results):
         out.print(table, "")
     if args.out:
@@ -161,6 +164,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--agreement", type=Path, metavar="FILE", help="of `models.data agree --out`: the ceiling")
     parser.add_argument("--folds", type=Path, metavar="FILE", help="of `models.folds --collect`, shown in the report")
     parser.add_argument("--clips", type=Path, nargs="+", metavar="TRUTH.json", default=[], help="count these too")
+    parser.add_argument(
+        "--places", type=Path, metavar="DIR", help="folder for sheets of what the models see where no label is"
+    )
+    parser.add_argument(
+        "--least",
+        type=float,
+        default=Config().detector.score,
+        metavar="0..1",
+        help="score from which a place is shown (default: %(default)s)",
+    )
     parser.add_argument("--no-speed", action="store_true", help="do not measure time")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="of each interpreter (default: 2)")
     return parser
@@ -175,8 +188,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--split chooses among the pictures of --shards; name those too")
     if args.as_set and not args.shards:
         parser.error("--as names the pictures of --shards; name those too")
-    if args.no_images and (args.images or args.shards):
-        parser.error("--no-images: leave out --images and --shards")
+    if args.no_images and (args.images or args.shards or args.places):
+        parser.error("--no-images: leave out --images, --shards and --places")
+    if not FAINTEST <= args.least < 1:
+        parser.error(f"--least: must be between {FAINTEST} and 1, not {args.least:g}")
     if args.threads < 1:
         parser.error(f"--threads: must be at least 1, not {args.threads}")
     try:
