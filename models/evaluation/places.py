@@ -6,34 +6,28 @@ footage: they stay where the pictures may be.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import cv2
 import numpy as np
 
 from edge_app.records import FloatArray, Image
-from models.common import lettering
-from models.common.files import json_bytes, replace_file
+from models.common.files import json_bytes
 from models.common.geometry import iou_matrix
 from models.data.marks import PLACES, PLACES_SCHEMA
+from models.data.report import sheets
 from models.evaluation.detection import SetResult
 from models.evaluation.detection_outcomes import BACKGROUND, outcomes_of
 from models.evaluation.labelled import SCORED, Picture
+from models.evaluation.observations import Observation
 from models.evaluation.report import save
 
 _SAME: Final = 0.5
 """IoU from which two detections are of one place."""
-_COLUMNS, _ROWS = 6, 5
-_WIDTH, _HEIGHT, _TITLE = 300, 220, 18
-_AROUND: Final = 3.0
-"""Side of what a tile shows, relative to the box: its surroundings tell what it is."""
-_LEAST: Final = 60
-"""Px of the picture that a tile shows at least."""
-_LETTERS: Final = 12
-_TONE: Final = (40, 40, 235)
+_TILES: Final = 30
+"""Tiles of a sheet: more cannot be looked at at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,90 +50,54 @@ def unlabelled(results: Sequence[Sequence[SetResult]], least: float) -> Iterator
     """
     for sets in zip(*results, strict=True):
         for row, picture in enumerate(sets[0].picture_set.pictures):
-            seen = [found for one in sets for found in _background(one, row, least)]
-            if not seen:
-                continue
-            image = picture.load()
-            height, width = image.shape[:2]
-            for score, box, label, size in _apart(seen):
-                scale = max(width / size[0], height / size[1])
-                inside = np.clip(box * scale / np.array([width, height] * 2), 0, 1)
-                yield Place(picture, np.asarray(inside, np.float32), label, score), image
+            seen = [(one.input, _background(one.observations[row], least)) for one in sets]
+            if any(len(observation.scores) for _, observation in seen):
+                image = picture.load()
+                found = [place for size, observation in seen for place in _placed(picture, image, size, observation)]
+                yield from ((place, image) for place in _apart(found))
 
 
-_Seen = tuple[float, FloatArray, str, tuple[int, int]]
-"""Score, box in px of the model's input, class, and that input's size."""
-
-
-def _background(one: SetResult, row: int, least: float) -> list[_Seen]:
-    observation = one.observations[row]
+def _background(observation: Observation, least: float) -> Observation:
+    """Return the observation with those detections alone that overlap no label and no mark."""
     shown = (observation.checked or observation).above(least)
-    chosen = np.flatnonzero(outcomes_of(shown).kinds == BACKGROUND)
-    return [(float(shown.scores[i]), shown.boxes[i], SCORED[shown.found[i]], one.input) for i in chosen]
+    chosen = outcomes_of(shown).kinds == BACKGROUND
+    return replace(shown, boxes=shown.boxes[chosen], scores=shown.scores[chosen], found=shown.found[chosen])
 
 
-def _apart(seen: Sequence[_Seen]) -> list[_Seen]:
-    """Return the surest detection of each place; boxes of inputs of other sizes are compared in their own shares."""
-    kept: list[_Seen] = []
-    for one in sorted(seen, key=lambda found: -found[0]):
-        if not any(iou_matrix(_shares(one), _shares(other))[0, 0] >= _SAME for other in kept):
+def _placed(picture: Picture, image: Image, size: tuple[int, int], observation: Observation) -> list[Place]:
+    """Return the detections as places of the picture. size: of the model's input, in whose px they are."""
+    height, width = image.shape[:2]
+    shown = np.array([width, height] * 2, np.float32) * min(size[0] / width, size[1] / height)
+    boxes = np.clip(observation.boxes / shown, 0, 1)
+    rows = zip(boxes, observation.found, observation.scores, strict=True)
+    return [Place(picture, box, SCORED[label], float(score)) for box, label, score in rows]
+
+
+def _apart(found: Sequence[Place]) -> list[Place]:
+    """Return the surest detection of each place."""
+    kept: list[Place] = []
+    for one in sorted(found, key=lambda place: -place.score):
+        if not any(iou_matrix(one.box[None], other.box[None])[0, 0] >= _SAME for other in kept):
             kept.append(one)
     return kept
 
 
-def _shares(one: _Seen) -> FloatArray:
-    """Return the box in shares of its input's longer side, float32 (1, 4)."""
-    return np.asarray(one[1] / max(one[3]), np.float32)[None]
+def write(folder: Path, results: Sequence[Sequence[SetResult]], least: float, command: str) -> int:
+    """Write numbered contact sheets and places.json; return the number of places.
 
-
-def write(
-    folder: Path,
-    results: Sequence[Sequence[SetResult]],
-    least: float,
-    command: str,
-    forward: Callable[[], None] = lambda: None,
-) -> int:
-    """Write numbered contact sheets and places.json; return the number of places. forward: called after each."""
-    rows, tiles, sheets = [], [], 0
+    command: as typed, kept in the list. Raises BuildError: when a file cannot be written, or a picture not be read.
+    """
+    rows: list[dict[str, Any]] = []
+    tiles: list[sheets.Tile] = []
     for number, (place, image) in enumerate(unlabelled(results, least), 1):
-        box = [round(float(v), 4) for v in place.box]
+        picture = place.picture
         rows.append({
-            "number": number, "picture": place.picture.sha256, "name": place.picture.name, "label": place.label,
-            "score": round(place.score, 3), "box": box,
+            "number": number, "picture": picture.sha256, "name": picture.name, "label": place.label,
+            "score": round(place.score, 3), "box": [round(float(v), 4) for v in place.box],
         })  # fmt: skip
-        tiles.append(_tile(number, place, image))
-        if len(tiles) == _COLUMNS * _ROWS:
-            sheets += 1
-            _save(folder, sheets, tiles)
-            tiles = []
-        forward()
-    if tiles:
-        _save(folder, sheets + 1, tiles)
-    replace_file(folder / PLACES, json_bytes({"schema": PLACES_SCHEMA, "command": command, "places": rows}, indent=1))
+        caption = f"{number}  {place.label} {place.score:.2f}  {picture.name}"
+        tiles.append(sheets.cut(image, place.box.tolist(), picture.boxes, caption))
+    for number, first in enumerate(range(0, len(tiles), _TILES), 1):
+        save(folder / f"places-{number:02d}.jpg", sheets.sheet(tiles[first : first + _TILES]))
+    save(folder / PLACES, json_bytes({"schema": PLACES_SCHEMA, "command": command, "places": rows}, indent=1))
     return len(rows)
-
-
-def _save(folder: Path, number: int, tiles: Sequence[Image]) -> None:
-    blank = np.full_like(tiles[0], 255)
-    filled = [*tiles, *([blank] * (-len(tiles) % _COLUMNS))]
-    sheet = np.vstack([np.hstack(filled[i : i + _COLUMNS]) for i in range(0, len(filled), _COLUMNS)])
-    code = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
-    save(folder / f"places-{number:02d}.jpg", code)
-
-
-def _tile(number: int, place: Place, image: Image) -> Image:
-    height, width = image.shape[:2]
-    x0, y0, x1, y1 = (float(v) for v in place.box * np.array([width, height] * 2))
-    high = min(height, max(_LEAST, _AROUND * max(y1 - y0, (x1 - x0) * _HEIGHT / _WIDTH)))
-    wide = min(width, high * _WIDTH / _HEIGHT)
-    left = int(np.clip((x0 + x1 - wide) / 2, 0, width - wide))
-    top = int(np.clip((y0 + y1 - high) / 2, 0, height - high))
-    part = image[top : top + max(1, round(high)), left : left + max(1, round(wide))]
-    zoom_x, zoom_y = _WIDTH / part.shape[1], _HEIGHT / part.shape[0]
-    view = np.asarray(cv2.resize(part, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_LINEAR), np.uint8)
-    corners = [round((x0 - left) * zoom_x), round((y0 - top) * zoom_y), round((x1 - left) * zoom_x)]
-    cv2.rectangle(view, (corners[0], corners[1]), (corners[2], round((y1 - top) * zoom_y)), _TONE, 2)
-    title = np.full((_TITLE, _WIDTH, 3), 245, np.uint8)
-    text = f"{number}  {place.label} {place.score:.2f}  {place.picture.name}"
-    lettering.write(title, lettering.fitted(text, _WIDTH - 8, _LETTERS), (4, 13), _LETTERS, (40, 40, 40))
-    return np.asarray(np.vstack([title, view]), np.uint8)

@@ -17,7 +17,7 @@ from models.conversion.anchors import Size
 from models.conversion.manifest import PAD
 from models.data.samples import BICYCLE, CLASSES
 from models.training.backlight import against_the_light
-from models.training.framing import Example, Scene, Window, cut, overlay
+from models.training.framing import Example, Scene, Window, around, cut, overlay
 from models.training.pasting import Patch, cut_out, overlaps, put
 from models.training.settings import Augmentation
 from models.training.weather import change
@@ -62,8 +62,8 @@ class Augmenter:
             shown = self._mosaic()
         else:
             scene = self._next()
-            around = self._around(scene) if self._happens(self._settings.near) else None
-            shown = around or self._window(scene, self._size)
+            near = self._around(scene) if self._happens(self._settings.near) else None
+            shown = near or self._window(scene, self._size)
         if self._near and self._random.random() < self._settings.inset:
             shown = self._inset(shown, self._near())
         if self._happens(self._settings.backlight):
@@ -113,15 +113,9 @@ class Augmenter:
         row = int(self._random.choice(large))
         most = min(_FILLS[1], float(pixels[row]) * _ENLARGED / self._size.height)
         wanted = self._size.height * math.exp(self._random.uniform(math.log(_FILLS[0]), math.log(most)))
-        fit = min(self._size.width / scene.aspect, self._size.height)
-        zoom = wanted / float(scene.boxes[row, 3] - scene.boxes[row, 1]) / fit
-        middle = (scene.boxes[row, :2] + scene.boxes[row, 2:]) / 2
-        at = []
-        for side, length, share in zip(self._size, (scene.aspect * fit * zoom, fit * zoom), middle, strict=True):
-            start = self._random.uniform(*_MIDDLE) * side - float(share) * length
-            at.append(float(np.clip(start / (side - length), 0, 1)) if abs(side - length) > 1 else 0.5)
+        middle = (float(self._random.uniform(*_MIDDLE)), float(self._random.uniform(*_MIDDLE)))
         flip = bool(self._random.random() < self._settings.flip)
-        return cut(scene, self._size, Window(zoom=zoom, at=(at[0], at[1]), flip=flip))
+        return cut(scene, self._size, around(scene, scene.boxes[row], self._size, wanted, middle, flip))
 
     def _inset(self, shown: Example, near: Scene) -> Example:
         """Lay a close-up over a part of the example: vehicles from street level, as small as those far away."""

@@ -7,23 +7,28 @@ shine, shadows fall towards the camera, and the lens scatters the rest.
 
 from __future__ import annotations
 
-from typing import Final
+import math
+from typing import Final, TypeAlias
 
 import cv2
 import numpy as np
 
 from edge_app.records import FloatArray, Image
-from models.common.geometry import shared_area
+from models.common.geometry import covered_share, shared_area
 from models.data.samples import CLASSES
 from models.training.framing import Example
 from models.training.weather import dazzled
 
+_Corners: TypeAlias = list[tuple[float, float]]
+"""x and y of a polygon's corners, px."""
 _CAR: Final = CLASSES.index("car")
 _TRUCK: Final = CLASSES.index("truck")
 _SMALLEST: Final = 10
 """Px of the shorter side: of smaller vehicles no side can be told from another."""
 _LORRIES: Final = 2
 _TRIES: Final = 6
+_SEEN: Final = 0.6
+"""Share of a lorry that lies in the picture at least."""
 _WIDER: Final = (1.15, 1.6)
 """Width of a lorry relative to that of a car beside it."""
 _HIGH: Final = (0.9, 1.5)
@@ -34,8 +39,8 @@ _LONG: Final = (0.6, 3.0)
 
 def against_the_light(shown: Example, random: np.random.Generator) -> Example:
     """Return the example as it might look against a low sun; lorries that show their roofs may be added."""
-    image, slant = shown.image.copy(), float(random.uniform(-0.7, 0.7))
-    image = np.asarray((image * random.uniform(0.55, 0.9)).astype(np.uint8))
+    slant = float(random.uniform(-0.7, 0.7))
+    image: Image = (shown.image * random.uniform(0.55, 0.9)).astype(np.uint8)
     boxes, kinds = [*shown.boxes], [*shown.kinds]
     for _ in range(int(random.integers(_LORRIES + 1))):
         box = _lorry(image, shown, boxes, slant, random)
@@ -73,12 +78,27 @@ def _shadow(image: Image, box: FloatArray, slant: float, random: np.random.Gener
     _darken(image, corners, random.uniform(0.25, 0.55), 0.5 + 0.03 * high)
 
 
-def _darken(image: Image, corners: list[tuple[float, float]], left: float, soft: float) -> None:
+def _darken(image: Image, corners: _Corners, left: float, soft: float) -> None:
     """Leave a share of the light in a polygon, px, with a soft edge."""
-    mask = np.zeros(image.shape[:2], np.float32)
-    cv2.fillPoly(mask, [np.array(corners).round().astype(np.int32)], (1.0,), cv2.LINE_AA)
-    mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), soft), np.float32)
-    image[:] = (image * (1 - (1 - left) * mask[..., None])).astype(np.uint8)
+    where, cover = _covered(image, corners, soft)
+    image[where] = (image[where] * (1 - (1 - left) * cover)).astype(np.uint8)
+
+
+def _covered(image: Image, corners: _Corners, soft: float = 0.0) -> tuple[tuple[slice, slice], FloatArray]:
+    """Return the rows and columns around a polygon, and how much of each pixel there it covers, float32 (h, w, 1).
+
+    All that is drawn stays within them: whole pictures for every side of every vehicle took more than twice as long.
+    soft: standard deviation of the edge, px.
+    """
+    height, width = image.shape[:2]
+    points, reach = np.array(corners).round().astype(np.int32), math.ceil(4 * soft) + 1
+    x0, y0 = np.clip(points.min(axis=0) - reach, 0, (width, height))
+    x1, y1 = np.clip(points.max(axis=0) + reach + 1, 0, (width, height))
+    cover = np.zeros((y1 - y0, x1 - x0), np.float32)
+    if cover.size:
+        cv2.fillPoly(cover, [points - np.array([x0, y0], np.int32)], (1.0,), cv2.LINE_AA)
+        cover = np.asarray(cv2.GaussianBlur(cover, (0, 0), soft) if soft else cover, np.float32)
+    return (slice(y0, y1), slice(x0, x1)), cover[..., None]
 
 
 def _shade(image: Image, box: FloatArray, random: np.random.Generator) -> None:
@@ -98,6 +118,7 @@ def _lorry(
 ) -> FloatArray | None:
     """Draw a box lorry from behind and above beside a car; return its box, None when it finds no place."""
     cars = np.flatnonzero((shown.kinds == _CAR) & ((shown.boxes[:, 2:] - shown.boxes[:, :2]).min(axis=1) >= _SMALLEST))
+    frame = np.array([0, 0, image.shape[1], image.shape[0]], np.float32)
     for _ in range(_TRIES if len(cars) else 0):
         near = shown.boxes[random.choice(cars)]
         wide = float(near[2] - near[0]) * random.uniform(*_WIDER)
@@ -110,10 +131,9 @@ def _lorry(
         edge = [(middle - far * wide / 2, top - roof), (middle + far * wide / 2, top - roof)]
         points = np.array([*edge, (left, bottom), (left + wide, bottom)])
         box = np.array([*points.min(axis=0), *points.max(axis=0)], np.float32)
-        seen = np.clip(box, 0, np.array([image.shape[1], image.shape[0]] * 2, np.float32))
-        share = np.maximum(seen[2:] - seen[:2], 0).prod() / (box[2:] - box[:2]).prod()
+        seen = np.clip(box, 0, np.tile(frame[2:], 2))
         everything = np.array([*boxes, *shown.regions], np.float32).reshape(-1, 4)
-        if share < 0.6 or (shared_area(seen[None], everything) > 0).any():
+        if covered_share(box[None], frame[None])[0, 0] < _SEEN or (shared_area(seen[None], everything) > 0).any():
             continue
         _shadow(image, np.array([left, top, left + wide, bottom], np.float32), slant, random)
         _drawn(image, [*edge, (left + wide, top), (left, top)], (left, top, left + wide, bottom), random)
@@ -123,7 +143,7 @@ def _lorry(
 
 def _drawn(
     image: Image,
-    roof: list[tuple[float, float]],
+    roof: _Corners,
     rear: tuple[float, float, float, float],
     random: np.random.Generator,
 ) -> None:
@@ -139,21 +159,21 @@ def _drawn(
     _side(image, roof, tint * np.float32(random.uniform(110, 220)), random)
 
 
-def _side(image: Image, corners: list[tuple[float, float]], colour: FloatArray, random: np.random.Generator) -> None:
+def _side(image: Image, corners: _Corners, colour: FloatArray, random: np.random.Generator) -> None:
     """Fill one side with a colour, float (3,) BGR, ribs across and noise; its outline is a little brighter."""
-    height, width = image.shape[:2]
-    mask = np.zeros((height, width), np.float32)
-    points = np.array(corners).round().astype(np.int32)
-    cv2.fillPoly(mask, [points], (1.0,), cv2.LINE_AA)
-    ribs = np.sin(np.arange(height) * random.uniform(0.6, 2.5) + random.uniform(0, 6))[:, None]
-    noise = cv2.GaussianBlur(random.normal(0, 1, (height, width)).astype(np.float32), (0, 0), 0.8)
+    (rows, columns), cover = _covered(image, corners)
+    if not cover.size:
+        return
+    down = np.linspace(-1, 1, image.shape[0])[rows, None]
+    ribs = np.sin(np.arange(rows.start, rows.stop) * random.uniform(0.6, 2.5) + random.uniform(0, 6))[:, None]
+    noise = cv2.GaussianBlur(random.normal(0, 1, cover.shape[:2]).astype(np.float32), (0, 0), 0.8)
     light = 1 + random.uniform(0, 0.12) * ribs + random.uniform(0.02, 0.15) * noise
-    slope = 1 + random.uniform(-0.25, 0.25) * np.linspace(-1, 1, height)[:, None]
-    filled = (light * slope)[..., None] * colour
-    image[:] = (filled * mask[..., None] + image * (1 - mask[..., None])).clip(0, 255).astype(np.uint8)
+    filled = (light * (1 + random.uniform(-0.25, 0.25) * down))[..., None] * colour
+    view = image[rows, columns]
+    view[:] = (filled * cover + view * (1 - cover)).clip(0, 255).astype(np.uint8)
     if random.random() < 0.6:
         edge = tuple(float(v) for v in np.clip(np.asarray(colour) * random.uniform(1.05, 1.5), 0, 255))
-        cv2.polylines(image, [points], True, edge, 1, cv2.LINE_AA)
+        cv2.polylines(image, [np.array(corners).round().astype(np.int32)], True, edge, 1, cv2.LINE_AA)
 
 
 def _spotted(image: Image, random: np.random.Generator) -> Image:

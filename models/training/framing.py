@@ -70,7 +70,7 @@ class Window:
 
 def cut(scene: Scene, size: Size, window: Window = Window()) -> Example:
     """Return the scene through a window; with the default as a device sees it, letterboxed."""
-    fit = min(size.width / scene.aspect, size.height) * window.zoom
+    fit = _fit(scene, size) * window.zoom
     wide, high = scene.aspect * fit * math.sqrt(window.stretch), fit / math.sqrt(window.stretch)
     height, width = scene.image.shape[:2]
     from_x, to_x, moved_x = _span(wide, size.width, window.at[0], width)
@@ -87,6 +87,26 @@ def cut(scene: Scene, size: Size, window: Window = Window()) -> Example:
     if window.flip:
         image, boxes = np.ascontiguousarray(image[:, ::-1]), _mirrored(boxes, size.width)
     return _kept(image, boxes, scene, size)
+
+
+def around(
+    scene: Scene, box: FloatArray, size: Size, high: float, middle: tuple[float, float], flip: bool = False
+) -> Window:
+    """Return the window that shows a box of the scene, x0 y0 x1 y1 in 0..1, `high` px high.
+
+    middle: where its middle lies, x and y relative to the input, as far as the picture reaches.
+    """
+    whole = high / float(box[3] - box[1])
+    at = []
+    for axis, (side, length) in enumerate(zip(size, (scene.aspect * whole, whole), strict=True)):
+        start = middle[axis] * side - float(box[axis] + box[axis + 2]) / 2 * length
+        at.append(float(np.clip(start / (side - length), 0, 1)) if abs(side - length) > 1 else 0.5)
+    return Window(zoom=whole / _fit(scene, size), at=(at[0], at[1]), flip=flip)
+
+
+def _fit(scene: Scene, size: Size) -> float:
+    """Return the height in px of a whole picture within an input."""
+    return min(size.width / scene.aspect, size.height)
 
 
 def _mirrored(boxes: FloatArray, width: int) -> FloatArray:
