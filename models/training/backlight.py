@@ -8,6 +8,7 @@ shine, shadows fall towards the camera, and the lens scatters the rest.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 import cv2
@@ -15,8 +16,9 @@ import numpy as np
 
 from edge_app.records import FloatArray, Image
 from models.common.geometry import covered_share, shared_area
+from models.conversion.manifest import PAD
 from models.data.samples import CLASSES
-from models.training.framing import Example
+from models.training.framing import VISIBLE, Example, over
 from models.training.weather import dazzled
 
 _Corners: TypeAlias = list[tuple[float, float]]
@@ -27,8 +29,10 @@ _SMALLEST: Final = 10
 """Px of the shorter side: of smaller vehicles no side can be told from another."""
 _LORRIES: Final = 2
 _TRIES: Final = 6
-_SEEN: Final = 0.6
-"""Share of a lorry that lies in the picture at least."""
+_NEAR: Final = 0.5
+"""Share of the lorries that stand near the camera, not beside a car."""
+_LARGE: Final = (0.06, 0.3)
+"""Their width relative to that of the picture."""
 _WIDER: Final = (1.15, 1.6)
 """Width of a lorry relative to that of a car beside it."""
 _HIGH: Final = (0.9, 1.5)
@@ -40,26 +44,25 @@ _LONG: Final = (0.6, 3.0)
 def against_the_light(shown: Example, random: np.random.Generator) -> Example:
     """Return the example as it might look against a low sun; lorries that show their roofs may be added."""
     slant = float(random.uniform(-0.7, 0.7))
+    frame = _frame(shown.image)
     image: Image = (shown.image * random.uniform(0.55, 0.9)).astype(np.uint8)
-    boxes, kinds = [*shown.boxes], [*shown.kinds]
-    for _ in range(int(random.integers(_LORRIES + 1))):
-        box = _lorry(image, shown, boxes, slant, random)
-        if box is not None:
-            boxes.append(box)
-            kinds.append(np.int8(_TRUCK))
     for box in shown.boxes:
         if (box[2:] - box[:2]).min() >= _SMALLEST:
             _shadow(image, box, slant, random)
             _shade(image, box, random)
-    more = len(boxes) - len(shown.boxes)
-    image = dazzled(_spotted(image, random), random)
-    return Example(
-        image,
-        np.array(boxes, np.float32).reshape(-1, 4),
-        np.array(kinds, np.int8),
-        np.concatenate([shown.placed, np.ones(more, bool)]),
-        shown.regions,
-    )
+    shown = replace(shown, image=image)
+    for _ in range(int(random.integers(_LORRIES + 1))):
+        shown = _with_lorry(shown, frame, slant, random)
+    return replace(shown, image=dazzled(_spotted(shown.image, random), random))
+
+
+def _frame(image: Image) -> FloatArray:
+    """Return the box, px, of the picture within its padding."""
+    shows = (image != PAD).any(axis=2)
+    if not shows.any():
+        return np.array([0, 0, *shows.shape[::-1]], np.float32)
+    (x, y) = (np.flatnonzero(shows.any(axis=axis)) for axis in (0, 1))
+    return np.array([x[0], y[0], x[-1] + 1, y[-1] + 1], np.float32)
 
 
 def _shadow(image: Image, box: FloatArray, slant: float, random: np.random.Generator) -> None:
@@ -113,32 +116,50 @@ def _shade(image: Image, box: FloatArray, random: np.random.Generator) -> None:
     image[y0:y1, x0:x1] = view.clip(0, 255).astype(np.uint8)
 
 
-def _lorry(
-    image: Image, shown: Example, boxes: list[FloatArray], slant: float, random: np.random.Generator
-) -> FloatArray | None:
-    """Draw a box lorry from behind and above beside a car; return its box, None when it finds no place."""
-    cars = np.flatnonzero((shown.kinds == _CAR) & ((shown.boxes[:, 2:] - shown.boxes[:, :2]).min(axis=1) >= _SMALLEST))
-    frame = np.array([0, 0, image.shape[1], image.shape[0]], np.float32)
-    for _ in range(_TRIES if len(cars) else 0):
-        near = shown.boxes[random.choice(cars)]
-        wide = float(near[2] - near[0]) * random.uniform(*_WIDER)
+def _with_lorry(shown: Example, frame: FloatArray, slant: float, random: np.random.Generator) -> Example:
+    """Draw a box lorry from behind and above into the image; return the example with its box, if it finds a place.
+
+    It stands beside a car, or near the camera, where its roof fills much of the picture and hides what lies beneath.
+    """
+    cars = shown.boxes[(shown.kinds == _CAR) & ((shown.boxes[:, 2:] - shown.boxes[:, :2]).min(axis=1) >= _SMALLEST)]
+    for _ in range(_TRIES if len(shown.boxes) else 0):
+        near = not len(cars) or random.random() < _NEAR
+        left, bottom, wide = _before(frame, random) if near else _beside(cars, random)
         rear, roof = wide * random.uniform(*_HIGH), wide * random.uniform(*_LONG)
-        left = float(near[0]) + wide * random.uniform(-5, 5)
-        bottom = float(near[3]) + random.normal(0, 0.3) * rear
-        far, lean = random.uniform(0.55, 0.95), random.uniform(-0.6, 0.6) * roof
-        middle = left + wide / 2 + lean
-        top = bottom - rear
-        edge = [(middle - far * wide / 2, top - roof), (middle + far * wide / 2, top - roof)]
+        middle = left + wide / 2 + random.uniform(-0.6, 0.6) * roof
+        far, top = random.uniform(0.55, 0.95) * wide / 2, bottom - rear
+        edge = [(middle - far, top - roof), (middle + far, top - roof)]
         points = np.array([*edge, (left, bottom), (left + wide, bottom)])
         box = np.array([*points.min(axis=0), *points.max(axis=0)], np.float32)
-        seen = np.clip(box, 0, np.tile(frame[2:], 2))
-        everything = np.array([*boxes, *shown.regions], np.float32).reshape(-1, 4)
-        if covered_share(box[None], frame[None])[0, 0] < _SEEN or (shared_area(seen[None], everything) > 0).any():
+        seen = np.concatenate([np.maximum(box[:2], frame[:2]), np.minimum(box[2:], frame[2:])])
+        everything = np.concatenate([shown.boxes, shown.regions])
+        if covered_share(box[None], frame[None])[0, 0] < VISIBLE:
             continue
-        _shadow(image, np.array([left, top, left + wide, bottom], np.float32), slant, random)
-        _drawn(image, [*edge, (left + wide, top), (left, top)], (left, top, left + wide, bottom), random)
-        return seen
-    return None
+        if not near and (shared_area(seen[None], everything) > 0).any():
+            continue
+        x0, y0, x1, y1 = (int(v) for v in frame)
+        view, shift = shown.image[y0:y1, x0:x1], np.array([x0, y0] * 2, np.float32)
+        _shadow(view, np.array([left, top, left + wide, bottom], np.float32) - shift, slant, random)
+        roofed = [(x - x0, y - y0) for x, y in (*edge, (left + wide, top), (left, top))]
+        _drawn(view, roofed, (left - x0, top - y0, left + wide - x0, bottom - y0), random)
+        none = np.zeros((0, 4), np.float32)
+        lorry = Example(view, seen[None].astype(np.float32), np.array([_TRUCK], np.int8), np.ones(1, bool), none)
+        return over(shown, lorry, seen)
+    return shown
+
+
+def _beside(cars: FloatArray, random: np.random.Generator) -> tuple[float, float, float]:
+    """Return left, bottom and width, px, of a lorry beside one of some cars."""
+    x0, _, x1, y1 = (float(v) for v in cars[int(random.integers(len(cars)))])
+    wide = (x1 - x0) * random.uniform(*_WIDER)
+    return x0 + wide * random.uniform(-5, 5), y1 + wide * random.normal(0, 0.3), wide
+
+
+def _before(frame: FloatArray, random: np.random.Generator) -> tuple[float, float, float]:
+    """Return left, bottom and width, px, of a lorry near the camera; the frame's lower edge may cut it."""
+    x0, y0, x1, y1 = (float(v) for v in frame)
+    wide = (x1 - x0) * math.exp(random.uniform(*np.log(_LARGE)))
+    return random.uniform(x0 - 0.5 * wide, x1 - 0.5 * wide), y0 + (y1 - y0) * random.uniform(0.55, 1.6), wide
 
 
 def _drawn(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -15,7 +15,7 @@ from models.common.geometry import covered_share
 from models.conversion.anchors import Size
 from models.conversion.manifest import PAD
 
-_VISIBLE: Final = 0.35
+VISIBLE: Final = 0.35
 """Share of a box that must be inside the window. With less the box is ignored, and with less than _GONE it is dropped.
 """
 _GONE: Final = 0.08
@@ -134,7 +134,7 @@ def _kept(image: Image, boxes: FloatArray, scene: Scene, size: Size) -> Example:
     whole = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3).prod(axis=1)
     inside = np.clip(boxes, 0, np.array([size.width, size.height] * 2, np.float32))
     left = np.maximum(inside[:, 2:] - inside[:, :2], 0).prod(axis=1) / whole
-    good = (left >= _VISIBLE) & ~scene.ignored
+    good = (left >= VISIBLE) & ~scene.ignored
     region = (left >= _GONE) & ~good
     return Example(
         image, inside[good].astype(np.float32), scene.kinds[good], scene.placed[good], inside[region].astype(np.float32)
@@ -158,13 +158,24 @@ def overlay(shown: Example, part: Example, at: tuple[int, int]) -> Example:
     image = shown.image.copy()
     image[y : y + height, x : x + width] = part.image
     shift = np.array([x, y, x, y], np.float32)
-    over = np.array([[x, y, x + width, y + height]], np.float32)
-    left = 1 - covered_share(shown.boxes, over)[:, 0]
-    good, region = left >= _VISIBLE, (left >= _GONE) & (left < _VISIBLE)
+    return over(
+        replace(shown, image=image),
+        replace(part, boxes=part.boxes + shift, regions=part.regions + shift),
+        np.array([x, y, x + width, y + height], np.float32),
+    )
+
+
+def over(shown: Example, part: Example, box: FloatArray) -> Example:
+    """Return the example with the labels of something that was put into its image and hides what lies in a box.
+
+    part: in px of the example; its image is not looked at. box: x0 y0 x1 y1 in px.
+    """
+    left = 1 - covered_share(shown.boxes, box[None])[:, 0]
+    good, region = left >= VISIBLE, (left >= _GONE) & (left < VISIBLE)
     return Example(
-        image,
-        np.concatenate([shown.boxes[good], part.boxes + shift]),
+        shown.image,
+        np.concatenate([shown.boxes[good], part.boxes]),
         np.concatenate([shown.kinds[good], part.kinds]),
         np.concatenate([shown.placed[good], part.placed]),
-        np.concatenate([shown.regions, shown.boxes[region], part.regions + shift]),
+        np.concatenate([shown.regions, shown.boxes[region], part.regions]),
     )

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from edge_app.records import Image
+from models.common.geometry import covered_share
 from models.conversion.anchors import Size
+from models.conversion.manifest import PAD
 from models.training.augment import Augmenter
 from models.training.backlight import against_the_light
 from models.training.framing import Example
@@ -44,16 +46,32 @@ def test_the_vehicle_and_the_ground_towards_the_camera_are_darker_than_the_road(
 def test_a_lorry_that_is_added_has_a_box_of_its_own(seed: int) -> None:
     before = road((240, 100, 280, 140), (60, 150, 110, 200))
     shown = against_the_light(before, np.random.default_rng(seed))
-    np.testing.assert_array_equal(shown.boxes[:2], before.boxes)
-    assert set(shown.kinds[2:].tolist()) <= {3}
+    assert set(shown.kinds.tolist()) <= {0, 3}
     assert len(shown.boxes) == len(shown.kinds) == len(shown.placed)
     assert shown.placed.all()
-    for box in shown.boxes[2:]:
+    for box in shown.boxes[shown.kinds == 3]:
         assert box.min() >= 0
         assert box[2] <= 512
         assert box[3] <= 288
         x0, y0, x1, y1 = (int(v) for v in box)
         assert shown.image[y0:y1, x0:x1].std() > 5, "a roof in the sun and a rear in shade"
+
+
+def test_a_lorry_hides_what_lies_beneath_and_stays_out_of_the_padding() -> None:
+    large, hidden = 0, 0
+    for seed in range(60):
+        before = road((240, 200, 280, 240))
+        before.image[:, :120] = before.image[:, 400:] = PAD
+        shown = against_the_light(before, np.random.default_rng(seed))
+        lorries = shown.boxes[shown.kinds == 3]
+        assert (lorries[:, 0] >= 120).all()
+        assert (lorries[:, 2] <= 400).all()
+        large += bool((lorries[:, 3] - lorries[:, 1] > 144).any())
+        covered = covered_share(before.boxes, lorries).max(initial=0)
+        assert covered <= 0.65 or not (shown.kinds == 0).any()
+        hidden += covered > 0.65
+    assert large > 5, "half of the picture"
+    assert hidden > 1
 
 
 def test_some_lorries_are_added_and_an_empty_road_gets_none() -> None:
