@@ -44,7 +44,8 @@ def add(places: Path, numbers: Collection[int], what: What, path: Path = MARKED)
     """
     known = {row["number"]: row for row in _places(places / PLACES)}
     if absent := sorted(set(numbers) - set(known)):
-        raise UsageError(f"{places / PLACES} has no place {absent[0]}; it has 1 to {len(known)}.")
+        has = f"it has 1 to {len(known)}" if known else "it has none: the detectors see no vehicle without a label"
+        raise UsageError(f"{places / PLACES} has no place {absent[0]}; {has}.")
     content = json.loads(path.read_text("utf-8"))
     boxes_of = content.setdefault(what, {})
     added = 0

@@ -93,6 +93,12 @@ def test_numbers_that_are_none_are_refused(
     assert words[0] in capsys.readouterr().err
 
 
+def test_a_list_without_places_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places.write(tmp_path, [seen([])], 0.2, "command")
+    assert commands.main(["mark", str(tmp_path), "1"]) == 2
+    assert "it has none" in capsys.readouterr().err
+
+
 def test_a_folder_without_places_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert commands.main(["mark", str(tmp_path), "1"]) == 1
     assert "no list of places" in capsys.readouterr().err
