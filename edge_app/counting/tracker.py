@@ -69,7 +69,10 @@ _LATELY_S = 0.3
 """Time, s, for which the last box of a track still tells where its vehicle is."""
 
 
-_KNOWN_S: Final = np.array([standing.PLACE_S, estimates.SIZE_S, _PATH_S, _COURSE_S])[:, None]
+_VIEWS_S = 1.0
+"""Time constant, s, of the class vote while a vehicle stands: it shows one view again and again, and what drives off
+from there may be another that passes by, whose class must not be outvoted by a vehicle that is parked there."""
+_KNOWN_S: Final = np.array([standing.PLACE_S, estimates.SIZE_S, _PATH_S, _COURSE_S, _VIEWS_S])[:, None]
 """Time constants, s, that are needed together."""
 _ONE_EACH: Final[FloatArray] = np.eye(len(LABELS), dtype=np.float32)
 """Row of votes for each class."""
@@ -190,12 +193,14 @@ class Tracker:
         known = np.exp(ago / _KNOWN_S)
         place, size = 1 - known[:2].astype(np.float32)
         path, course = known[2].astype(np.float32), (1 - known[3]).astype(np.float32)
+        views = np.where(table.stands[tracks], known[4], 1).astype(np.float32)
         whole = self._whole_boxes(tracks, seen, now, place, time)
         motion = estimates.correct(seen, whole, size, path)
         seen.course += (motion.drives * course)[:, None] * (seen.velocity - seen.course)
         hits = table.hits[tracks]
         estimates.note_edges(seen, now, ago, hits == 1, table.stays_since[tracks] == time)
         estimates.restart_turned(seen, motion)
+        seen.votes *= views[:, None]
         seen.votes += vote_weights(scores, whole)[:, None] * in_columns(_ONE_EACH, detections.classes[found])
         seen.evidence += scores
         table.values.T[:, tracks] = seen.values.T

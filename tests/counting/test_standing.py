@@ -89,6 +89,24 @@ def test_another_vehicle_at_the_place_of_a_hidden_one_is_another_track(size: tup
     assert len({number for tracks in shown for number in tracks.ids.tolist()}) == 2
 
 
+@pytest.mark.parametrize("fps", [5, 15])
+@pytest.mark.parametrize("stood", [2.0, 30.0])
+def test_what_drives_off_from_a_parked_vehicle_is_not_outvoted_by_it(stood: float, fps: float) -> None:
+    """A cyclist passes a parked motorcycle so near that its track goes on with the cyclist."""
+    path = stops((-np.inf, stood), acceleration=BRISK, beyond=-1.0, until=stood + 4)
+    parked, rides = replace(path, until=stood, label="motorcycle"), replace(path, since=stood, label="bicycle")
+    sensor = Sensor(fps=fps, noise=0.01)
+    counted = count(sensor.observe([parked, rides], stood + 4), LINE, sensor=sensor)
+    assert [one.label for one in counted] == ["bicycle"]
+
+
+def test_a_vehicle_that_waited_keeps_its_class_in_spite_of_single_wrong_ones() -> None:
+    waits = replace(stops((3.0, 30.0), acceleration=BRISK, beyond=-0.5, until=36.0), label="truck")
+    for seed in range(4):
+        sensor = Sensor(fps=15, noise=0.01, flipped=0.15, seed=seed)
+        assert [one.label for one in count(sensor.observe([waits], 36), LINE, sensor=sensor)] == ["truck"]
+
+
 def test_a_standing_vehicle_is_forgotten_after_a_while() -> None:
     vehicle = replace(stops((2.0, 99.0), acceleration=BRISK, beyond=0.0, until=4.0))
     tracker = Tracker()
