@@ -29,7 +29,8 @@ _END: Final = "<!-- end of figures -->\n"
 _FOLDS_BEGIN: Final = "<!-- folds: python -m models.card -->\n"
 _FOLDS_END: Final = "<!-- end of folds -->\n"
 _SIZES: Final = ("512x288", "640x384", "300x300")
-_LABELS: Final = ("car", "motorcycle", "truck")
+_LABELS: Final = ("car", "motorcycle", "truck", "bicycle")
+_CLASSES: Final = ("car", "motorcycle", "bicycle")
 
 Measured = tuple[Entry, Mapping[str, Any]]
 """A file in production and its evaluation.json."""
@@ -46,7 +47,7 @@ def figures(registry: Registry) -> str:
         ("As labelled, for 512x288, by size, px of the input (square root of the area):", _sizes(default)),
         ("At the score where 512x288 works: of what it says, how much is right (precision), and of what is there, how\n"
          "much it finds (recall), as labelled and as checked by eye:", _working(default)),
-        ("Crossings of seven clips counted by the whole program:", _counts(files)),
+        ("Crossings counted by the whole program, each file on the clips of its last measurement:", _counts(files)),
         ("Clip by clip, 512x288:", _clips(default)),
     )  # fmt: skip
     return "\n".join(f"{title}\n\n{markdown.table(next(rows), rows)}\n" for title, rows in blocks)
@@ -135,7 +136,7 @@ def _speed(files: Sequence[Measured], registry: Registry) -> Iterator[Sequence[s
 def _ap50(files: Sequence[Measured], labels: str = "classes") -> Iterator[Sequence[str]]:
     yield "pictures", "class", "boxes", *(entry.size for entry, _ in files)
     for name, label in _rows(files[0][1]):
-        each = [(evaluation["sets"][name].get(labels) or {}).get(label) for _, evaluation in files]
+        each = [(evaluation["sets"].get(name, {}).get(labels) or {}).get(label) for _, evaluation in files]
         if any(each):
             yield name, label, str(next(one["n"] for one in each if one)), *map(_with_interval, each)
 
@@ -163,12 +164,15 @@ def _working(evaluation: Mapping[str, Any]) -> Iterator[Sequence[str]]:
 
 
 def _counts(files: Sequence[Measured]) -> Iterator[Sequence[str]]:
-    yield "input", "true", "false", "missed", "event F1", "any class", "effectiveness", "car F1", "motorcycle F1"
+    totals = "event F1", "any class", "effectiveness"
+    yield "input", "clips", "true", "false", "missed", *totals, *(f"{label} F1" for label in _CLASSES)
     for entry, evaluation in files:
         one, ci = evaluation["counting"]["all"], evaluation["counting"]["ci"]
         whole = [f"{_three(one[k])} {_between(ci[k])}" for k in TOTALS]
-        each = [f"{_three(one['classes'][k]['f1'])} {_between(ci['classes'][k]['f1'])}" for k in ("car", "motorcycle")]
-        yield entry.size, str(one["true"]), str(one["false"]), str(one["missed"]), *whole, *each
+        known = one["classes"]
+        each = [f"{_three(known[k]['f1'])} {_between(ci['classes'][k]['f1'])}" if k in known else "-" for k in _CLASSES]
+        numbers = len(evaluation["counting"]["clips"]), *(one[k] for k in ("true", "false", "missed"))
+        yield entry.size, *map(str, numbers), *whole, *each
 
 
 def _clips(evaluation: Mapping[str, Any]) -> Iterator[Sequence[str]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from edge_app.app import service
+from edge_app.assembly.counter import with_classes
 from edge_app.assembly.device import counting_hash
 from edge_app.checks import findings as whole
 from edge_app.checks.broker import may_disconnect_service
@@ -92,7 +93,7 @@ def test_all_parts_fit(tmp_path: Path, broker: Mosquitto) -> None:
     ]
     assert [finding.sentence for finding in found.values() if finding.level != "ok"] == []
     assert "accepts us with MQTT 5" in found["broker"].sentence
-    config = load(tmp_path / "edge-app.toml", {})
+    config = with_classes(load(tmp_path / "edge-app.toml", {}), MANIFEST)
     assert found["config"].sentence.startswith(counting_hash(config, MANIFEST.sha256)[:12])
     assert "input of 512x288" in found["model"].sentence
     assert re.search(r"file, 160x120 at [78]\.", found["source"].sentence)  # 8 frames/s, as measured

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -88,8 +89,9 @@ class Scripted:
     def _export(self, command: Command, folder: Path) -> None:
         name = f"{Path(command.words[1]).name}-512x288"
         for place in ("exported", "exported/float"):
-            for suffix in ("tflite", "json"):
-                _write(folder / place / f"{name}.{suffix}", f"{name} {place}")
+            counts = ["car", *(["bicycle"] if "--bicycles" in command.words else [])]
+            _write(folder / place / f"{name}.tflite", f"{name} {place}")
+            _write(folder / place / f"{name}.json", json.dumps({"name": f"{name} {place}", "counts": counts}))
 
     def _evaluate(self, command: Command, folder: Path) -> None:
         out = folder / _after(command, "--out")
@@ -107,7 +109,8 @@ class Scripted:
     def _adopt(self, _command: Command, folder: Path) -> None:
         own = folder / "registry/production"
         own.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ARTEFACTS / "ssdlite_mobilenet_v2_512x288.tflite", own)
+        for suffix in ("tflite", "json"):
+            shutil.copy(ARTEFACTS / f"ssdlite_mobilenet_v2_512x288.{suffix}", own)
 
     def _check(self, command: Command, folder: Path) -> None:
         assert command.keep is not None
