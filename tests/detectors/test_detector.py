@@ -257,7 +257,7 @@ def exchange_sides(m: Json) -> None:
 
 WRONG_MANIFESTS: dict[str, tuple[Callable[[Json], object], str]] = {
     "width and height exchanged": (exchange_sides, "do not fit"),
-    "one label too few": (lambda m: (m["labels"].pop(), m.pop("counts")), "need"),
+    "one label too few": (lambda m: (m["labels"].pop(), m.pop("counts", None)), "need"),
     "one label too many": (lambda m: m["labels"].append("car"), "need"),
     "an unknown label": (lambda m: m.update(labels=["zebra"] * 6), "zebra"),
     "no labels": (lambda m: m.update(labels=[]), "labels must be"),

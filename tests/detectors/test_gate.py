@@ -166,7 +166,7 @@ def with_bicycles(**rule: object) -> Json:
 
 
 COUNTED_BY: dict[str, tuple[Json, tuple[str, ...]]] = {
-    "the shipped one": (shipped_manifest(), VEHICLES),
+    "the shipped one": (shipped_manifest(), COUNTED),
     "a candidate made for bicycles": (candidate_manifest() | {"counts": list(VEHICLES)}, COUNTED),
     "the gate did not ask": (with_bicycles(), COUNTED),
     "the gate left it out": (with_bicycles(left_out=True), COUNTED),

@@ -38,7 +38,7 @@ def test_a_wrong_figure_is_reported_and_corrected(
 ) -> None:
     true = card.CARD.read_text()
     changed = tmp_path / "MODEL_CARD.md"
-    changed.write_text(true.replace("| 640x384 | 123 |", "| 640x384 | 132 |"))
+    changed.write_text(true.replace("| 640x384 | 7 | 123 |", "| 640x384 | 7 | 132 |"))
     monkeypatch.setattr(card, "CARD", changed)
     assert card.main(["--check"]) == 1
     assert capsys.readouterr().err.splitlines() == [
@@ -87,9 +87,11 @@ def test_plots_of_another_model_are_refused(tmp_path: Path) -> None:
 def test_the_first_paragraph_says_what_the_recipe_reaches_in_countries_not_seen(tmp_path: Path) -> None:
     registry = copied(tmp_path)
     text = card.CARD.read_text()
-    assert "was not measured" in card.updated(text, registry).split("\n\n")[2]
     default = registry.entry(history.succession(registry.history(), "512x288")[-1].name)
-    (registry.entry_folder(default.name) / "folds.json").write_text(json.dumps(folds_json()))
+    folds = registry.entry_folder(default.name) / "folds.json"
+    folds.unlink(missing_ok=True)
+    assert "was not measured" in card.updated(text, registry).split("\n\n")[2]
+    folds.write_text(json.dumps(folds_json()))
     first = " ".join(card.updated(text, registry).split("\n\n")[2].split())
     assert "mean AP50 of car 0.600, motorcycle 0.600 (the recipe before: car 0.550, motorcycle 0.550;" in first
     assert card.updated(card.updated(text, registry), Registry()) == text
