@@ -56,13 +56,13 @@ def against_the_light(shown: Example, random: np.random.Generator) -> Example:
     return replace(shown, image=dazzled(_spotted(shown.image, random), random))
 
 
-def _frame(image: Image) -> FloatArray:
-    """Return the box, px, of the picture within its padding."""
+def _frame(image: Image) -> tuple[slice, slice]:
+    """Return the rows and columns of the picture within its padding."""
     shows = (image != PAD).any(axis=2)
     if not shows.any():
-        return np.array([0, 0, *shows.shape[::-1]], np.float32)
-    (x, y) = (np.flatnonzero(shows.any(axis=axis)) for axis in (0, 1))
-    return np.array([x[0], y[0], x[-1] + 1, y[-1] + 1], np.float32)
+        return slice(0, shows.shape[0]), slice(0, shows.shape[1])
+    rows, columns = (np.flatnonzero(shows.any(axis=axis)).tolist() for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _shadow(image: Image, box: FloatArray, slant: float, random: np.random.Generator) -> None:
@@ -116,35 +116,38 @@ def _shade(image: Image, box: FloatArray, random: np.random.Generator) -> None:
     image[y0:y1, x0:x1] = view.clip(0, 255).astype(np.uint8)
 
 
-def _with_lorry(shown: Example, frame: FloatArray, slant: float, random: np.random.Generator) -> Example:
+def _with_lorry(shown: Example, frame: tuple[slice, slice], slant: float, random: np.random.Generator) -> Example:
     """Draw a box lorry from behind and above into the image; return the example with its box, if it finds a place.
 
     It stands beside a car, or near the camera, where its roof fills much of the picture and hides what lies beneath.
+    frame: rows and columns of the picture, which is drawn in alone.
     """
-    cars = shown.boxes[(shown.kinds == _CAR) & ((shown.boxes[:, 2:] - shown.boxes[:, :2]).min(axis=1) >= _SMALLEST)]
+    view, corner = shown.image[frame], np.array([frame[1].start, frame[0].start] * 2, np.float32)
+    height, width = view.shape[:2]
+    whole = np.array([0, 0, width, height], np.float32)
+    large = (shown.boxes[:, 2:] - shown.boxes[:, :2]).min(axis=1) >= _SMALLEST
+    cars = shown.boxes[(shown.kinds == _CAR) & large] - corner
+    others = np.concatenate([shown.boxes, shown.regions]) - corner
     for _ in range(_TRIES if len(shown.boxes) else 0):
         near = not len(cars) or random.random() < _NEAR
-        left, bottom, wide = _before(frame, random) if near else _beside(cars, random)
+        left, bottom, wide = _before(width, height, random) if near else _beside(cars, random)
         rear, roof = wide * random.uniform(*_HIGH), wide * random.uniform(*_LONG)
         middle = left + wide / 2 + random.uniform(-0.6, 0.6) * roof
         far, top = random.uniform(0.55, 0.95) * wide / 2, bottom - rear
         edge = [(middle - far, top - roof), (middle + far, top - roof)]
         points = np.array([*edge, (left, bottom), (left + wide, bottom)])
         box = np.array([*points.min(axis=0), *points.max(axis=0)], np.float32)
-        seen = np.concatenate([np.maximum(box[:2], frame[:2]), np.minimum(box[2:], frame[2:])])
-        everything = np.concatenate([shown.boxes, shown.regions])
-        if covered_share(box[None], frame[None])[0, 0] < VISIBLE:
+        seen = np.clip(box, 0, np.tile(whole[2:], 2))
+        if covered_share(box[None], whole[None])[0, 0] < VISIBLE:
             continue
-        if not near and (shared_area(seen[None], everything) > 0).any():
+        if not near and (shared_area(seen[None], others) > 0).any():
             continue
-        x0, y0, x1, y1 = (int(v) for v in frame)
-        view, shift = shown.image[y0:y1, x0:x1], np.array([x0, y0] * 2, np.float32)
-        _shadow(view, np.array([left, top, left + wide, bottom], np.float32) - shift, slant, random)
-        roofed = [(x - x0, y - y0) for x, y in (*edge, (left + wide, top), (left, top))]
-        _drawn(view, roofed, (left - x0, top - y0, left + wide - x0, bottom - y0), random)
-        none = np.zeros((0, 4), np.float32)
-        lorry = Example(view, seen[None].astype(np.float32), np.array([_TRUCK], np.int8), np.ones(1, bool), none)
-        return over(shown, lorry, seen)
+        body = (left, top, left + wide, bottom)
+        _shadow(view, np.array(body, np.float32), slant, random)
+        _drawn(view, [*edge, (left + wide, top), (left, top)], body, random)
+        place, none = seen + corner, np.zeros((0, 4), np.float32)
+        lorry = Example(view, place[None], np.array([_TRUCK], np.int8), np.ones(1, bool), none)
+        return over(shown, lorry, place)
     return shown
 
 
@@ -155,11 +158,10 @@ def _beside(cars: FloatArray, random: np.random.Generator) -> tuple[float, float
     return x0 + wide * random.uniform(-5, 5), y1 + wide * random.normal(0, 0.3), wide
 
 
-def _before(frame: FloatArray, random: np.random.Generator) -> tuple[float, float, float]:
-    """Return left, bottom and width, px, of a lorry near the camera; the frame's lower edge may cut it."""
-    x0, y0, x1, y1 = (float(v) for v in frame)
-    wide = (x1 - x0) * math.exp(random.uniform(*np.log(_LARGE)))
-    return random.uniform(x0 - 0.5 * wide, x1 - 0.5 * wide), y0 + (y1 - y0) * random.uniform(0.55, 1.6), wide
+def _before(width: int, height: int, random: np.random.Generator) -> tuple[float, float, float]:
+    """Return left, bottom and width, px, of a lorry near the camera; the lower edge of the picture may cut it."""
+    wide = width * math.exp(random.uniform(*np.log(_LARGE)))
+    return random.uniform(-0.5 * wide, width - 0.5 * wide), height * random.uniform(0.55, 1.6), wide
 
 
 def _drawn(

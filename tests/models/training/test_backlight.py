@@ -47,9 +47,14 @@ def test_a_lorry_that_is_added_has_a_box_of_its_own(seed: int) -> None:
     before = road((240, 100, 280, 140), (60, 150, 110, 200))
     shown = against_the_light(before, np.random.default_rng(seed))
     assert set(shown.kinds.tolist()) <= {0, 3}
+    lorries = shown.boxes[shown.kinds == 3]
+    clear = covered_share(before.boxes, lorries).max(axis=1, initial=0) == 0
+    kept = {tuple(box) for box in shown.boxes[shown.kinds == 0].tolist()}
+    hidden = {tuple(box) for box in before.boxes[~clear].tolist()}
+    assert {tuple(box) for box in before.boxes.tolist()} - hidden <= kept <= {tuple(b) for b in before.boxes.tolist()}
     assert len(shown.boxes) == len(shown.kinds) == len(shown.placed)
     assert shown.placed.all()
-    for box in shown.boxes[shown.kinds == 3]:
+    for box in lorries:
         assert box.min() >= 0
         assert box[2] <= 512
         assert box[3] <= 288
