@@ -18,6 +18,7 @@ CLASSES: Final = ("car", "motorcycle", "bus", "truck", "other", "bicycle")
 scored. `bicycle` is one with its rider: a network that is trained on motorcycles alone takes every bicycle for one.
 """
 OTHER: Final = CLASSES.index("other")
+MOTORCYCLE: Final = CLASSES.index("motorcycle")
 BICYCLE: Final = CLASSES.index("bicycle")
 ASPECT_DIGITS: Final = 6
 """Decimals of an aspect that a float32 carries unchanged."""

@@ -15,14 +15,13 @@ import numpy as np
 from edge_app.records import FloatArray
 from models.conversion.anchors import Size
 from models.conversion.manifest import PAD
-from models.data.samples import BICYCLE, CLASSES
+from models.data.samples import BICYCLE, MOTORCYCLE
 from models.training.backlight import against_the_light
 from models.training.framing import Example, Scene, Window, around, cut, overlay
-from models.training.pasting import Patch, cut_out, overlaps, put
+from models.training.pasting import SIDEWAYS, Patch, cut_out, overlaps, put
 from models.training.settings import Augmentation
 from models.training.weather import change
 
-_MOTORCYCLE: Final = CLASSES.index("motorcycle")
 _PASTES: Final = 4
 _TRIES: Final = 4
 _AS_THEY_ARE: Final = 0.5
@@ -41,7 +40,8 @@ class Augmenter:
     """Source of augmented training examples, for one thread.
 
     draw: gives a random scene. size: of the examples. settings: shares of each change. random: decides everything.
-    rare: gives a random scene with a bicycle. near: gives a random close-up.
+    rare: gives a random scene with a bicycle. near: gives a random close-up. side: gives a random scene with a
+    motorcycle from the side.
     """
 
     def __init__(
@@ -52,9 +52,10 @@ class Augmenter:
         random: np.random.Generator,
         rare: Callable[[], Scene] | None = None,
         near: Callable[[], Scene] | None = None,
+        side: Callable[[], Scene] | None = None,
     ) -> None:
         self._draw, self._size, self._settings, self._random = draw, size, settings, random
-        self._rare, self._near = rare, near
+        self._rare, self._near, self._side = rare, near, side
 
     def __call__(self) -> Example:
         """Return the next example."""
@@ -80,12 +81,14 @@ class Augmenter:
             return rare()
         scene = self._draw()
         if self._random.random() < self._settings.paste:
-            scene = self._pasted(scene, self._cut_out(self._draw, _MOTORCYCLE), _MOTORCYCLE)
+            side = self._side if self._happens(self._settings.sideways) else None
+            patches = self._cut_out(side or self._draw, MOTORCYCLE, SIDEWAYS if side else 0.0)
+            scene = self._pasted(scene, patches, MOTORCYCLE)
         return self._pasted(scene, self._cut_out(rare, BICYCLE), BICYCLE) if rare else scene
 
-    def _cut_out(self, draw: Callable[[], Scene], kind: int) -> list[Patch]:
-        """Return two-wheelers of a kind from the first of some scenes that has one to cut out."""
-        tries = (cut_out(draw(), kind, self._random) for _ in range(_TRIES))
+    def _cut_out(self, draw: Callable[[], Scene], kind: int, wide: float = 0.0) -> list[Patch]:
+        """Return two-wheelers of a kind from the first of some scenes that has one to cut out. wide: as in `cut_out`."""
+        tries = (cut_out(draw(), kind, self._random, wide=wide) for _ in range(_TRIES))
         return next((patches for patches in tries if patches), [])
 
     def _window(self, scene: Scene, size: Size, smaller: float = 1.0) -> Example:
@@ -148,7 +151,7 @@ class Augmenter:
 
         kind: their class.
         """
-        known = np.flatnonzero((scene.kinds <= _MOTORCYCLE) & ~scene.ignored)
+        known = np.flatnonzero((scene.kinds <= MOTORCYCLE) & ~scene.ignored)
         if not (len(known) and patches):
             return scene
         image, boxes = scene.image.copy(), [*scene.boxes]

@@ -180,6 +180,8 @@ class Training:
         every_kind = scenes.weights(closer, 1.0, settings.origins)
         known = self._hints, settings.riderless
         rarer = scenes.with_hint(self._parts.training, self._hints, BICYCLE)
+        across = scenes.sideways(self._parts.training, settings.riderless)
+        as_often = scenes.weights(across, 0.0, settings.origins)
         kept = scenes.Kept()
 
         def made() -> Batch:
@@ -189,7 +191,8 @@ class Training:
             draw = Drawer(self._parts.training, chances, *known, random, kept)
             rare = Drawer(rarer, np.full(len(rarer), 1 / len(rarer)), *known, random, kept) if rarer else None
             close = Drawer(closer, every_kind, *known, random, kept) if closer else None
-            show = Augmenter(draw, settings.size, settings.augmentation, random, rare, close)
+            side = Drawer(across, as_often, *known, random, kept) if across else None
+            show = Augmenter(draw, settings.size, settings.augmentation, random, rare, close, side)
             return make_batch(show, self._anchors, settings.matching, settings.batch)
 
         return prefetch(made)

@@ -17,12 +17,16 @@ from numpy.typing import NDArray
 
 from edge_app.records import FloatArray, Image
 from models.common.geometry import shared_area
+from models.data.samples import BICYCLE, MOTORCYCLE
 from models.training.framing import Scene
 
-_PASTED_FROM: Final = 22
+PASTED_FROM: Final = 22
 """Px of the picture: smaller two-wheelers are not worth copying."""
-_RIDDEN: Final = 0.85
-"""Height / width, in true shape, from which a two-wheeler has a rider; parked bicycles from the side have less."""
+_RIDDEN: Final = {BICYCLE: 0.85, MOTORCYCLE: 0.7}
+"""Height / width, in true shape, from which a two-wheeler has a rider. Parked ones from the side have less; motorcycles
+are longer: some 2.0 m, and 1.6 m high with their rider."""
+SIDEWAYS: Final = 0.8
+"""Width / height, in true shape, from which a two-wheeler with its rider is seen from the side."""
 _AROUND: Final = 0.2
 """Width of the surroundings, in box sizes, that say what the background and the light are."""
 _LARGEST: Final = 80
@@ -58,20 +62,23 @@ class Patch:
     around: FloatArray
 
 
-def cut_out(scene: Scene, kind: int, random: np.random.Generator, most: int = 2) -> list[Patch]:
+def cut_out(scene: Scene, kind: int, random: np.random.Generator, most: int = 2, wide: float = 0.0) -> list[Patch]:
     """Return some ridden two-wheelers of a kind that are whole, apart from others, large enough and have an outline.
 
-    random: draws which. most: so many are tried, since an outline takes some 10 ms.
+    random: draws which. most: so many are tried, since an outline takes some 10 ms. wide: least width / height of
+    their boxes in true shape.
     """
     height, width = scene.image.shape[:2]
     pixels = (scene.boxes * np.array([width, height] * 2, np.float32)).astype(int)
     sides = pixels[:, 2:] - pixels[:, :2]
-    fit = (scene.kinds == kind) & ~scene.ignored & scene.placed & (sides.min(axis=1, initial=width) >= _PASTED_FROM)
+    true = scene.aspect * height / width
+    fit = (scene.kinds == kind) & ~scene.ignored & scene.placed & (sides.min(axis=1, initial=width) >= PASTED_FROM)
+    fit &= sides[:, 0] * true >= wide * sides[:, 1]
     rows = [
         row for row in np.flatnonzero(fit) if not overlaps(scene.boxes[row], [*np.delete(scene.boxes, row, axis=0)])
     ]
     tried = random.permutation(np.array(rows, np.intp))[:most]
-    found = (_patch(scene.image, pixels[row], scene.aspect * height / width) for row in tried)
+    found = (_patch(scene.image, pixels[row], true, _RIDDEN[kind]) for row in tried)
     return [patch for patch in found if patch]
 
 
@@ -105,10 +112,10 @@ def put(image: Image, patch: Patch, box: FloatArray, near: FloatArray) -> bool:
     return True
 
 
-def _patch(image: Image, box: NDArray[np.int_], stretch: float) -> Patch | None:
+def _patch(image: Image, box: NDArray[np.int_], stretch: float, ridden: float) -> Patch | None:
     """Return what is in a box, px, within its outline; None when GrabCut finds none that is plausible.
 
-    stretch: true width / height of a pixel.
+    stretch: true width / height of a pixel. ridden: least height / width with a rider, in true shape.
     """
     x0, y0, x1, y1 = (int(v) for v in box)
     (left, top, right, bottom), around = _larger(image, (x0, y0, x1, y1))
@@ -124,7 +131,7 @@ def _patch(image: Image, box: NDArray[np.int_], stretch: float) -> Patch | None:
     whole = cv2.resize(soft, (view.shape[1], view.shape[0]), interpolation=cv2.INTER_LINEAR)
     wide, high = x1 - x0, y1 - y0
     x0, y0, x1, y1 = (int(v) for v in np.array([x0, y0] * 2) + np.array(bounds) * np.array([wide, high] * 2))
-    if (y1 - y0) < _RIDDEN * (x1 - x0) * stretch:
+    if (y1 - y0) < ridden * (x1 - x0) * stretch:
         return None
     cover = np.asarray(whole[y0 - top : y1 - top, x0 - left : x1 - left], np.float32)
     return Patch(image[y0:y1, x0:x1], cover, (x1 - x0) / (y1 - y0) * stretch, around.mean(axis=0))

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from edge_app.records import Image
 from models.common.errors import BuildError
 from models.data import shards, splits
-from models.data.samples import CLASSES, OTHER, Sample
+from models.data.samples import CLASSES, MOTORCYCLE, OTHER, Sample
 from models.training.framing import Scene
 from models.training.hints import Hints
+from models.training.pasting import PASTED_FROM, SIDEWAYS
 
 _WITH_RIDER: Final = 1.6
 """Height / width, in true shape, from which a motorcycle's box in traffic holds its rider."""
@@ -98,7 +99,7 @@ def with_riders(scene: Scene) -> Scene:
     Its motorcycles say what is there, but not where it ends. A box that is not tall enough to hold a rider is raised to
     where one would be, so that the right anchors answer for it; the place that these anchors predict is not trained.
     """
-    motorcycle = scene.kinds == CLASSES.index("motorcycle")
+    motorcycle = scene.kinds == MOTORCYCLE
     wide, high = (scene.boxes[:, 2:] - scene.boxes[:, :2]).T
     boxes = scene.boxes.copy()
     low = motorcycle & (high < _WITH_RIDER * wide * scene.aspect)
@@ -125,6 +126,22 @@ def with_hint(samples: Sequence[Sample], hints: Hints, kind: int) -> list[Sample
     """Return the samples with an object of this kind in their labels or in their hint."""
     hinted = {sha256 for sha256, hint in hints.items() if kind in hint.kinds}
     return [s for s in samples if s.sha256 in hinted or kind in s.classes[~s.ignored]]
+
+
+def sideways(samples: Sequence[Sample], riderless: Sequence[str]) -> list[Sample]:
+    """Return the samples with a motorcycle whose box, rider included, is as wide as one from the side.
+
+    riderless: as for `Drawer`: of these cameras no rider is in the box.
+    """
+    with_rider = [s for s in samples if not any(fnmatchcase(s.camera, pattern) for pattern in riderless)]
+    return [s for s in with_rider if (_across(s) & (s.classes == MOTORCYCLE) & ~s.ignored).any()]
+
+
+def _across(sample: Sample) -> NDArray[np.bool_]:
+    """Return which boxes are as wide as a two-wheeler from the side, and large enough to be cut out; bool (N,)."""
+    wide, high = (sample.boxes[:, 2:] - sample.boxes[:, :2]).T
+    large = np.minimum(wide * sample.width, high * sample.height) >= PASTED_FROM
+    return np.asarray(large & (wide * sample.aspect >= SIDEWAYS * high), np.bool_)
 
 
 def close_ups(samples: Sequence[Sample]) -> list[Sample]:
