@@ -87,7 +87,7 @@ class Augmenter:
         return self._pasted(scene, self._cut_out(rare, BICYCLE), BICYCLE) if rare else scene
 
     def _cut_out(self, draw: Callable[[], Scene], kind: int, wide: float = 0.0) -> list[Patch]:
-        """Return two-wheelers of a kind from the first of some scenes that has one to cut out. wide: as in `cut_out`."""
+        """Return two-wheelers of a kind from the first of some scenes that has any; wide: as in `cut_out`."""
         tries = (cut_out(draw(), kind, self._random, wide=wide) for _ in range(_TRIES))
         return next((patches for patches in tries if patches), [])
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from edge_app.records import Image
 from models.common.errors import BuildError
 from models.data import shards, splits
-from models.data.samples import CLASSES, MOTORCYCLE, OTHER, Sample
+from models.data.samples import MOTORCYCLE, OTHER, Sample
 from models.training.framing import Scene
 from models.training.hints import Hints
 from models.training.pasting import PASTED_FROM, SIDEWAYS

@@ -53,7 +53,7 @@ class Augmentation(_Part):
     paste: _Share = 0.25
     """Motorcycles of other pictures are pasted in; see pasting.py."""
     sideways: _Share = 0.0
-    """Share of these that are seen from the side, as bicycles mostly are: the two must not be told apart by the view."""
+    """Share of these that are seen from the side, as bicycles mostly are: the view must not tell the two apart."""
     bicycles: _Share = 0.3
     """The picture gets bicycles of the few pictures in which they are marked, or is one of these."""
     inset: _Share = 0.0
