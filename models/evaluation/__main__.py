@@ -24,12 +24,14 @@ from edge_app.offline.scoring import read_truth
 from models.common import fold_table
 from models.common.errors import BuildError
 from models.common.fold_table import FoldTable
+from models.common.schemas import STREET_LIGHTS
 from models.conversion import pictures
 from models.data import splits
 from models.data.sources import read_sources
 from models.evaluation import ceiling, coco, counting, document, labelled, places, report, tables
 from models.evaluation.ceiling import Ceiling
 from models.evaluation.detection import SetResult, picture_set
+from models.evaluation.drawn_street import FRAMES, LANES, ask
 from models.evaluation.observations import FAINTEST, observe, open_detector
 from models.evaluation.report import NO_CEILING
 from models.evaluation.speed import speeds
@@ -98,7 +100,21 @@ def evaluate(chosen: Sequence[Subject], reference: str, args: argparse.Namespace
         if not args.no_speed:
             taken = speeds(detectors, reference, args.threads)
             results = [replace(result, speed=taken[result.subject.name]) for result in results]
+        if args.street:
+            results = _asked_the_street(results, detectors)
     return _counted(results, args.clips) if args.clips else results
+
+
+def _asked_the_street(results: Sequence[Result], detectors: Mapping[str, TfliteDetector]) -> list[Result]:
+    """Return the results with what each model calls the vehicles of the rendered street."""
+    frames = len(results) * len(STREET_LIGHTS) * len(LANES) * FRAMES
+    with bar("street", frames) as progress:
+        return [
+            replace(
+                r, street={light: ask(detectors[r.subject.name], light, progress.forward) for light in STREET_LIGHTS}
+            )
+            for r in results
+        ]
 
 
 def write(
@@ -174,6 +190,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="0..1",
         help="score from which a place is shown (default: %(default)s)",
     )
+    parser.add_argument("--street", action="store_true", help="ask what the vehicles of the rendered street are called")
     parser.add_argument("--no-speed", action="store_true", help="do not measure time")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="of each interpreter (default: 2)")
     return parser

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any, Final
 
@@ -56,6 +57,8 @@ def result(
         made["counting"] = _counting(found.counted)
     if found.speed:
         made["speed"] = _speed(found, reference)
+    if found.street:
+        made["street"] = {light: asdict(answers) for light, answers in found.street.items()}
     if float_result and float_result.pooled and found.pooled:
         made["against_float"] = {
             label: {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -11,6 +11,7 @@ from edge_app.detectors.manifest import load
 from models.evaluation.coco import ClassResult
 from models.evaluation.counting import ClipResult
 from models.evaluation.detection import SetResult
+from models.evaluation.drawn_street import Answers
 from models.evaluation.speed import Speed
 
 Role: TypeAlias = Literal["model", "float", "baseline"]
@@ -39,7 +40,8 @@ class Result:
     """Everything that was found about one model; what was not asked for is empty or None.
 
     sets: one result for each set of pictures. pooled: class -> result over all pictures as one set.
-    counted: one result for each clip. speed: of one inference.
+    counted: one result for each clip. speed: of one inference. street: light -> what it calls the rendered street's
+    vehicles.
     """
 
     subject: Subject
@@ -47,6 +49,7 @@ class Result:
     pooled: Mapping[str, ClassResult] | None = None
     counted: tuple[ClipResult, ...] = ()
     speed: Speed | None = None
+    street: Mapping[str, Answers] = field(default_factory=dict)
 
     def set(self, name: str) -> SetResult:
         """Return the result on the set of this name."""

@@ -36,6 +36,8 @@ def everything(results: Sequence[Result]) -> Iterator[Table]:
         yield counting(results)
     if results[0].speed:
         yield speed(results)
+    if results[0].street:
+        yield drawn_street(results)
 
 
 def figure(value: float | None) -> str:
@@ -153,6 +155,17 @@ def speed(results: Sequence[Result]) -> Table:
         taken = result.speed
         shown = [f"{taken.ms:.1f}", f"{taken.ratio:.2f}"] if taken else ["-", "-"]
         made.add_row(_name(result), f"{width}x{height}", f"{result.subject.bytes / 1e6:.2f}", *shown)
+    return made
+
+
+def drawn_street(results: Sequence[Result]) -> Table:
+    """Return what each model calls the vehicles of the rendered street, one row a light."""
+    made = table("rendered street", "light", "looks", "right", "vehicles", "right", "wrong looks")
+    for result in results:
+        for light, found in result.street.items():
+            wrong = "\n".join(f"{n} {what}" for what, n in sorted(found.wrong.items())) or "-"
+            row = (light, found.looks, found.right, found.vehicles, found.named, wrong)
+            made.add_row(_name(result), *map(str, row))
     return made
 
 

@@ -90,6 +90,17 @@ class Counting:
 
 
 @dataclass(frozen=True, slots=True)
+class Street:
+    """What the vehicles of the rendered street are called: shares in 0..1.
+
+    named: of the vehicles that most looks gave their class. right: of the looks that did.
+    """
+
+    named: Figure = None
+    right: Figure = None
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """The figures of one model.
 
@@ -97,7 +108,7 @@ class Evaluation:
     at: when it was measured, RFC 3339, UTC.
     sets: name of a set of pictures -> figures.
     latency: time of one inference divided by that of the model `latency_to`, which is a hash or the name of a file.
-    int8: class -> AP50 of the int8 file and of the float file.
+    int8: class -> AP50 of the int8 file and of the float file. street: light -> figures.
     """
 
     sha256: str = ""
@@ -109,6 +120,7 @@ class Evaluation:
     latency_to: str = ""
     int8: Mapping[str, tuple[Figure, Figure]] = field(default_factory=dict)
     at: str = ""
+    street: Mapping[str, Street] = field(default_factory=dict)
 
 
 def parse_evaluation(content: Any) -> Evaluation:
@@ -127,6 +139,7 @@ def parse_evaluation(content: Any) -> Evaluation:
         latency_to=text(to.get("sha256")) or PurePath(text(to.get("file"))).name,
         int8={name: (_share(row.get("ap50_int8")), _share(row.get("ap50_float"))) for name, row in against.items()},
         at=text(found.get("at")),
+        street={str(light): _street(table(row)) for light, row in table(found.get("street")).items()},
     )
 
 
@@ -177,6 +190,15 @@ def _hash(value: Any) -> bool:
 def _frames(row: Any) -> tuple[str, ...]:
     listed = table(row).get("frames")
     return tuple(listed) if isinstance(listed, list) and all(_hash(one) for one in listed) else ()
+
+
+def _street(row: Mapping[str, Any]) -> Street:
+    return Street(_part(row, "named", "vehicles"), _part(row, "right", "looks"))
+
+
+def _part(row: Mapping[str, Any], part: str, whole: str) -> Figure:
+    some, every = _count(row.get(part)), _count(row.get(whole))
+    return some / every if every and some is not None and some <= every else None
 
 
 def _precisions(rows: Any) -> dict[str, Precision]:

@@ -53,6 +53,17 @@ class Cyclists:
 
 
 @dataclass(frozen=True, slots=True)
+class DrawnStreet:
+    """What a detector must call the vehicles of the rendered street in each light, shares in 0..1.
+
+    named: lowest share of the vehicles that most looks give their class. right: lowest share of the looks that do.
+    """
+
+    named: float
+    right: float
+
+
+@dataclass(frozen=True, slots=True)
 class Floors:
     """The lowest figures allowed for one input size, each in 0..1.
 
@@ -77,6 +88,7 @@ class Policy:
     slices: kinds of slices that every set must have. counted: classes whose counts are compared.
     floors: input size, "512x288" -> floors. benchmark: what a candidate is measured on.
     cyclists: None when the policy says nothing of them. folds: class -> largest loss of the mean AP50 over folds.
+    street: None when the policy says nothing of it.
     """
 
     sha256: str
@@ -94,6 +106,7 @@ class Policy:
     benchmark: Benchmark
     cyclists: Cyclists | None
     folds: Mapping[str, float]
+    street: DrawnStreet | None
 
     def lacks(self, what: str) -> str:
         """Return why the benchmark has nothing for a rule, one of benchmark.MAY_LACK; empty when it must answer."""
@@ -143,6 +156,7 @@ def _policy(data: dict[str, Any], sha256: str) -> Policy:
         benchmark=parse_benchmark(data.get("benchmark")),
         cyclists=_cyclists(data["cyclists"]) if "cyclists" in data else None,
         folds={str(label): float(margin) for label, margin in data.get("folds", {}).items()},
+        street=_street(data["street"]) if "street" in data else None,
     )
     short = [key for key, why in policy.accepted.items() if len(key) < _DIGITS or not why.strip()]
     if short:
@@ -171,6 +185,10 @@ def _tables(policy: Policy, floors: Floors) -> tuple[Mapping[str, float], ...]:
 def _cyclists(row: Mapping[str, Any]) -> Cyclists:
     shares = _shares({name: row[name] for name in Cyclists.__slots__ if name != "examples"})
     return Cyclists(examples=int(row["examples"]), **shares)
+
+
+def _street(row: Mapping[str, Any]) -> DrawnStreet:
+    return DrawnStreet(**_shares({field.name: row[field.name] for field in fields(DrawnStreet)}))
 
 
 def _shares(row: Mapping[str, Any]) -> dict[str, float]:

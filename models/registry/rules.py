@@ -36,6 +36,7 @@ RULES: Final[tuple[Rule, ...]] = (
     scores.int8,
     transfer.bicycles,
     transfer.folds,
+    transfer.street,
 )
 FIRST: Final[tuple[Rule, ...]] = (descent.origin, descent.licence, descent.attribution)
 """The rules for the first model of an input size, which replaces nothing."""

@@ -1,4 +1,4 @@
-"""Apply the rules about what pictures of the usual sets do not tell: cyclists, and countries not seen. Pure."""
+"""Apply the rules about what pictures of the usual sets do not tell: cyclists, countries not seen, the street. Pure."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from edge_app.detectors.gate import BICYCLES
+from models.common.schemas import STREET_LIGHTS
 from models.registry.benchmark import CYCLISTS, FOLDS
-from models.registry.figures import Figure, TwoWheelers
+from models.registry.figures import Figure, Street, TwoWheelers
 from models.registry.gate_input import GateInput
 from models.registry.policy import Policy
 from models.registry.rule_result import RuleResult, at_least, at_most, fact, not_part, not_worse
@@ -63,6 +64,21 @@ def _many(rule: str, what: str, n: int | None, examples: int) -> RuleResult:
 
 def _share(answers: Counter[str] | None, what: str, total: int) -> Figure:
     return answers[what] / total if answers is not None and total > 0 else None
+
+
+def street(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:
+    """Check that the vehicles of the rendered street are called what they are, by day and at dusk.
+
+    A policy without bounds does not ask: a city's cameras say more of its detector than a drawing does.
+    """
+    bounds, found = policy.street, gate_input.measured.street
+    if bounds is None:
+        yield RuleResult("street", "all", True, "not asked: the policy has no table [street]", left_out=True)
+        return
+    for light in STREET_LIGHTS:
+        one = found.get(light, Street())
+        yield at_least("street", f"{light}, vehicles called what they are", one.named, bounds.named)
+        yield at_least("street", f"{light}, looks that say so", one.right, bounds.right)
 
 
 def folds(policy: Policy, gate_input: GateInput) -> Iterator[RuleResult]:

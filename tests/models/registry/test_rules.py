@@ -202,6 +202,10 @@ ALONE: dict[str, tuple[str, Callable[[], GateInput]]] = {
         lambda: gate_input(folds=with_value(folds_json(), (*RECIPE, "car", "folds", "south"), 0.57)),
     ),
     "no folds": ("folds", lambda: replace(gate_input(), folds=None)),
+    "a drawn vehicle is called something else": ("street", worse(("street", "dusk", "named"), 25)),
+    "drawn vehicles are called something else in some looks": ("street", worse(("street", "day", "right"), 62)),
+    "the street was not looked at": ("street", worse(("street",), {})),
+    "more drawn vehicles are right than there are": ("street", worse(("street", "day", "named"), 27)),
     "counts are worse": ("worse counts", worse(("counting", "all", "effectiveness"), 0.89)),
     "counts of a class are worse": ("worse counts", worse(("counting", "all", "classes", "motorcycle", "f1"), 0.885)),
     "slower": ("latency", worse(("speed", "relative_to", "ratio"), 1.06)),
@@ -309,6 +313,13 @@ def test_a_policy_of_before_asks_for_its_new_tables() -> None:
     refused = {result.rule: result.says for result in decide(old, gate_input()) if not result.passed}
     assert set(refused) == {"bicycles", "folds"}
     assert all("write one, or say why not" in says for says in refused.values())
+
+
+def test_a_policy_without_a_street_does_not_ask_for_it() -> None:
+    unasked = gate_input(with_value(evaluation_json(), ("street",), {}))
+    found = decide(replace(POLICY, street=None), unasked)
+    assert [(result.passed, result.left_out) for result in found if result.rule == "street"] == [(True, True)]
+    assert all(result.passed for result in found)
 
 
 def test_a_fold_with_few_boxes_says_nothing() -> None:
