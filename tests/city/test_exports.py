@@ -140,6 +140,7 @@ def test_the_command_writes_the_counts_of_all_sites(tmp_path: Path) -> None:
         run(tmp_path, "export", str(tmp_path / "nowhere" / "counts.parquet"), *times)
 
 
+@pytest.mark.long
 def test_the_command_writes_the_intervals_of_all_sites_and_of_any_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,6 +211,7 @@ def test_an_export_that_fails_leaves_the_file_of_before_and_nothing_else(tmp_pat
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["minutes.csv", "minutes.parquet"]
 
 
+@pytest.mark.long
 def test_one_part_of_a_file_is_in_memory_at_a_time(tmp_path: Path) -> None:
     class Part(list[tuple[int, str]]):
         """A list that can be watched."""

@@ -23,6 +23,8 @@ from tests.city.test_api import at
 from tests.city.test_storing import roll, store
 from tests.support.city_api import client_of
 
+pytestmark = pytest.mark.long  # seven lengths each; test_straddling.py stays in `make test`
+
 DAY: Final = START - START % 86_400
 """A midnight in UTC."""
 NOW: Final = DAY + 8 * 3600 + 40 * 60

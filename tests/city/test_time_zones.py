@@ -26,6 +26,8 @@ from tests.city.test_exports import run
 from tests.city.test_storing import make_site, roll, store
 from tests.support.city_api import client_of
 
+pytestmark = pytest.mark.long  # every step in every zone; test_clock_changes.py stays in `make test`
+
 SUNDAY = int(datetime(2026, 10, 24, 6, tzinfo=timezone.utc).timestamp())
 """The day before the one of 25 hours in Amsterdam."""
 SPAN = {"from": at(SUNDAY - 86_400), "to": at(SUNDAY + 4 * 86_400)}

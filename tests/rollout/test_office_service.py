@@ -79,6 +79,7 @@ def listening(broker: Mosquitto, folder: Path, trial_s: float) -> Iterator[tuple
         yield Ears(reader), program
 
 
+@pytest.mark.long
 def test_a_signed_change_is_applied_and_nothing_is_lost(tmp_path: Path) -> None:
     office = SigningOffice(tmp_path)
     with mosquitto(tmp_path / "broker") as broker, listening(broker, tmp_path, 2.0) as (ears, program):
