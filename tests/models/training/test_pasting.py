@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -10,10 +11,10 @@ import pytest
 
 from edge_app.records import FloatArray, Image
 from models.conversion.anchors import Size
-from models.data.samples import BICYCLE, CLASSES
+from models.data.samples import BICYCLE, CLASSES, MOTORCYCLE
 from models.training.augment import Augmenter
 from models.training.framing import Scene
-from models.training.pasting import Patch, cut_out, put
+from models.training.pasting import SIDEWAYS, Patch, cut_out, put
 from models.training.settings import Augmentation
 from tests.support.riders import ROAD, rider, road
 
@@ -86,6 +87,35 @@ def test_no_more_outlines_are_tried_than_wanted() -> None:
     )
     assert len(cut_out(three, BICYCLE, random())) == 2
     assert len(cut_out(three, BICYCLE, random(), most=5)) == 3
+
+
+def from_the_side(kind: int) -> Scene:
+    """Return the rider of a picture with wide pixels: 1.07 times as wide as high, as a motorcycle is from the side."""
+    return replace(rider(kind)[0], aspect=1.5)
+
+
+def test_a_motorcycle_from_the_side_is_longer_than_a_bicycle_and_copied_too() -> None:
+    (patch,) = cut_out(from_the_side(MOTORCYCLE), MOTORCYCLE, random(), wide=SIDEWAYS)
+    assert patch.aspect == pytest.approx(1.07, abs=0.08)
+    parked = replace(from_the_side(MOTORCYCLE), aspect=2.2)
+    assert not cut_out(parked, MOTORCYCLE, random()), "1.57 times as wide as high: without a rider"
+    assert not cut_out(replace(from_the_side(BICYCLE), aspect=1.8), BICYCLE, random())
+    assert not cut_out(rider(MOTORCYCLE)[0], MOTORCYCLE, random(), wide=SIDEWAYS), "seen from in front"
+
+
+def test_the_wanted_share_of_pasted_motorcycles_is_from_the_side() -> None:
+    street = replace(rider(MOTORCYCLE)[0], image=road(), boxes=np.array([[0.45, 0.4, 0.55, 0.6]], np.float32))
+    plain = Augmentation(paste=1.0, bicycles=0, mosaic=0, window=(1.0, 1.0), stretch=1.0)
+
+    def widest(share: float) -> float:
+        settings, lot = plain.model_copy(update={"sideways": share}), random()
+        side = partial(from_the_side, MOTORCYCLE)
+        show = Augmenter(lambda: street, Size(256, 144), settings, lot, side=side)
+        boxes = np.concatenate([show().boxes for _ in range(12)])
+        return float(((boxes[:, 2] - boxes[:, 0]) / (boxes[:, 3] - boxes[:, 1])).max())
+
+    assert widest(0.0) < 0.6
+    assert widest(1.0) == pytest.approx(1.07, abs=0.12)
 
 
 def pasted(image: Image, place: FloatArray = PLACE) -> Image:
