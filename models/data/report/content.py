@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from edge_app.records import FloatArray
-from models.data.report.findings import GRADES, MOTORCYCLE, Duplicates, Findings
+from models.data.report.findings import GRADES, Duplicates, Findings
 from models.data.report.riders import RISEN
 from models.data.report.suspects import KINDS
 from models.data.samples import CLASSES

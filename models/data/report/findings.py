@@ -17,10 +17,9 @@ from models.data.fingerprints import Pair, near_pairs
 from models.data.report import riders
 from models.data.report.scenes import ModelDetections, scale, scene
 from models.data.report.suspects import Suspect, left_out, of_detections, of_labels
-from models.data.samples import CLASSES, Sample
+from models.data.samples import MOTORCYCLE, Sample
 from models.data.shards import Entry
 
-MOTORCYCLE: Final = CLASSES.index("motorcycle")
 CHECKED_FROM: Final = 24.0
 """Height in px of the model's input from which a motorcycle is checked for its rider: smaller people are not seen."""
 SMALLEST: Final = 7.0

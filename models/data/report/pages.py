@@ -15,7 +15,7 @@ from edge_app.records import FloatArray
 from models.conversion.anchors import Size
 from models.data.report import plots, riders
 from models.data.report.content import ENOUGH
-from models.data.report.findings import GRADES, MOTORCYCLE, Findings
+from models.data.report.findings import GRADES, Findings
 from models.data.report.scenes import scene
 from models.data.report.sheets import Tile, cut, sheet, whole
 from models.data.report.suspects import KINDS, Suspect
