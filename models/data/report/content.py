@@ -12,7 +12,7 @@ from edge_app.records import FloatArray
 from models.data.report.findings import GRADES, Duplicates, Findings
 from models.data.report.riders import RISEN
 from models.data.report.suspects import KINDS
-from models.data.samples import CLASSES
+from models.data.samples import CLASSES, MOTORCYCLE
 from models.data.shards import Entry
 
 SCHEMA: Final = "edge-app/data-report/1"

@@ -19,7 +19,7 @@ from models.data.report.findings import GRADES, Findings
 from models.data.report.scenes import scene
 from models.data.report.sheets import Tile, cut, sheet, whole
 from models.data.report.suspects import KINDS, Suspect
-from models.data.samples import CLASSES, Sample
+from models.data.samples import CLASSES, MOTORCYCLE, Sample
 
 TEMPLATE: Final = Path(__file__).with_name("page.html.j2")
 TILES: Final = 25
