@@ -47,6 +47,7 @@ def told(database: Database, desired: str, highest: int, *keys: str) -> dict[str
     return found
 
 
+@pytest.mark.long
 def test_what_the_office_has_signed_is_told_so_and_what_somebody_else_has_is_not(
     database: Database, office: SigningOffice, tmp_path: Path
 ) -> None:

@@ -31,6 +31,7 @@ needs_venv = pytest.mark.skipif(
 )
 
 
+@pytest.mark.long
 @needs_namespace
 @needs_venv
 def test_root_runs_no_file_of_the_callers_folder(tmp_path: Path) -> None:

@@ -128,6 +128,7 @@ def test_a_restart_knows_what_has_moved(tmp_path: Path, caplog: pytest.LogCaptur
     assert watch.state.sentence in caplog.text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("restarted", [False, True])
 def test_another_detector_makes_no_dirty_lens_usual(
     tmp_path: Path, two_hours: list[FrameResult], restarted: bool
@@ -147,6 +148,7 @@ def test_another_detector_makes_no_dirty_lens_usual(
     assert (again.state.sentence, again.problem) == (before.sentence, "")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("restarted", [False, True])
 def test_another_picture_begins_anew(tmp_path: Path, two_hours: list[FrameResult], restarted: bool) -> None:
     write(tmp_path, 60, 45)
@@ -187,6 +189,7 @@ def test_a_history_of_a_former_version_goes_on_where_nothing_was_changed() -> No
     assert now.changed("") == ("data", "model", "traffic")
 
 
+@pytest.mark.long
 def test_another_time_zone_begins_anew(tmp_path: Path, two_hours: list[FrameResult]) -> None:
     for zone in ("UTC", "Asia/Kolkata", "Asia/Kolkata"):
         config = Config(device=DeviceConfig(time_zone=zone), store=StoreConfig(folder=tmp_path))

@@ -73,6 +73,7 @@ def test_one_evening_of_a_football_match_is_nothing() -> None:
     assert drift.verdicts == frozenset()
 
 
+@pytest.mark.long
 def test_in_simulated_years_less_than_one_false_alarm_a_year_and_a_fifth_of_missed_vehicles_within_days() -> None:
     """A sample of tests/trials/drift.py, which has 200 runs."""
     assert sum(len(run(seed, None, 365).alarms) for seed in range(1, 5)) <= 4
