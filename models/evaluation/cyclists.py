@@ -27,12 +27,19 @@ def taken_for(found: Detections, boxes: FloatArray, size: tuple[int, int]) -> It
 
     boxes: float32 (N, 4) in 0..1 of the picture. size: width and height of the picture, px.
     """
-    used = found.scores >= WORKING
-    labels = np.array(LABELS)[found.classes[used]]
-    near = iou_matrix(found.boxes[used], boxes * np.array(size * 2, np.float32)) >= _SAME
+    near = iou_matrix(found.boxes, boxes * np.array(size * 2, np.float32)) >= _SAME
+    for label in strongest(found, near & (found.scores >= WORKING)[:, None]):
+        yield label if label in ANSWERS else "another"
+
+
+def strongest(found: Detections, near: NDArray[np.bool_]) -> Iterator[str]:
+    """Yield for each box the label of the strongest detection near it, or "nothing".
+
+    near: bool (M, N), which of M detections count for which of N boxes.
+    """
+    labels = np.array(LABELS)[found.classes]
     for there in near.T:
-        strongest = max(zip(found.scores[used][there], labels[there], strict=True), default=(0.0, "nothing"))
-        yield str(strongest[1]) if strongest[1] in ANSWERS else "another"
+        yield str(max(zip(found.scores[there], labels[there], strict=True), default=(0.0, "nothing"))[1])
 
 
 def bicycles_of(picture: Picture, marked: FloatArray) -> FloatArray:

@@ -7,17 +7,17 @@ but a detector that fails it is shown failing to everyone who tries the program.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from edge_app.detectors.tflite import TfliteDetector
-from edge_app.records import LABELS, Detections, FloatArray
 from edge_app.sources.street.street import MIX, Street
 from models.common.geometry import iou_matrix
 from models.common.schemas import DrawnLight
+from models.evaluation.cyclists import strongest
 
 LANES: Final = ((30.0, 0.0), (0.0, 30.0))
 """Vehicles per minute to the right, in the near lane, and to the left, in the far one."""
@@ -37,20 +37,27 @@ class Answers:
     """What a detector called the vehicles of one light.
 
     looks, right: all looks at vehicles near the line, and those that gave the class. vehicles, named: how many there
-    were, and of how many most looks gave the class. wrong: "motorcycle called bicycle" -> looks.
+    were, and of how many most looks gave the class. classes: of the vehicles that came. wrong: "motorcycle called
+    bicycle" -> looks.
     """
 
     looks: int
     right: int
     vehicles: int
     named: int
+    classes: tuple[str, ...]
     wrong: Mapping[str, int]
 
 
-def ask(detector: TfliteDetector, light: DrawnLight, forward: Callable[[], None] = lambda: None) -> Answers:
-    """Return what a detector calls the vehicles of both lanes. forward: called after each frame."""
+def ask(
+    detector: TfliteDetector,
+    light: DrawnLight,
+    forward: Callable[[], None] = lambda: None,
+    lanes: Sequence[tuple[float, float]] = LANES,
+) -> Answers:
+    """Return what a detector calls the vehicles of the lanes together. forward: called after each frame."""
     votes: dict[tuple[int, int, str], Counter[str]] = {}
-    for lane, flow in enumerate(LANES):
+    for lane, flow in enumerate(lanes):
         street = Street(light=light, flow=flow, mix=dict.fromkeys(MIX, 1.0), seed=7)
         for index in range(FRAMES):
             frame = street.read(0)
@@ -59,17 +66,12 @@ def ask(detector: TfliteDetector, light: DrawnLight, forward: Callable[[], None]
             middle = street.line.start[0] * frame.image.shape[1]
             near = [row for row in street.boxes() if abs((row[2][0] + row[2][2]) / 2 - middle) < _NEAR_LINE]
             if index % _EVERY == 0 and near:
-                called = _called(detector.detect(frame.image), np.array([box for _, _, box in near], np.float32))
+                found = detector.detect(frame.image)
+                fits = iou_matrix(found.boxes, np.array([box for _, _, box in near], np.float32)) > _SAME
+                called = strongest(found, fits & (found.scores >= _CLEARLY)[:, None])
                 for (number, label, _), what in zip(near, called, strict=True):
                     votes.setdefault((lane, number, label), Counter())[what] += 1
     return _answers({(lane, number): (label, vote) for (lane, number, label), vote in votes.items()})
-
-
-def _called(found: Detections, boxes: FloatArray) -> list[str]:
-    """Return the label of the strongest detection that fits each box (N, 4), or "nothing"."""
-    fits = (iou_matrix(boxes, found.boxes) > _SAME) & (found.scores >= _CLEARLY)
-    strongest = np.where(fits, found.scores, -1.0)
-    return [LABELS[found.classes[row.argmax()]] if (row > 0).any() else "nothing" for row in strongest]
 
 
 def _answers(votes: Mapping[tuple[int, int], tuple[str, Counter[str]]]) -> Answers:
@@ -78,4 +80,5 @@ def _answers(votes: Mapping[tuple[int, int], tuple[str, Counter[str]]]) -> Answe
         wrong.update({f"{label} called {what}": n for what, n in vote.items() if what != label})
     looks = sum(vote.total() for _, vote in votes.values())
     named = sum(vote.most_common(1)[0][0] == label for label, vote in votes.values())
-    return Answers(looks, looks - wrong.total(), len(votes), named, dict(wrong))
+    classes = tuple(sorted({label for label, _ in votes.values()}))
+    return Answers(looks, looks - wrong.total(), len(votes), named, classes, dict(wrong))

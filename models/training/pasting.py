@@ -20,7 +20,7 @@ from models.common.geometry import shared_area
 from models.data.samples import BICYCLE, MOTORCYCLE
 from models.training.framing import Scene
 
-PASTED_FROM: Final = 22
+_PASTED_FROM: Final = 22
 """Px of the picture: smaller two-wheelers are not worth copying."""
 _RIDDEN: Final = {BICYCLE: 0.85, MOTORCYCLE: 0.7}
 """Height / width, in true shape, from which a two-wheeler has a rider. Parked ones from the side have less; motorcycles
@@ -69,17 +69,31 @@ def cut_out(scene: Scene, kind: int, random: np.random.Generator, most: int = 2,
     their boxes in true shape.
     """
     height, width = scene.image.shape[:2]
-    pixels = (scene.boxes * np.array([width, height] * 2, np.float32)).astype(int)
-    sides = pixels[:, 2:] - pixels[:, :2]
-    true = scene.aspect * height / width
-    fit = (scene.kinds == kind) & ~scene.ignored & scene.placed & (sides.min(axis=1, initial=width) >= PASTED_FROM)
-    fit &= sides[:, 0] * true >= wide * sides[:, 1]
+    pixels, true = _whole_pixels(scene.boxes, (width, height)), scene.aspect * height / width
+    fit = (scene.kinds == kind) & ~scene.ignored & scene.placed
+    fit &= large_enough(scene.boxes, (width, height), scene.aspect, wide)
     rows = [
         row for row in np.flatnonzero(fit) if not overlaps(scene.boxes[row], [*np.delete(scene.boxes, row, axis=0)])
     ]
     tried = random.permutation(np.array(rows, np.intp))[:most]
     found = (_patch(scene.image, pixels[row], true, _RIDDEN[kind]) for row in tried)
     return [patch for patch in found if patch]
+
+
+def large_enough(boxes: FloatArray, size: tuple[int, int], aspect: float, wide: float = 0.0) -> NDArray[np.bool_]:
+    """Return which boxes are large enough to be worth copying, and as wide as asked; bool (N,).
+
+    boxes: float32 (N, 4) in 0..1. size: width and height of the picture, px. aspect: its true width / height.
+    wide: least width / height of a box in true shape.
+    """
+    pixels = _whole_pixels(boxes, size)
+    sides = pixels[:, 2:] - pixels[:, :2]
+    true = aspect * size[1] / size[0]
+    return np.asarray((sides.min(axis=1) >= _PASTED_FROM) & (sides[:, 0] * true >= wide * sides[:, 1]), np.bool_)
+
+
+def _whole_pixels(boxes: FloatArray, size: tuple[int, int]) -> NDArray[np.int_]:
+    return (boxes * np.array(size * 2, np.float32)).astype(int)
 
 
 def overlaps(box: FloatArray, others: Sequence[FloatArray]) -> bool:

@@ -23,7 +23,7 @@ from models.data import shards, splits
 from models.data.samples import MOTORCYCLE, OTHER, Sample
 from models.training.framing import Scene
 from models.training.hints import Hints
-from models.training.pasting import PASTED_FROM, SIDEWAYS
+from models.training.pasting import SIDEWAYS, large_enough
 
 _WITH_RIDER: Final = 1.6
 """Height / width, in true shape, from which a motorcycle's box in traffic holds its rider."""
@@ -133,15 +133,17 @@ def sideways(samples: Sequence[Sample], riderless: Sequence[str]) -> list[Sample
 
     riderless: as for `Drawer`: of these cameras no rider is in the box.
     """
-    with_rider = [s for s in samples if not any(fnmatchcase(s.camera, pattern) for pattern in riderless)]
-    return [s for s in with_rider if (_across(s) & (s.classes == MOTORCYCLE) & ~s.ignored).any()]
+
+    def has_one(s: Sample) -> bool:
+        across = large_enough(s.boxes, (s.width, s.height), s.aspect, SIDEWAYS)
+        return bool((across & (s.classes == MOTORCYCLE) & ~s.ignored).any())
+
+    return [s for s in samples if not _is_of(s, riderless) and has_one(s)]
 
 
-def _across(sample: Sample) -> NDArray[np.bool_]:
-    """Return which boxes are as wide as a two-wheeler from the side, and large enough to be cut out; bool (N,)."""
-    wide, high = (sample.boxes[:, 2:] - sample.boxes[:, :2]).T
-    large = np.minimum(wide * sample.width, high * sample.height) >= PASTED_FROM
-    return np.asarray(large & (wide * sample.aspect >= SIDEWAYS * high), np.bool_)
+def _is_of(sample: Sample, patterns: Sequence[str]) -> bool:
+    """Return whether the sample's camera fits one of the patterns."""
+    return any(fnmatchcase(sample.camera, pattern) for pattern in patterns)
 
 
 def close_ups(samples: Sequence[Sample]) -> list[Sample]:
@@ -172,7 +174,7 @@ class Drawer:
         """Return a random scene with its hint."""
         sample = self._samples[self._random.choice(len(self._samples), p=self._chances)]
         scene = self._look(sample)
-        if any(fnmatchcase(sample.camera, pattern) for pattern in self._riderless):
+        if _is_of(sample, self._riderless):
             scene = with_riders(scene)
         hint = self._hints.get(sample.sha256)
         return scene if hint is None else hint.added(scene)
